@@ -1,0 +1,225 @@
+"""From an exported program to the canonical graph: constants folded, dtypes unified, rows followed."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+
+from transect.errors import InvalidInput, UnsupportedModel
+from transect.graph.node import ROWS, Graph, Node, Rows, Value, replace
+from transect.graph.origin import module_path, source_line
+
+_CHECKS = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten.sym_constrain_range.default")
+_PROBE = 3  # rows used to find out whether a batch-sized constant is the same in every row
+
+
+def canonical_graph(program: ExportedProgram, dtype: torch.dtype, device: torch.device) -> Graph:
+    """Fold what does not depend on the input, convert every floating tensor to ``dtype``, follow the row dimension.
+
+    Raises:
+        InvalidInput: The model does not return one tensor, or returns a tensor without rows.
+        UnsupportedModel: The output depends on a buffer that the forward pass changes.
+    """
+    fold = _Fold(program, dtype, device)
+    for node in program.graph.nodes:
+        fold.visit(node)
+    output = fold.known[_output_name(program)]
+    if not isinstance(output, Value):
+        raise InvalidInput("model: its output does not depend on the input; expected a function of the input.")
+    nodes = _reachable(fold.nodes, output)
+    return Graph(nodes, fold.input, output, dtype, device, _notes(program, nodes))
+
+
+class _Fold:
+    """One pass over the exported nodes; ``known`` maps a name to a constant, a :class:`Value` or a :class:`Rows`."""
+
+    def __init__(self, program: ExportedProgram, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
+        self.state = _state_by_placeholder(program)
+        self.known: dict[str, Any] = {}
+        self.probe: dict[str, Any] = {}  # values of what depends on the number of rows only, for _PROBE rows
+        self.nodes: list[Node] = []
+        self.input: Value
+
+    def visit(self, node: fx.Node) -> None:
+        if node.op == "placeholder":
+            self._placeholder(node)
+        elif node.op == "get_attr":
+            self.known[node.name] = self.convert(getattr(node.graph.owning_module, str(node.target)))
+        elif node.op == "call_function" and str(node.target) not in _CHECKS:
+            self._call(node)
+
+    def _placeholder(self, node: fx.Node) -> None:
+        if node.name in self.state:
+            self.known[node.name] = self.convert(self.state[node.name])
+        else:
+            self.input = _value(node.name, node.meta["val"])
+            self.known[node.name] = self.input
+
+    def _call(self, node: fx.Node) -> None:
+        args = self._resolve(node.args)
+        kwargs = self._working_dtype(self._resolve(dict(node.kwargs)))
+        made = _result(node)
+        if node.target is operator.getitem and isinstance(args[0], Value) and args[1] == 0:
+            self.known[node.name] = args[0]  # only the first result of a normalisation or a pooling is a value
+            return
+        from_input, from_rows = self._depends((args, kwargs))
+        if not from_input and not from_rows and not _symbolic(made):
+            self.known[node.name] = self.convert(node.target(*args, **kwargs))
+            return
+        value = _value(node.name, made) if isinstance(made, Tensor) else None
+        if not from_input:
+            value_now = node.target(*replace(args, self.probe), **replace(kwargs, self.probe))
+            self.probe[node.name] = value_now
+            if value is not None and (constant := _same_in_every_row(value_now, value)) is not None:
+                self.known[node.name] = self.convert(constant)
+                return
+        elif value is None and str(node.target) == "aten.sym_size.int":
+            self.probe[node.name] = _PROBE
+        self._append(node, args, kwargs, value, from_input and value is not None)
+
+    def _append(self, node: fx.Node, args: Any, kwargs: dict, value: Value | None, from_input: bool) -> None:
+        made = value if value is not None else Rows(node.name)
+        self.known[node.name] = made
+        self.nodes.append(Node(node.name, operation_name(node.target), node.target, tuple(args), kwargs, value,
+                               module_path(node), source_line(node), from_input))  # fmt: skip
+
+    def _resolve(self, argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            return self.known[argument.name]
+        if isinstance(argument, tuple | list):
+            return type(argument)(self._resolve(part) for part in argument)
+        if isinstance(argument, dict):
+            return {key: self._resolve(part) for key, part in argument.items()}
+        return argument
+
+    def _depends(self, argument: Any) -> tuple[bool, bool]:
+        """Whether an argument depends on the input, and on the number of rows."""
+        if isinstance(argument, Value):
+            batch_sized = argument.name in self.probe
+            return not batch_sized, batch_sized
+        if isinstance(argument, Rows):
+            return False, True
+        parts = list(argument.values()) if isinstance(argument, dict) else argument
+        if not isinstance(parts, tuple | list):
+            return False, False
+        found = [self._depends(part) for part in parts]
+        return any(pair[0] for pair in found), any(pair[1] for pair in found)
+
+    def _working_dtype(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        changed = dict(kwargs)
+        if isinstance(changed.get("dtype"), torch.dtype) and changed["dtype"].is_floating_point:
+            changed["dtype"] = self.dtype
+        if changed.get("device") is not None:
+            changed["device"] = self.device
+        return changed
+
+    def convert(self, constant: Any) -> Any:
+        if not isinstance(constant, Tensor):
+            return constant
+        constant = constant.detach()
+        dtype = self.dtype if constant.is_floating_point() else constant.dtype
+        return constant.to(device=self.device, dtype=dtype, copy=True)
+
+
+def operation_name(target: Any) -> str:
+    """``aten.relu.default`` for the overload, ``getitem`` or ``mul`` for Python operators."""
+    return str(target) if isinstance(target, torch._ops.OpOverload) else getattr(target, "__name__", str(target))
+
+
+def _state_by_placeholder(program: ExportedProgram) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for spec in program.graph_signature.input_specs:
+        if spec.kind == InputKind.USER_INPUT:
+            continue
+        target = str(spec.target)
+        found[spec.arg.name] = program.state_dict[target] if target in program.state_dict else program.constants[target]
+    return found
+
+
+def _output_name(program: ExportedProgram) -> str:
+    specs = [spec for spec in program.graph_signature.output_specs if spec.kind == OutputKind.USER_OUTPUT]
+    names = [getattr(spec.arg, "name", None) for spec in specs]
+    if len(names) != 1 or names[0] is None:
+        raise InvalidInput(
+            f"model: expected one tensor as output, got {len(names)} values. "
+            "Wrap the model in a module whose forward returns the one tensor to trace."
+        )
+    return names[0]
+
+
+def _result(node: fx.Node) -> Any:
+    made = node.meta.get("val")
+    return made[0] if isinstance(made, tuple | list) else made
+
+
+def _symbolic(made: Any) -> bool:
+    if isinstance(made, torch.SymInt):
+        return True
+    return isinstance(made, Tensor) and any(isinstance(size, torch.SymInt) for size in made.shape)
+
+
+def _value(name: str, made: Tensor) -> Value:
+    """The row dimension is the one whose size is exactly the batch symbol; a multiple of it is a fold."""
+    symbolic = [dim for dim, size in enumerate(made.shape) if isinstance(size, torch.SymInt)]
+    whole = [dim for dim in symbolic if made.shape[dim].node.expr.is_symbol]
+    row_dim = whole[0] if len(symbolic) == 1 and whole == symbolic else None
+    shape = tuple(ROWS if dim in symbolic else int(size) for dim, size in enumerate(made.shape))
+    return Value(name, shape, row_dim)
+
+
+def _same_in_every_row(probe: Tensor, value: Value) -> Tensor | None:
+    if value.row_dim is None:
+        return None
+    first = probe.narrow(value.row_dim, 0, 1)
+    return first.clone() if torch.equal(first.expand_as(probe), probe) else None
+
+
+def _reachable(nodes: list[Node], output: Value) -> tuple[Node, ...]:
+    needed, kept = {output.name}, []
+    for node in reversed(nodes):
+        if node.name in needed:
+            kept.append(node)
+            needed |= _names((node.args, dict(node.kwargs)))
+    return tuple(reversed(kept))
+
+
+def _names(argument: Any) -> set[str]:
+    if isinstance(argument, Value | Rows):
+        return {argument.name}
+    parts = list(argument.values()) if isinstance(argument, dict) else argument
+    return set().union(*(_names(part) for part in parts)) if isinstance(parts, tuple | list) else set()
+
+
+def _notes(program: ExportedProgram, nodes: tuple[Node, ...]) -> tuple[str, ...]:
+    mutated = {str(spec.target) for spec in program.graph_signature.output_specs if spec.kind == OutputKind.BUFFER_MUTATION}
+    return tuple(f"the forward pass changes the buffer {name!r}; the change is ignored" for name in sorted(mutated))
+
+
+def refuse_mutated_output(program: ExportedProgram) -> None:
+    """Refuse a model whose output depends on a buffer that its own forward pass changes.
+
+    Raises:
+        UnsupportedModel: It does: the function would differ from call to call.
+    """
+    signature = program.graph_signature
+    mutated = {str(s.target) for s in signature.output_specs if s.kind == OutputKind.BUFFER_MUTATION}
+    held = {s.arg.name for s in signature.input_specs if s.target in mutated}
+    by_name = {node.name: node for node in program.graph.nodes}
+    stack, seen = [_output_name(program)], set()
+    while stack:
+        name = stack.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        stack.extend(parent.name for parent in by_name[name].all_input_nodes)
+    if guilty := sorted(held & seen):
+        raise UnsupportedModel(
+            f"model: its output depends on {len(guilty)} buffer(s) that its forward pass changes ({', '.join(guilty)}), "
+            "so it is another function at every call; freeze them in evaluation mode."
+        )

@@ -1,0 +1,99 @@
+"""From a user's module to an exported program with a dynamic batch, decomposed as far as the rules want it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from transect.errors import InvalidInput, UnsupportedModel
+
+# Decomposed, these would lose what the user wrote (a PReLU becomes gt/mul/where) or fold the rows into another
+# dimension (a linear layer on (rows, length, channels) becomes a view to (rows * length, channels)).
+KEPT_WHOLE = (
+    "linear matmul prelu rrelu hardsigmoid hardswish silu mish elu celu selu gelu softplus hardtanh relu6 leaky_relu "
+    "threshold softshrink hardshrink logit softmax log_softmax "
+    "pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d "
+    "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
+    "upsample_trilinear3d upsample_bicubic2d pixel_shuffle pixel_unshuffle channel_shuffle "
+    "layer_norm native_layer_norm group_norm native_group_norm instance_norm "
+    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
+).split()
+
+BATCH = 3  # an odd batch of at least 3: export specialises a batch of 1, and an even one can hide a fold
+
+
+def export_model(model: nn.Module, example: Tensor) -> ExportedProgram:
+    """Export ``model`` with a dynamic number of rows and decompose it to core ATen.
+
+    Args:
+        model: The user's module; it is left as it is.
+        example: One input with a batch dimension, ``(1, *input_shape)``.
+
+    Raises:
+        InvalidInput: The module is in training mode and behaves differently there.
+        UnsupportedModel: The module cannot be exported, or fixes its batch size.
+    """
+    _check_evaluation_mode(model)
+    model = getattr(model, "_orig_mod", model)  # torch.compile wraps the module it was given
+    batch = example.expand(BATCH, *example.shape[1:]).clone()
+    program = _export(model, batch)
+    return program.run_decompositions(_decompositions())
+
+
+def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
+    export_log = logging.getLogger("torch.export")
+    level = export_log.level
+    try:
+        export_log.setLevel(logging.CRITICAL)  # what it would print goes into our error
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(model, (batch,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
+    except Exception as error:
+        raise UnsupportedModel(_explain(model, error)) from error
+    finally:
+        export_log.setLevel(level)
+
+
+def _decompositions() -> dict:
+    table = torch.export.default_decompositions()
+    whole = {f"aten::{name}" for name in KEPT_WHOLE}
+    for operator in list(table):
+        if operator.name().partition(".")[0] in whole:
+            table.pop(operator)
+    return table
+
+
+def _explain(model: nn.Module, error: Exception) -> str:
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else type(error).__name__
+    if "specialized" in text.lower() or "Constraints violated" in text:
+        reason = "the model fixes its batch size, so that points cannot be evaluated together"
+        remedy = "write x.size(0) (or -1) where a number of samples stands in a view, reshape or constant"
+    elif "data-dependent" in text.lower() or "DataDependent" in type(error).__name__ or "GuardOn" in type(error).__name__:
+        reason = "the model branches on the values of its tensors"
+        remedy = "remove the branch, or replace it by operations such as torch.where"
+    else:
+        reason = "torch.export could not capture the model"
+        remedy = "try torch.export.export(model, (batch,)) on its own; the model must run on a batch of inputs"
+    return f"{type(model).__name__}: {reason}; {remedy}. torch.export says: {first}\n{_frame(text)}".rstrip()
+
+
+def _frame(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("File ") and "/torch/" not in line]
+    return f"  at {lines[-1]}" if lines else ""
+
+
+def _check_evaluation_mode(model: nn.Module) -> None:
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
+    training = [f"{name or 'the model'} ({type(module).__name__})" for name, module in model.named_modules()
+                if isinstance(module, kinds) and module.training]
+    if training:
+        raise InvalidInput(
+            f"model: expected evaluation mode, but {len(training)} module(s) are in training mode, where they act on "
+            f"the batch or at random: {', '.join(training[:5])}{', ...' if len(training) > 5 else ''}. "
+            "Call model.eval() first."
+        )

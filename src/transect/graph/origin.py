@@ -1,0 +1,32 @@
+"""Where a node of an exported graph comes from: the module that made it and the line of the user's source."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from torch import fx
+
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)\n\s*(?P<text>[^\n]*)')
+_TORCH = str(Path(torch.__file__).parent)
+
+
+def module_path(node: fx.Node) -> str:
+    """Path and class of the deepest module, such as ``layer1.0.relu (ReLU)``; empty outside every module."""
+    stack = [entry for entry in node.meta.get("nn_module_stack", {}).values() if isinstance(entry, tuple)]
+    if not stack:
+        return ""
+    path, kind = stack[-1]
+    name = kind.__name__ if isinstance(kind, type) else str(kind).rpartition(".")[2]
+    return f"{path or 'model'} ({name})"
+
+
+def source_line(node: fx.Node) -> str:
+    """``file:line: text`` of the deepest frame outside torch's own files, or an empty string."""
+    frames = [match for match in _FRAME.finditer(node.meta.get("stack_trace") or "")]
+    outside = [frame for frame in frames if not frame["file"].startswith(_TORCH)]
+    if not outside:
+        return ""
+    deepest = outside[-1]
+    return f"{deepest['file']}:{deepest['line']}: {deepest['text'].strip()}"

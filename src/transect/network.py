@@ -1,0 +1,203 @@
+"""``capture``: a user's module becomes a :class:`Network` that the engine can trace."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transect.errors import InvalidInput, VerificationError
+from transect.graph import Graph, canonical_graph, export_model
+from transect.graph.canonical import refuse_mutated_output
+from transect.regions.program import Program, compile_program
+from transect.rules import fold_batch_norms, prove_coverage
+
+WORKING_DTYPES = (torch.float64, torch.float32)
+
+# Largest difference, relative to the largest output, between the captured graph and the user's module in its own dtype.
+_AGREEMENT = {torch.float64: 1e-10, torch.float32: 2e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A captured network: every operation has a rule, and rows never mix.
+
+    Attributes:
+        graph: The exported operations, with their constants in the working dtype.
+        program: The same, compiled for the engine.
+        input_shape: Shape of one input, without a batch dimension.
+        outputs: Number of outputs of one input (all dimensions but the batch, flattened).
+        name: Class of the user's module.
+    """
+
+    graph: Graph
+    program: Program
+    input_shape: tuple[int, ...]
+    outputs: int
+    name: str
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Names of the bending operations, in order of execution: ``layer1.0.relu``, ``relu@1`` for a second call."""
+        return self.program.bends
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Number of units of each bending operation."""
+        return self.program.units
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Working dtype of every value; positions on a path are float64 always."""
+        return self.graph.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device the engine works on."""
+        return self.graph.device
+
+    def __call__(self, x: Any) -> Tensor:
+        """Outputs of one input or a batch of inputs in the working dtype, ``(N, outputs)``.
+
+        Raises:
+            InvalidInput: The shape is not that of an input or a batch of inputs.
+        """
+        batch = as_batch(x, self.input_shape, "x").to(device=self.device, dtype=self.dtype)
+        with torch.no_grad():
+            return self.graph.evaluate(batch).reshape(len(batch), -1)
+
+    def __repr__(self) -> str:
+        return (
+            f"Network({self.name}: {'x'.join(map(str, self.input_shape))} -> {self.outputs}, "
+            f"{len(self.operations)} bending operations with {sum(self.units):,} units, {self.dtype})"
+        )
+
+
+def capture(
+    model: nn.Module, example: Any, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None
+) -> Network:
+    """Capture a module through ``torch.export`` and prove that it can be traced exactly.
+
+    The module is left exactly as it was; the network holds a copy of its weights in the working dtype.
+
+    Args:
+        model: Any ``nn.Module`` that maps a batch of inputs to one tensor.
+        example: One input, or a batch of inputs (recognised by trying), as anything ``torch.as_tensor`` takes.
+        dtype: Working dtype: float64 (exact to rounding, the default) or float32 (a fast mode).
+        device: Where the engine works; the module's own device by default.
+
+    Raises:
+        InvalidInput: An argument is not usable, or the model is in training mode with batch norm or dropout.
+        UnsupportedModel: Lists *every* operation that cannot be traced exactly.
+        VerificationError: The captured graph and the module disagree.
+
+    Example:
+        >>> import torch, transect
+        >>> model = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+        >>> transect.capture(model, torch.zeros(2))
+        Network(Sequential: 2 -> 3, 1 bending operations with 8 units, torch.float64)
+    """
+    if not isinstance(model, nn.Module):
+        raise InvalidInput(f"model: expected a torch.nn.Module, got {type(model).__name__}.")
+    if dtype not in WORKING_DTYPES:
+        raise InvalidInput(f"dtype: expected torch.float64 (exact) or torch.float32 (fast), got {dtype}.")
+    own_dtype, own_device = _own(model)
+    batch = _example_batch(model, example, own_dtype, own_device)
+    exported = export_model(model, batch[:1])
+    refuse_mutated_output(exported)
+    graph = canonical_graph(exported, dtype, torch.device(device) if device is not None else own_device)
+    prove_coverage(graph)
+    folded = fold_batch_norms(graph)
+    program = compile_program(folded, prove_coverage(folded))
+    network = Network(graph, program, tuple(batch.shape[1:]), math.prod(graph.output.unit_shape), type(model).__name__)
+    _check_agreement(model, network, batch)
+    return network
+
+
+def as_batch(x: Any, input_shape: tuple[int, ...], argument: str) -> Tensor:
+    """``x`` as a floating tensor with a batch dimension.
+
+    Raises:
+        InvalidInput: It is neither one input nor a batch of inputs of that shape, or not made of real numbers.
+    """
+    tensor = as_float_tensor(x, argument)
+    if tuple(tensor.shape) == input_shape:
+        return tensor.unsqueeze(0)
+    if tuple(tensor.shape[1:]) == input_shape:
+        return tensor
+    raise InvalidInput(
+        f"{argument}: expected shape {input_shape} or (N, {', '.join(map(str, input_shape))}), got {tuple(tensor.shape)}."
+    )
+
+
+def as_float_tensor(x: Any, argument: str) -> Tensor:
+    """``x`` as a floating tensor (integers of Python and NumPy are converted; complex numbers are refused).
+
+    Raises:
+        InvalidInput: It cannot be one.
+    """
+    try:
+        tensor = torch.as_tensor(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(f"{argument}: expected a tensor or array of real numbers, got {type(x).__name__}.") from error
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise InvalidInput(f"{argument}: expected real numbers, got {tensor.dtype}.")
+    tensor = tensor.detach()
+    return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
+
+
+def _own(model: nn.Module) -> tuple[torch.dtype, torch.device]:
+    """Floating dtype and device of the module's parameters and buffers."""
+    tensors = [*model.parameters(), *model.buffers()]
+    floating = next((t for t in tensors if t.is_floating_point()), None)
+    device = tensors[0].device if tensors else torch.device("cpu")
+    return (floating.dtype if floating is not None else torch.get_default_dtype()), device
+
+
+def _example_batch(model: nn.Module, example: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The example as a batch: as it is if the module takes it so, else with a batch dimension in front."""
+    tensor = as_float_tensor(example, "example")
+    if not bool(torch.isfinite(tensor).all()):
+        raise InvalidInput("example: it contains NaN or infinite values; expected an ordinary input.")
+    tensor = tensor.to(device=device, dtype=dtype)
+    candidates = [tensor] if tensor.dim() < 2 else [tensor, tensor.unsqueeze(0)]
+    candidates = [tensor.unsqueeze(0)] if tensor.dim() < 2 else candidates
+    failures = []
+    for batch in candidates:
+        try:
+            if _maps_rows(model, batch):
+                return batch
+        except Exception as error:  # whatever a user's forward raises on a shape it does not take
+            failures.append(f"  with shape {tuple(batch.shape)}: {str(error).strip().splitlines()[0]}")
+    raise InvalidInput(
+        f"example: the model does not map a batch of it to one tensor with a row for each input (example of shape "
+        f"{tuple(tensor.shape)}); give one input, or a batch of inputs in dimension 0.\n" + "\n".join(failures)
+    )
+
+
+def _maps_rows(model: nn.Module, batch: Tensor) -> bool:
+    with torch.no_grad():
+        one, three = (batch[:1].expand(n, *batch.shape[1:]).clone() for n in (1, 3))
+        made = [model(x) for x in (one, three)]
+    if not all(isinstance(y, Tensor) for y in made):
+        raise InvalidInput(f"the model returns {type(made[0]).__name__}, expected one tensor")
+    return made[0].dim() > 0 and len(made[0]) == 1 and len(made[1]) == 3
+
+
+def _check_agreement(model: nn.Module, network: Network, batch: Tensor) -> None:
+    points = batch[: min(len(batch), 4)]
+    with torch.no_grad():
+        own = model(points.clone()).reshape(len(points), -1)
+    captured = network(points).to(own.device)
+    scale = float(own.abs().max().double().clamp_min(1e-300))
+    worst = float((own.double() - captured.double()).abs().max()) / scale
+    allowed = max(_AGREEMENT.get(own.dtype, 2e-3), _AGREEMENT[network.dtype])
+    if not worst <= allowed:
+        raise VerificationError(
+            f"capture: the captured graph and the model differ by {worst:.1e} of the largest output at the example "
+            f"(at most {allowed:.0e} is expected of {own.dtype}). Is the model random, or does it change from call to "
+            "call? Otherwise please report it with the model."
+        )

@@ -1,0 +1,127 @@
+"""One bending operation at one run of rows: what crosses, what flips, and which rows are to be inserted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transect.regions.crossings import Crossings, Doubt, Touches, find_crossings
+from transect.regions.merging import merge
+from transect.regions.rounding import Tolerance
+from transect.regions.rows import Grid, Knots
+from transect.rules import Hinge
+
+
+@dataclass(frozen=True)
+class Bending:
+    """What a bending operation does to the rows ``R``, which become ``F`` rows.
+
+    Attributes:
+        grid: Place of every final row among the old ones.
+        knots: The final rows.
+        member_row: Final row at which a crossing unit is exactly at its threshold, ``(C,)``, ascending.
+        member_unit: The unit, ``(C,)``.
+        member_threshold: Index of the threshold, ``(C,)``.
+        flips: Changes at these rows, ``(n, 4)``: final row, unit, piece before, piece after; ordered by row.
+        moved: Final position of every old row, ``(R,)``.
+        found: What each threshold finds between the old rows.
+        doubts: What rounding could not decide; rows are final rows.
+    """
+
+    grid: Grid
+    knots: Knots
+    member_row: Tensor
+    member_unit: Tensor
+    member_threshold: Tensor
+    flips: Tensor
+    moved: Tensor
+    found: tuple[Crossings, ...]
+    doubts: tuple[Doubt, ...]
+
+
+def bend_rows(hinge: Hinge, z: Tensor, knots: Knots, tolerance: Tolerance) -> Bending:
+    """Find everything at once; ``z`` is ``(R, units)`` and may be snapped in place."""
+    found = [find_crossings(z, threshold, knots, tolerance) for threshold in _flat(hinge, z)]
+    pooled, which = _pool(found)
+    rows = merge(pooled)
+    grid, moved, place = _insert(len(knots), rows.row, rows.weight)
+    final = _insert_knots(knots, grid, place, tolerance.stated * rows.error, found)
+    flips = _crossing_flips(pooled, which, place[rows.group])
+    if touched := _touch_flips(found, knots, moved):
+        flips = torch.cat([flips, *touched])
+        flips = flips[torch.argsort(flips[:, 0], stable=True)]
+    doubts = tuple(Doubt(moved[d.row], d.unit, d.reason) for part in found for d in part.doubts)
+    doubts += tuple(Doubt(moved[d.row], d.unit, d.reason) for d in rows.doubts)
+    return Bending(grid, final, place[rows.group], pooled.unit, which, flips, moved, tuple(found), doubts)
+
+
+def _flat(hinge: Hinge, z: Tensor) -> list[float | Tensor]:
+    """Thresholds as numbers, or as one number a unit."""
+    return [t.reshape(-1).expand(z.shape[1]) if isinstance(t, Tensor) else t for t in hinge.thresholds]
+
+
+def _pool(found: list[Crossings]) -> tuple[Crossings, Tensor]:
+    """The crossings of all thresholds in one list, ordered by (row, weight), and the threshold of each."""
+    which = torch.cat([torch.full_like(part.row, index) for index, part in enumerate(found)])
+    if len(found) == 1:
+        return found[0], which
+    joined = [torch.cat([getattr(part, name) for part in found])
+              for name in ("row", "unit", "weight", "error", "rising")]  # fmt: skip
+    order = torch.argsort(joined[2], stable=True)
+    order = order[torch.argsort(joined[0][order], stable=True)]
+    return Crossings(found[0].side, *(part[order] for part in joined)), which[order]
+
+
+def _insert(rows: int, row: Tensor, weight: Tensor) -> tuple[Grid, Tensor, Tensor]:
+    """The grid of old and new rows in order, the final positions of the old rows, and those of the new ones."""
+    old = torch.arange(rows, device=row.device)
+    moved = old + torch.searchsorted(row, old)  # as many new rows lie left of each old one
+    place = torch.arange(len(row), device=row.device) + row + 1
+    parent = torch.empty(rows + len(row), dtype=torch.int64, device=row.device)
+    parent[moved], parent[place] = old, row
+    weights = torch.zeros(len(parent), dtype=torch.float64, device=row.device)
+    weights[place] = weight
+    return Grid(parent, weights), moved, place
+
+
+def _insert_knots(knots: Knots, grid: Grid, place: Tensor, stated: Tensor, found: list[Crossings]) -> Knots:
+    error = knots.error
+    for part in found:
+        if part.snaps is not None:
+            error = error.scatter_reduce(0, part.snaps.row, part.snaps.error, "amax")
+    row = grid.parent[place]
+    length = knots.t.diff()[row]
+    t, error = knots.t[grid.parent], error[grid.parent]
+    t[place] += grid.weight[place] * length
+    error[place] = stated * length
+    return Knots(knots.segment[grid.parent], t, error)
+
+
+def _crossing_flips(pooled: Crossings, which: Tensor, final_row: Tensor) -> Tensor:
+    rising = pooled.rising.long()
+    return torch.stack([final_row, pooled.unit, which + 1 - rising, which + rising], 1)
+
+
+def _touch_flips(found: list[Crossings], knots: Knots, moved: Tensor) -> list[Tensor]:
+    """Units exactly at their threshold at an old row, above it on one side of the row and not on the other."""
+    if all(part.touches is None for part in found):
+        return []
+    joined = knots.joined()
+    inner = torch.zeros(len(knots), dtype=torch.bool, device=joined.device)
+    inner[1:-1] = joined[1:] & joined[:-1]
+    return [_touch_flips_of(part.touches, index, inner, moved)
+            for index, part in enumerate(found) if part.touches is not None]  # fmt: skip
+
+
+def _touch_flips_of(touches: Touches, index: int, inner: Tensor, moved: Tensor) -> Tensor:
+    keep = inner[touches.row]
+    row, unit, left = touches.row[keep], touches.unit[keep], touches.left[keep]
+    key = row * (int(unit.max()) + 1 if len(unit) else 1) + unit
+    _, inverse, count = key.unique(return_inverse=True, return_counts=True)
+    once = count[inverse] == 1  # above on both sides: it touches and turns back
+    row, unit, before = row[once], unit[once], left[once].long()
+    return torch.stack([moved[row], unit, index + before, index + 1 - before], 1)
+
+

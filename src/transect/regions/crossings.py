@@ -1,0 +1,197 @@
+"""Where the pieces of a bending operation meet between the rows, and which of these points rounding cannot tell apart.
+
+Values are compared with a threshold and signs are compared, never multiplied. A crossing is made only where the two
+ends of an interval lie strictly on opposite sides. Before that, values within their own rounding of the threshold are
+set to it exactly (*snapped*), so that a crossing at an existing knot becomes a change at that knot and no new one.
+Crossings within one interval that are closer than their own errors are merged into one knot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from transect.regions.rounding import Tolerance
+from transect.regions.rows import Knots
+from transect.regions.signs import above, changes
+
+T_ULPS = 64 * torch.finfo(torch.float64).eps  # positions closer than this on [0, 1] are one, whatever the values say
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Entries of ``trace.unresolved`` found at one bending operation: which row's interval, which unit, and why."""
+
+    row: Tensor
+    unit: Tensor
+    reason: str
+
+
+@dataclass(frozen=True)
+class Touches:
+    """Units exactly at their threshold at a row, beside an interval on which they are above it.
+
+    Attributes:
+        row: The row, ``(T,)``.
+        unit: The unit, ``(T,)``.
+        left: Whether that interval is the one left of the row, ``(T,)``.
+    """
+
+    row: Tensor
+    unit: Tensor
+    left: Tensor
+
+
+@dataclass(frozen=True)
+class Snaps:
+    """Units set to their threshold at a row, because rounding could not tell them from it.
+
+    Attributes:
+        row: The row, ``(S,)``.
+        error: How far from that row, in t, the unit may truly cross, ``(S,)``.
+    """
+
+    row: Tensor
+    error: Tensor
+
+
+@dataclass(frozen=True)
+class Crossings:
+    """What one threshold of a bending operation finds between the rows.
+
+    Attributes:
+        side: Whether each value is above the threshold, padded to whole words, ``(R, P)``.
+        row: Row at the left of the interval a unit crosses in, ``(C,)``, ordered by (row, weight).
+        unit: The unit, ``(C,)``.
+        weight: Position between row and row + 1, in (0, 1), ``(C,)``.
+        error: Bound on the error of the weight for merging, ``(C,)``.
+        rising: Whether the unit goes from below the threshold to above, ``(C,)``.
+        touches: Units at their threshold at a row; None where there is none.
+        snaps: Units set to it; None where there is none.
+        doubts: What rounding could not decide.
+    """
+
+    side: Tensor
+    row: Tensor
+    unit: Tensor
+    weight: Tensor
+    error: Tensor
+    rising: Tensor
+    touches: Touches | None = None
+    snaps: Snaps | None = None
+    doubts: tuple[Doubt, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Units above their threshold at one end of an interval and not at the other."""
+
+    row: Tensor
+    unit: Tensor
+    left: Tensor  # distance to the threshold at row, signed
+    slope: Tensor  # absolute change to row + 1
+    weight: Tensor  # where between the two the threshold lies; exactly 0 or 1 for a touch
+    error: Tensor  # of the weight, for merging
+    rising: Tensor
+
+    def only(self, chosen: Tensor) -> _Candidates:
+        return _Candidates(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+
+def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance) -> Crossings:
+    """Snap ``z`` to its threshold where rounding cannot tell them apart, then list the strict crossings and touches.
+
+    Args:
+        z: Values at the rows, ``(R, U)``; entries may be set to their threshold.
+        threshold: Where the pieces meet: a number or one number a unit, ``(U,)``.
+        knots: The rows.
+        tolerance: Rounding of the units.
+    """
+    side, found = _candidates(z, threshold, knots, tolerance)
+    near = torch.minimum(found.weight, 1 - found.weight) <= found.error
+    near |= found.slope < torch.finfo(z.dtype).tiny / torch.finfo(z.dtype).eps
+    if not bool(near.any()):
+        return _ordered(side, found, knots)
+    snaps, doubts = _snap(z, threshold, found.only(near), knots, tolerance)
+    if snaps is not None:
+        side, found = _candidates(z, threshold, knots, tolerance)
+    touching = (found.weight == 0) | (found.weight == 1)
+    touches = _touches(found.only(touching))
+    return replace(_ordered(side, found.only(~touching), knots), touches=touches, snaps=snaps, doubts=doubts)
+
+
+def _candidates(
+    z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance
+) -> tuple[Tensor, _Candidates]:
+    side = above(z, threshold)
+    row, unit = changes(side, knots.joined())
+    flat, values = row * z.shape[1] + unit, z.reshape(-1)
+    left, right = values[flat].double(), values[flat + z.shape[1]].double()
+    shift = threshold[unit].double() if isinstance(threshold, Tensor) else threshold
+    left, right = left - shift, right - shift
+    slope = (right - left).abs()
+    error = torch.maximum(tolerance.merge[unit] / slope, T_ULPS / knots.t.diff()[row])
+    return side, _Candidates(row, unit, left, slope, left.abs() / slope, error, right > left)
+
+
+def _ordered(side: Tensor, found: _Candidates, knots: Knots) -> Crossings:
+    order = _order(found.row, found.weight, knots)
+    return Crossings(side, *(part[order] for part in (found.row, found.unit, found.weight, found.error, found.rising)))
+
+
+def _order(row: Tensor, weight: Tensor, knots: Knots) -> Tensor:
+    """Order by (row, weight); exact up to what is merged anyway."""
+    if knots.one_segment():
+        return torch.argsort(knots.t[row] + weight * knots.t.diff()[row], stable=True)
+    order = torch.argsort(weight, stable=True)
+    return order[torch.argsort(row[order], stable=True)]
+
+
+def _touches(touching: _Candidates) -> Touches:
+    at_right = touching.weight == 1
+    return Touches(touching.row + at_right.long(), touching.unit, at_right)
+
+
+def _snap(
+    z: Tensor, threshold: float | Tensor, found: _Candidates, knots: Knots, tolerance: Tolerance
+) -> tuple[Snaps | None, tuple[Doubt, ...]]:
+    """Set ends of crossing intervals to the threshold where their distance, or their position's, is rounding."""
+    doubts = _subnormal(z, found)
+    close = found.only((found.weight > 0) & (found.weight < 1))
+    if len(close.row) == 0:
+        return None, doubts
+    left, right, bound = close.weight, 1 - close.weight, tolerance.merge[close.unit] / close.slope
+    near_left = (left <= bound) | ((left <= close.error) & (left <= right) & (right > bound))
+    near_right = (right <= bound) | ((right <= close.error) & (right < left) & (left > bound))
+    rows = torch.cat([close.row[near_left], close.row[near_right] + 1])
+    if len(rows) == 0:
+        return None, doubts
+    units = torch.cat([close.unit[near_left], close.unit[near_right]])
+    z[rows, units] = threshold[units].to(z.dtype) if isinstance(threshold, Tensor) else threshold
+    reach = (torch.minimum(left, right) + tolerance.stated * close.error) * knots.t.diff()[close.row]
+    snaps = Snaps(rows, torch.cat([reach[near_left], reach[near_right]]))
+    return snaps, doubts + _snapping_doubts(close, near_left, near_right)
+
+
+def _snapping_doubts(close: _Candidates, near_left: Tensor, near_right: Tensor) -> tuple[Doubt, ...]:
+    """Units within rounding over a whole interval, and units snapped at one row from both sides."""
+    flat = near_left & near_right
+    doubts = [Doubt(close.row[flat], close.unit[flat], "within rounding of its threshold over a whole interval")]
+    units = int(close.unit.max()) + 1
+    only_left, only_right = near_left & ~flat, near_right & ~flat
+    left_keys = close.row[only_left] * units + close.unit[only_left]
+    right_keys = (close.row[only_right] + 1) * units + close.unit[only_right]
+    twice = left_keys[torch.isin(left_keys, right_keys)]
+    doubts.append(Doubt(twice // units, twice % units, "two crossings of one unit within their rounding of one knot"))
+    return tuple(doubt for doubt in doubts if len(doubt.row))
+
+
+def _subnormal(z: Tensor, found: _Candidates) -> tuple[Doubt, ...]:
+    info = torch.finfo(z.dtype)
+    small = found.slope < info.tiny / info.eps
+    if not bool(small.any()):
+        return ()
+    reason = "its values are in the subnormal range, where rounding is not relative"
+    return (Doubt(found.row[small], found.unit[small], reason),)

@@ -1,0 +1,228 @@
+"""What a trace returns: thin methods over the segments and the measures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from transect.errors import InvalidInput, RoundingWarning
+from transect.measures import across_outputs
+from transect.paths import Path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SURE = 10.0  # a measure below this many times its rounding bound is not to be trusted in its first digit
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A measure, one entry a segment, with its rounding bound of the same shape."""
+
+    value: Tensor
+    rounding: Tensor
+
+    def rows(self, part: slice) -> Reduced:
+        return Reduced(self.value[part], self.rounding[part])
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """A place where rounding cannot decide what happens.
+
+    Attributes:
+        segment: Segment of the path.
+        t: Knot at its left.
+        operation: Name of the bending operation.
+        unit: Flat index of the unit.
+        reason: What could not be decided.
+    """
+
+    segment: int
+    t: float
+    operation: str
+    unit: int
+    reason: str
+
+    def within(self, rows: slice) -> Doubtful:
+        return replace(self, segment=self.segment - rows.start)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A network restricted to a path, exactly: ``S`` segments, ``C`` outputs. All tensors lie on the CPU.
+
+    Attributes:
+        path: The path.
+        operations: Names of the bending operations.
+        units: Units of each.
+        outputs: Indices of the outputs traced.
+        dtype: Dtype the network was evaluated in.
+        start: Outputs at the segments' starts, ``(S, C)`` float64.
+        end: Outputs at their ends.
+        length: Lengths of the segments in the units of the input, ``(S,)`` float64.
+        flips_by_operation: Flips of each operation on each segment, ``(S, operations)`` int64.
+        anchor_crossings: Anchors at which the pattern changes (around the end for closed paths).
+        reduced: Every measure by name, with its rounding bound.
+        unresolved: Places where rounding cannot decide; empty in ordinary cases.
+        verification: How far the trace and the model differ at random points (None if not asked for); shared by all
+            paths traced together.
+        kept: The segments, where ``keep="all"``.
+    """
+
+    path: Path
+    operations: tuple[str, ...]
+    units: tuple[int, ...]
+    outputs: tuple[int, ...]
+    dtype: torch.dtype
+    start: Tensor
+    end: Tensor
+    length: Tensor
+    flips_by_operation: Tensor
+    anchor_crossings: int
+    reduced: Mapping[str, Reduced]
+    unresolved: tuple[Doubtful, ...]
+    verification: Any
+    kept: tuple[Any, ...] | None
+
+    @property
+    def segments(self) -> tuple[Any, ...]:
+        """Knots, outputs, flips and start pattern of every segment.
+
+        Raises:
+            InvalidInput: The trace kept its measures only.
+        """
+        if self.kept is None:
+            raise InvalidInput('trace.segments: this trace kept its measures only; trace with keep="all".')
+        return self.kept
+
+    @property
+    def crossings(self) -> Tensor:
+        """Distinct interior knots of each segment at which the activation pattern changes, ``(S,)`` int64."""
+        return self._counts("crossings")
+
+    @property
+    def regions(self) -> Tensor:
+        """Linear regions visited on each segment: crossings + 1, ``(S,)`` int64."""
+        return self.crossings + 1
+
+    @property
+    def flips(self) -> Tensor:
+        """Pattern changes of single units on each segment, ``(S,)`` int64; at least the crossings."""
+        return self.flips_by_operation.sum(1)
+
+    @property
+    def density(self) -> Tensor:
+        """Crossings per unit of input length, ``(S,)`` float64."""
+        return self.crossings / self.length
+
+    @property
+    def linear_crossings(self) -> Tensor:
+        """Crossings at which the slope of some output changes beyond rounding, ``(S,)`` int64."""
+        return self._counts("linear_crossings")
+
+    @property
+    def undecided_crossings(self) -> Tensor:
+        """Crossings at which it changes by less than rounding, but not by zero, ``(S,)`` int64."""
+        return self._counts("undecided_crossings")
+
+    @property
+    def path_crossings(self) -> int:
+        """Crossings of the whole path, those at its anchors included."""
+        return int(self.crossings.sum()) + self.anchor_crossings
+
+    def absolute_deviation(self) -> Tensor:
+        """L times the integral of ``|f - a|`` over each segment, a affine through its two ends, ``(S, C)``."""
+        return self._measure("absolute_deviation")
+
+    def mean_deviation(self) -> Tensor:
+        """Absolute deviation per unit of length, ``(S, C)``."""
+        return self._measure("absolute_deviation") / self.length.unsqueeze(1)
+
+    def normalised_deviation(self, std: Tensor | float) -> Tensor:
+        """Mean deviation in units of the outputs' standard deviation over a data set, ``(S, C)``.
+
+        Args:
+            std: Standard deviation of each output, ``(C,)``, or one number for all.
+
+        Raises:
+            InvalidInput: It is not positive.
+        """
+        scale = torch.as_tensor(std, dtype=torch.float64)
+        if not bool((scale > 0).all()):
+            raise InvalidInput(f"std: expected positive standard deviations, got {scale.tolist()}.")
+        return self.mean_deviation() / scale
+
+    def deviation_norm(self) -> Tensor:
+        """L times the integral of the l2 norm of ``f - a`` over the outputs, ``(S,)``."""
+        return self._measure("deviation_norm")
+
+    def total_variation(self) -> Tensor:
+        """Sum over the regions of the absolute change of each output, ``(S, C)``."""
+        return self._measure("total_variation")
+
+    def excess_variation(self) -> Tensor:
+        """Total variation beyond that of an affine function with the same ends, ``(S, C)``."""
+        return self._measure("excess_variation")
+
+    def arc_length(self) -> Tensor:
+        """Length of the curve the outputs describe, ``(S,)``."""
+        return self._measure("arc_length")
+
+    def slope_similarity(self, weighted: bool = False) -> Tensor:
+        """Mean cosine between the slopes of neighbouring regions, ``(S,)``; NaN on a segment without such a pair.
+
+        Args:
+            weighted: Weigh each pair by the length of its two regions.
+        """
+        return self.reduced["slope_similarity_weighted" if weighted else "slope_similarity"].value
+
+    def rounding(self, measure: str) -> Tensor:
+        """Rounding bound of a measure, of its shape.
+
+        Raises:
+            InvalidInput: There is no such measure.
+        """
+        if measure not in self.reduced:
+            raise InvalidInput(f"measure: expected one of {', '.join(self.reduced)}, got {measure!r}.")
+        return self.reduced[measure].rounding
+
+    def across_outputs(self, values: Tensor, how: str = "l2") -> Tensor:
+        """One number a segment from one an output: the ``"l2"`` norm, the ``"mean"`` or the ``"max"``, ``(S,)``."""
+        return across_outputs(values, how)
+
+    def per_path(self, values: Tensor) -> Tensor:
+        """Sum over the segments of the path."""
+        return values.sum(0)
+
+    def plot(self, **options: Any) -> Figure:
+        """Outputs along the path with their affine interpolations, and the crossings below (needs ``keep="all"``)."""
+        from transect.plots import plot_trace
+
+        return plot_trace(self, **options)
+
+    def __repr__(self) -> str:
+        return (
+            f"Trace({len(self.length)} segments of length {float(self.length.sum()):.4g}, {int(self.regions.sum()):,} "
+            f"regions, {int(self.flips.sum()):,} flips, {len(self.outputs)} outputs, {self.dtype})"
+        )
+
+    def _counts(self, name: str) -> Tensor:
+        return self.reduced[name].value.to(torch.int64)
+
+    def _measure(self, name: str) -> Tensor:
+        found = self.reduced[name]
+        unsure = (found.value.abs() > 0) & (found.value.abs() < _SURE * found.rounding)
+        if bool(unsure.any()):
+            warnings.warn(
+                f"{name}: {int(unsure.sum())} of {unsure.numel()} values are below {_SURE:.0f} times their rounding "
+                f"bound, and not to be told from zero; see trace.rounding({name!r}).",
+                RoundingWarning,
+                stacklevel=3,
+            )
+        return found.value

@@ -1,0 +1,145 @@
+"""What a rule says of a node: the two kinds of operation, and how a rule refuses.
+
+Rules see every tensor *rows first*: whatever position the row dimension has in the user's code, the engine stores it as
+dimension 0, and :func:`stored_dim` and :func:`stored_constant` translate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transect.graph import Node, Value
+
+Function = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """An affine operation on rows, ``value(x, ...) = linear(x, ...) + constant``.
+
+    Attributes:
+        value: The operation, on tensors whose dimension 0 counts rows.
+        linear: The same without its constant part.
+        squares: The linear part with every coefficient squared (or an upper bound of it): it carries variances of
+            rounding errors through the operation.
+    """
+
+    value: Function
+    linear: Function
+    squares: Function
+
+    @classmethod
+    def selecting(cls, function: Function) -> Affine:
+        """An operation whose coefficients are 0 and 1 with at most one 1 an output: all three parts are the same."""
+        return cls(function, function, function)
+
+
+@dataclass(frozen=True)
+class Hinge:
+    """A unit-wise bending operation: affine between thresholds, continuous at each.
+
+    Attributes:
+        thresholds: Ascending; numbers, or tensors that broadcast against one row.
+        apply: The operation; may write into its argument.
+    """
+
+    thresholds: tuple[float | Tensor, ...]
+    apply: Callable[[Tensor], Tensor]
+
+
+Bend = Hinge
+Rule = Callable[[Node], Affine | Bend]
+
+
+class Refused(Exception):
+    """Raised by a rule: why the node cannot be traced, and what can be done."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.reason, self.remedy = reason, remedy
+
+
+MIXES_ROWS = "make the model treat each sample on its own"
+ESTIMATE = "leave it out, or replace it by a piecewise affine operation (ReLU, max-pooling, clamp, ...)"
+
+
+def only_input(node: Node) -> Value:
+    """The one value a unary operation reads.
+
+    Raises:
+        Refused: It reads another number of values.
+    """
+    values = node.inputs()
+    if len(values) != 1:
+        raise Refused(f"it reads {len(values)} activations where one was expected", ESTIMATE)
+    return values[0]
+
+
+def row_dim(value: Value) -> int:
+    """Position of the row dimension.
+
+    Raises:
+        Refused: The graph has folded, duplicated or reduced it.
+    """
+    if value.row_dim is None:
+        raise Refused(f"it folds the samples into another dimension, or loses them (shape {value.shape})", MIXES_ROWS)
+    return value.row_dim
+
+
+def stored_dim(value: Value, dim: int, what: str = "it works along") -> int:
+    """Translate a dimension of the user's tensor to the rows-first tensor.
+
+    Raises:
+        Refused: It is the row dimension.
+    """
+    rows, dim = row_dim(value), dim % len(value.shape)
+    if dim == rows:
+        raise Refused(f"{what} the dimension that counts the samples, and so mixes them", MIXES_ROWS)
+    return dim + 1 if dim < rows else dim
+
+
+def stored_constant(constant: Tensor, out: Value) -> Tensor:
+    """A constant that broadcasts against ``out`` as the user stores it, arranged to broadcast against it rows first.
+
+    Raises:
+        Refused: It has a value of its own for every row.
+    """
+    aligned = constant.reshape((1,) * (len(out.shape) - constant.dim()) + tuple(constant.shape))
+    aligned = aligned.movedim(row_dim(out), 0)
+    if aligned.shape[0] != 1:
+        raise Refused("it combines the samples with a constant that differs from sample to sample", MIXES_ROWS)
+    return aligned
+
+
+def broadcast_to(value: Value, out: Value) -> Function:
+    """Function that inserts the leading dimensions ``value`` lacks against ``out``, rows first.
+
+    Raises:
+        Refused: Broadcasting aligns its samples with another dimension.
+    """
+    missing = len(out.shape) - len(value.shape)
+    if row_dim(value) + missing != row_dim(out):
+        raise Refused("broadcasting aligns the samples of one operand with another dimension", MIXES_ROWS)
+    if missing == 0:
+        return lambda x: x
+    ones = (1,) * missing
+    return lambda x: x.reshape(x.shape[0], *ones, *x.shape[1:])
+
+
+def merged(*tables: Mapping[str, Rule]) -> dict[str, Rule]:
+    """One table of rules from many; an operation in two of them is an error."""
+    found: dict[str, Rule] = {}
+    for table in tables:
+        if twice := found.keys() & table.keys():
+            raise ValueError(f"operations with two rules: {sorted(twice)}")
+        found.update(table)
+    return found
+
+
+def zero_like_rows(x: Tensor) -> Tensor:
+    """A zero that broadcasts against rows of ``x``."""
+    return torch.zeros((), dtype=x.dtype, device=x.device)

@@ -1,0 +1,69 @@
+"""The proof, before anything is computed, that every node of a graph has a rule; all problems in one error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transect.errors import UnsupportedModel
+from transect.graph import Graph, Node
+from transect.rules.base import Affine, Bend, Refused, row_dim
+from transect.rules.refusals import refusal
+from transect.rules.table import RULES
+
+
+@dataclass(frozen=True)
+class Step:
+    """A node and what its rule says of it."""
+
+    node: Node
+    operation: Affine | Bend
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A node that cannot be traced."""
+
+    node: Node
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        where = f" in {self.node.module}" if self.node.module else ""
+        source = f"\n      at {self.node.source}" if self.node.source else ""
+        return f"  - {self.node.operation}{where}: {self.reason}.{source}\n      What to do: {self.remedy}."
+
+
+def prove_coverage(graph: Graph) -> tuple[Step, ...]:
+    """One step for every node of the graph that depends on the input.
+
+    Raises:
+        UnsupportedModel: Lists *every* node without a rule, or that its rule refuses, with operation, module path,
+            source line where there is one, reason and remedy.
+    """
+    found = [_judge(node) for node in graph.nodes if node.value is not None and not _follows_from_another(node)]
+    problems = [entry for entry in found if isinstance(entry, Problem)]
+    if problems:
+        raise UnsupportedModel(
+            f"The model is not one that can be traced exactly: {len(problems)} operation(s) cannot be treated.\n"
+            + "\n".join(map(str, problems))
+        )
+    return tuple(entry for entry in found if isinstance(entry, Step))
+
+
+def _follows_from_another(node: Node) -> bool:
+    """Whether the node reads a value that has already lost its rows: the fault is listed where it was made."""
+    return any(value.row_dim is None for value in node.inputs())
+
+
+def _judge(node: Node) -> Step | Problem:
+    rule = RULES.get(node.operation) or refusal(node.operation)
+    try:
+        if not node.from_input:
+            raise Refused("it makes a constant that differs from sample to sample", "use one constant for all samples")
+        if rule is None:
+            raise Refused("no rule is known for it", "replace it by operations of the list in the documentation")
+        assert node.value is not None
+        row_dim(node.value)
+        return Step(node, rule(node))
+    except Refused as refused:
+        return Problem(node, refused.reason, refused.remedy)

@@ -1,0 +1,74 @@
+"""Matrix products with a constant factor: ``linear``, ``addmm``, ``mm``, ``matmul``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from transect.graph import Node, Value
+from transect.rules.base import ESTIMATE, Affine, Refused, row_dim
+
+
+def _weights(node: Node, x: object, weight: object) -> tuple[Value, Tensor]:
+    if not isinstance(weight, Tensor) or not isinstance(x, Value):
+        raise Refused("it multiplies activations by one another, or a constant from the left by samples", ESTIMATE)
+    if row_dim(x) == len(x.shape) - 1:
+        raise Refused("it sums over the dimension that counts the samples", "transpose before the product")
+    return x, weight
+
+
+def _product(weight: Tensor, bias: Tensor | None) -> Affine:
+    """``weight`` is (out, in), as in ``torch.nn.Linear``."""
+    squared = weight.square()
+    return Affine(
+        value=lambda x: functional.linear(x, weight, bias),
+        linear=lambda x: functional.linear(x, weight),
+        squares=lambda x: functional.linear(x, squared),
+    )
+
+
+def linear(node: Node) -> Affine:
+    """``linear(x, weight, bias=None)``."""
+    _, weight = _weights(node, node.args[0], node.args[1])
+    bias = node.args[2] if len(node.args) > 2 else None
+    if isinstance(bias, Value):
+        raise Refused("its bias depends on the input", ESTIMATE)
+    return _product(weight, bias)
+
+
+def mm(node: Node) -> Affine:
+    """``mm(x, matrix)``, and ``matmul`` with a constant right factor of one or two dimensions."""
+    _, matrix = _weights(node, node.args[0], node.args[1])
+    if matrix.dim() == 1:
+        row = matrix.unsqueeze(0)
+        product = _product(row, None)
+        return Affine(*(_without_last(part) for part in (product.value, product.linear, product.squares)))
+    if matrix.dim() != 2:
+        raise Refused("it multiplies by a stack of matrices", "use a linear layer")
+    return _product(matrix.t().contiguous(), None)
+
+
+def _without_last(part):  # type: ignore[no-untyped-def]
+    return lambda x: part(x).squeeze(-1)
+
+
+def addmm(node: Node) -> Affine:
+    """``addmm(bias, x, matrix, beta=1, alpha=1)``."""
+    bias = node.args[0]
+    _, matrix = _weights(node, node.args[1], node.args[2])
+    if isinstance(bias, Value):
+        raise Refused("it adds one product of activations to another activation", "write the sum as an addition")
+    alpha, beta = node.kwargs.get("alpha", 1), node.kwargs.get("beta", 1)
+    if bias.dim() > 1 and bias.shape[0] != 1:
+        raise Refused("its bias differs from sample to sample", "use one bias for all samples")
+    flat = (bias * beta).expand(1, matrix.shape[1]).reshape(-1) if bias.dim() != 1 else bias * beta
+    return _product((matrix.t() * alpha).contiguous(), flat.expand(matrix.shape[1]).contiguous())
+
+
+RULES = {
+    str(torch.ops.aten.linear.default): linear,
+    str(torch.ops.aten.addmm.default): addmm,
+    str(torch.ops.aten.mm.default): mm,
+    str(torch.ops.aten.matmul.default): mm,
+}

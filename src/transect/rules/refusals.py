@@ -1,0 +1,45 @@
+"""Operations that are known and cannot be traced exactly: why, and what to do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from transect.graph import Node
+from transect.rules.base import ESTIMATE, Affine, Refused, Rule
+
+_SMOOTH = ("it bends smoothly: the network is not piecewise affine", ESTIMATE)
+_STATISTICS = ("it divides by a statistic of the activations", "use batch norm with running statistics, or none")
+_JUMPS = ("it jumps: the network is not continuous", "use a continuous operation")
+_QUADRATIC = ("it is quadratic between its bends", "use relu6 or hardtanh")
+_RANDOM = ("it is random", "call model.eval(), or remove it")
+_ORDER = ("it orders activations", "use max, min, or max-pooling")
+
+_REASONS: tuple[tuple[str, tuple[str, str]], ...] = (
+    ("sigmoid tanh gelu silu mish elu celu selu softplus exp log log1p sqrt rsqrt pow erf sin cos atan reciprocal "
+     "logsumexp _softmax _log_softmax softmax log_softmax log_sigmoid logit sinh cosh", _SMOOTH),
+    ("native_layer_norm layer_norm native_group_norm group_norm instance_norm var std "
+     "_native_batch_norm_legit _native_batch_norm_legit_functional native_batch_norm", _STATISTICS),
+    ("sign floor ceil round trunc frac hardshrink fmod remainder", _JUMPS),
+    ("hardswish", _QUADRATIC),
+    ("native_dropout bernoulli rand randn rand_like randn_like randint randperm multinomial", _RANDOM),
+    ("sort topk median kthvalue argsort mode", _ORDER),
+    ("bmm einsum scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu",
+     ("it multiplies activations by one another", ESTIMATE)),
+)  # fmt: skip
+
+
+def refusal(operation: str) -> Rule | None:
+    """The rule that refuses ``operation`` (such as ``aten.gelu.default``) with its reason, or None if unknown."""
+    family = operation.split(".")[1] if operation.startswith("aten.") else operation
+    return next((_refuse(*why) for names, why in _REASONS if family in _words(names)), None)
+
+
+def _words(names: str) -> Iterable[str]:
+    return {name for word in names.split() for name in (word, f"{word}_")}
+
+
+def _refuse(reason: str, remedy: str) -> Rule:
+    def rule(node: Node) -> Affine:
+        raise Refused(reason, remedy)
+
+    return rule

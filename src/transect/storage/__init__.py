@@ -1,0 +1,1 @@
+"""Files: tables of studies in Parquet and CSV, all written atomically."""

@@ -1,0 +1,159 @@
+"""Tables of a study: one row per run and split, in Parquet with a schema version, and in CSV to look at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from transect.errors import StudyError
+from transect.storage.atomic import replacing
+
+SCHEMA_VERSION = 1
+_VERSION_KEY = b"transect.schema_version"
+
+
+def _schema(*columns: tuple[str, pa.DataType]) -> pa.Schema:
+    fields = [pa.field(name, kind, nullable=False) for name, kind in columns]
+    return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
+
+
+_TEXT, _COUNT, _NUMBER = pa.string(), pa.int64(), pa.float64()
+_RUN = (("study", _TEXT), ("model", _TEXT), ("width", _COUNT), ("seed", _COUNT), ("split", _TEXT))
+
+RUN_SCHEMA: pa.Schema = _schema(
+    ("schema_version", _COUNT),
+    *_RUN,
+    ("label_noise", _NUMBER),
+    ("parameters", _COUNT),
+    ("train_error", _NUMBER),
+    ("test_error", _NUMBER),
+    ("train_loss", _NUMBER),
+    ("test_loss", _NUMBER),
+    ("logit_std", _NUMBER),
+    ("weight_norm", _NUMBER),
+    ("paths", _COUNT),
+    ("segments", _COUNT),
+    ("path_length", _NUMBER),
+    ("absolute_deviation", _NUMBER),
+    ("absolute_deviation_std", _NUMBER),
+    ("normalised_deviation", _NUMBER),
+    ("normalised_deviation_std", _NUMBER),
+    ("crossings", _NUMBER),
+    ("crossings_std", _NUMBER),
+    ("density", _NUMBER),
+    ("density_std", _NUMBER),
+    ("total_variation", _NUMBER),
+    ("total_variation_std", _NUMBER),
+    ("deviation_norm", _NUMBER),
+    ("deviation_norm_std", _NUMBER),
+    ("slope_similarity", _NUMBER),
+    ("slope_similarity_std", _NUMBER),
+    ("anchor_crossings", _NUMBER),
+    ("flips", _NUMBER),
+    ("flips_std", _NUMBER),
+    ("linear_crossings", _NUMBER),
+    ("unresolved", _COUNT),
+)
+"""The run table: one row per (width, seed, split).
+
+Errors are fractions, losses mean cross entropies in nats; the errors and losses on the training part are against the
+(noisy) labels the network was trained on. ``logit_std`` is that of the split's own samples. Measures are means over the
+paths of the split, ``*_std`` their sample standard deviation over paths. Lengths are in units of the network's input.
+"""
+
+TIMING_SCHEMA: pa.Schema = _schema(*_RUN, ("train_seconds", _NUMBER), ("trace_seconds", _NUMBER))
+"""How long each run took; apart from the run table, which is the same however often a study is interrupted."""
+
+
+def make_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema = RUN_SCHEMA) -> pa.Table:
+    """Put rows into a table of the given schema.
+
+    Args:
+        rows: One mapping from column name to value per row; exactly the columns of the schema.
+        schema: :data:`RUN_SCHEMA` or :data:`TIMING_SCHEMA`.
+
+    Returns:
+        The table, columns in the order of the schema.
+
+    Raises:
+        StudyError: If a row lacks a column, has one too many, or a value does not fit its type.
+    """
+    rows = list(rows)
+    for row in rows:
+        _refuse_other_columns(row, schema)
+    try:
+        columns = [_column([row[field.name] for row in rows], field.type) for field in schema]
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise StudyError(f"a value does not fit its column of the table: {error}") from error
+    return pa.table(columns, schema=schema)
+
+
+def write_table(table: pa.Table, path: str | os.PathLike[str], csv: bool = True) -> Path:
+    """Write a table as Parquet, and as CSV of the same name beside it; both atomically.
+
+    Args:
+        table: A table made by :func:`make_table` (or joined from such).
+        path: Where the Parquet file goes, ``*.parquet``.
+        csv: Whether to write the CSV file too.
+
+    Returns:
+        ``path``.
+    """
+    path = Path(path)
+    if csv:
+        with replacing(path.with_suffix(".csv")) as temporary:
+            pyarrow.csv.write_csv(table, temporary)
+    with replacing(path) as temporary:
+        pyarrow.parquet.write_table(table, temporary)
+    return path
+
+
+def read_table(path: str | os.PathLike[str], schema: pa.Schema = RUN_SCHEMA) -> pa.Table:
+    """Read a table written by :func:`write_table`.
+
+    Args:
+        path: The Parquet file.
+        schema: What the table must be.
+
+    Returns:
+        The table.
+
+    Raises:
+        StudyError: If there is no such file, it is not Parquet, is of another schema version or has other columns.
+    """
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            table = file.read()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StudyError(f"cannot read the table {path}: {error}") from error
+    _refuse_other_version(table.schema, path)
+    if not table.schema.equals(schema):
+        raise StudyError(f"expected the columns {schema.names} in {path}, found {table.schema.names}")
+    return table
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """An array by way of a checked cast: made directly, an integer array would cut off fractions without a word."""
+    return pa.array(values).cast(kind)
+
+
+def _refuse_other_columns(row: Mapping[str, Any], schema: pa.Schema) -> None:
+    given = {name for name, value in row.items() if value is not None}
+    missing, unknown = set(schema.names) - given, set(row) - set(schema.names)
+    if missing or unknown:
+        raise StudyError(f"a row of the table lacks {sorted(missing)} and has the unknown columns {sorted(unknown)}")
+
+
+def _refuse_other_version(schema: pa.Schema, path: str | os.PathLike[str]) -> None:
+    found = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    if found != str(SCHEMA_VERSION):
+        raise StudyError(
+            f"expected a table of schema version {SCHEMA_VERSION} in {path}, found version {found}; "
+            "make it again with this version of Transect, or read it with the one that wrote it"
+        )

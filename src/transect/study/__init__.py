@@ -1,0 +1,1 @@
+"""Studies: data, models, training, sweeps over widths and seeds, and what they show."""

@@ -1,0 +1,1 @@
+"""Data sets as tensors: generated ones, label noise, the cache."""

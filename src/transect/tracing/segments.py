@@ -1,0 +1,116 @@
+"""The segments of one or many paths, in the working dtype, cut into packs that the engine walks together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transect.errors import InvalidInput
+from transect.network import Network
+from transect.paths import Path
+
+_SCALES_TOGETHER = 16.0  # rounding is judged once a pack, so a pack holds segments of comparable magnitude only
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Neighbouring segments, of one or several paths.
+
+    Attributes:
+        first: Number of its first segment among all segments.
+        start: Starts of the segments, ``(S, *input_shape)``.
+        direction: Ends minus starts, formed in float64.
+        end: Ends of the segments.
+        length: Lengths, ``(S,)`` float64.
+    """
+
+    first: int
+    start: Tensor
+    direction: Tensor
+    end: Tensor
+    length: Tensor
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    def at(self, segment: Tensor, t: Tensor) -> Tensor:
+        """Points of the segments in the working dtype."""
+        weight = t.to(self.start.dtype).reshape(-1, *(1,) * (self.start.dim() - 1))
+        return torch.addcmul(self.start[segment], self.direction[segment], weight)
+
+
+def check_paths(network: Network, paths: Sequence[Path]) -> None:
+    """Refuse what cannot be traced.
+
+    Raises:
+        InvalidInput: No path, something else than a path, or inputs of another shape than the network's.
+    """
+    if not paths:
+        raise InvalidInput("path: expected a transect.Path or a non-empty sequence of them, got an empty sequence.")
+    for index, path in enumerate(paths):
+        if not isinstance(path, Path):
+            raise InvalidInput(f"path: expected a transect.Path, got {type(path).__name__}; make one from its anchors.")
+        if tuple(path.anchors.shape[1:]) != network.input_shape:
+            raise InvalidInput(
+                f"path {index}: its anchors have shape {tuple(path.anchors.shape[1:])}, but the network takes inputs of "
+                f"shape {network.input_shape}."
+            )
+
+
+def packs(network: Network, paths: Sequence[Path], budget: int) -> Iterator[Pack]:
+    """Neighbouring segments in packs whose first rows fit the budget."""
+    row = max([i.row_elements for i in network.program.instructions], default=1)
+    most = max(1, budget // (2 * max(1, row)))
+    first = 0
+    for group in _groups(paths, most):
+        pack = _pack(network, group, first)
+        yield from _of_comparable_scale(pack)
+        first += len(pack)
+
+
+def _groups(paths: Sequence[Path], most: int) -> Iterator[list[tuple[Path, int, int]]]:
+    """Parts (path, from segment, to segment) with at most ``most`` segments together."""
+    group: list[tuple[Path, int, int]] = []
+    room = most
+    for path in paths:
+        low = 0
+        while low < len(path):
+            high = min(len(path), low + room)
+            group.append((path, low, high))
+            room -= high - low
+            low = high
+            if room == 0:
+                yield group
+                group, room = [], most
+    if group:
+        yield group
+
+
+def _pack(network: Network, group: Sequence[tuple[Path, int, int]], first: int) -> Pack:
+    start = torch.cat([path.starts[low:high] for path, low, high in group]).to(network.device)
+    end = torch.cat([path.ends[low:high] for path, low, high in group]).to(network.device)
+    direction = end.double() - start.double()
+    length = torch.cat([path.lengths[low:high] for path, low, high in group]).to(network.device)
+    dtype = network.dtype
+    return Pack(first, start.to(dtype), direction.to(dtype), end.to(dtype), length)
+
+
+def _of_comparable_scale(pack: Pack) -> Iterator[Pack]:
+    scale = torch.maximum(pack.start.abs().flatten(1).amax(1), pack.end.abs().flatten(1).amax(1)).tolist()
+    low, smallest, largest = 0, scale[0], scale[0]
+    for index in range(1, len(pack) + 1):
+        if index < len(pack):
+            smallest, largest = min(smallest, scale[index]), max(largest, scale[index])
+        if index == len(pack) or largest > _SCALES_TOGETHER * smallest:
+            yield _part(pack, low, index)
+            low = index
+            if index < len(pack):
+                smallest = largest = scale[index]
+
+
+def _part(pack: Pack, low: int, high: int) -> Pack:
+    rows = slice(low, high)
+    return Pack(pack.first + low, pack.start[rows], pack.direction[rows], pack.end[rows], pack.length[rows])

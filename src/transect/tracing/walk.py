@@ -1,0 +1,75 @@
+"""One pack of segments walked: finished runs become :class:`Run` objects with the overlap the measures expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from transect.network import Network
+from transect.regions.engine import Engine, FinishedRun
+from transect.regions.rounding import tolerances
+from transect.regions.run import Flips, Run
+from transect.tracing.segments import Pack
+
+_SAMPLED = 17  # points of a pack at which the magnitudes of its values are looked at, at least
+
+
+def engine_for(network: Network, pack: Pack, budget: int, keep_flips: bool) -> Engine:
+    """An engine for a pack, with the rounding of every bending operation judged beforehand."""
+    found = tolerances(network.program, _sample(pack))
+    return Engine(network.program, pack.start, pack.direction, found, budget, keep_flips)
+
+
+def _sample(pack: Pack) -> Tensor:
+    """Both ends and points between them, of at most ``_SAMPLED`` segments spread over the pack."""
+    chosen = torch.linspace(0, len(pack) - 1, min(len(pack), _SAMPLED), device=pack.start.device).round().long()
+    inner = max(1, _SAMPLED // len(chosen) - 1)
+    t = torch.linspace(0, 1, inner + 2, dtype=torch.float64, device=pack.start.device)[1:-1]
+    between = pack.at(chosen.repeat_interleave(inner), t.repeat(len(chosen)))
+    return torch.cat([pack.start[chosen], between, pack.end[chosen]])
+
+
+def overlapping_runs(engine: Engine, first: int, outputs: Tensor | None) -> Iterator[Run]:
+    """The engine's runs, each preceded by the last interval of the run before where it goes on in a segment.
+
+    Args:
+        engine: The engine of the pack.
+        first: Number of the pack's first segment: added to the segments of the runs.
+        outputs: Indices of the outputs wanted, or None for all.
+    """
+    previous: Run | None = None
+    for finished in engine.runs():
+        run = _run(finished, first, outputs)
+        if finished.continues:
+            assert previous is not None
+            run = _continued(previous, run)
+        yield run
+        previous = run
+
+
+def _run(finished: FinishedRun, first: int, outputs: Tensor | None) -> Run:
+    knots, found = finished.knots, finished.flips
+    chosen = finished.outputs if outputs is None else finished.outputs.index_select(1, outputs)
+    flips = None if found is None else Flips(*found.unbind(1))
+    return Run(knots.segment + first, knots.t, chosen, 0, knots.error, flips)
+
+
+def _continued(previous: Run, run: Run) -> Run:
+    """Put the row before the shared knot in front; the shared knot keeps the values it had."""
+    flips = run.flips
+    if flips is not None:
+        flips = Flips(flips.knot + 1, flips.operation, flips.unit, flips.before, flips.after)
+
+    def after(old: Tensor, new: Tensor) -> Tensor:
+        return torch.cat([old[-2:], new[1:]])
+
+    return Run(
+        after(previous.segment, run.segment),
+        after(previous.t, run.t),
+        after(previous.outputs, run.outputs),
+        1,
+        after(previous.t_error, run.t_error),
+        flips,
+    )

@@ -1,0 +1,111 @@
+"""Jobs on worker processes: results, progress, failures, deaths, interruption, orphans."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import worker_jobs
+
+from transect.errors import StudyError
+from transect.execution import Job, Outcome, raise_failures, run_jobs
+
+
+def test_results_and_events_of_jobs_that_succeed():
+    events = []
+    jobs = [Job(str(number), worker_jobs.square, (number,)) for number in range(4)]
+    outcomes = list(run_jobs(jobs, workers=2, progress=events.append, kept=["earlier"]))
+    assert {outcome.key: outcome.result for outcome in outcomes} == {"0": 0, "1": 1, "2": 4, "3": 9}
+    assert (events[0].job, events[0].kind) == ("earlier", "kept")
+    for job in jobs:
+        mine = [event for event in events if event.job == job.key]
+        assert (mine[0].kind, mine[-1].kind) == ("started", "finished")
+        assert (mine[-2].stage, mine[-2].step, mine[-2].steps) == ("squaring", 3, 3)
+    assert [event.jobs_done for event in events] == sorted(event.jobs_done for event in events)
+    assert (events[-1].jobs_done, events[-1].jobs_total) == (5, 5)
+
+
+def test_two_workers_work_at_the_same_time(tmp_path):
+    jobs = [Job(me, worker_jobs.meet, (tmp_path, me, other)) for me, other in [("a", "b"), ("b", "a")]]
+    assert {outcome.result for outcome in run_jobs(jobs, workers=2)} == {"a", "b"}
+
+
+def test_one_worker_does_all_jobs_in_order_with_one_thread():
+    jobs = [Job(name, worker_jobs.threads_and_pid) for name in "cab"]
+    outcomes = list(run_jobs(jobs, workers=1))
+    assert [outcome.key for outcome in outcomes] == ["c", "a", "b"]
+    assert {outcome.result[0] for outcome in outcomes} == {1}
+    assert len({outcome.result[1] for outcome in outcomes} | {os.getpid()}) == 2
+
+
+def test_failures_and_deaths_are_reported_and_the_others_go_on():
+    events = []
+    functions = {"raises": worker_jobs.fail, "killed": worker_jobs.die, "leaves": worker_jobs.leave}
+    jobs = [Job(name, function) for name, function in functions.items()] + [Job("good", worker_jobs.square, (3,))]
+    outcomes = {outcome.key: outcome for outcome in run_jobs(jobs, workers=1, progress=events.append)}
+    assert outcomes["good"].result == 9
+    assert outcomes["raises"].error == "ValueError: seven is missing"
+    assert "worker_jobs.py" in outcomes["raises"].details
+    assert "SIGKILL" in outcomes["killed"].error
+    assert "exit code 7" in outcomes["leaves"].error
+    assert {event.job for event in events if event.kind == "failed"} == set(functions)
+    with pytest.raises(StudyError, match=r"3 of 4 runs failed:\n  raises: ValueError: seven is missing\n") as caught:
+        raise_failures(outcomes.values(), "Try again.")
+    assert str(caught.value).endswith("Try again.")
+
+
+def test_no_failure_raises_nothing_and_no_job_needs_no_worker():
+    raise_failures([Outcome("a", result=1)])
+    assert list(run_jobs([], workers=2, kept=["a"])) == []
+
+
+@pytest.mark.parametrize(("keys", "workers", "message"), [("aa", 1, "'a'"), ("ab", 0, "workers=0")])
+def test_bad_batches_are_refused(keys, workers, message):
+    with pytest.raises(StudyError, match=message):
+        next(run_jobs([Job(key, worker_jobs.fail) for key in keys], workers))
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import worker_jobs
+from transect.execution import Job, run_jobs
+if __name__ == "__main__":
+    jobs = [Job(name, worker_jobs.tick, (sys.argv[2],)) for name in "ab"]
+    try:
+        list(run_jobs(jobs, workers=2))
+    except KeyboardInterrupt:
+        sys.exit(42)
+"""
+
+
+@pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 42)])
+def test_nobody_works_on_when_the_parent_is_stopped(tmp_path, blow, code):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, str(tmp_path / "script.py"), str(Path(__file__).parent), str(tmp_path)]
+    # SIGINT goes to the whole group, as Ctrl-C in a terminal does
+    parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    worker_jobs.until(lambda: len(list(tmp_path.glob("*.tick"))) == 2)
+    os.killpg(parent.pid, blow) if blow == signal.SIGINT else parent.send_signal(blow)
+    _, errors = parent.communicate(timeout=20)
+    assert parent.returncode == code
+    assert "Traceback" not in errors
+    pids = [int(path.stem) for path in tmp_path.glob("*.tick")]
+    worker_jobs.until(lambda: not any(is_running(pid) for pid in pids), seconds=5)
+    before = [path.read_text() for path in tmp_path.glob("*.tick")]
+    time.sleep(0.2)
+    assert [path.read_text() for path in tmp_path.glob("*.tick")] == before
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().split()[2] == "Z")  # a zombie waits for whoever adopted it

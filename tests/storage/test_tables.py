@@ -1,0 +1,83 @@
+"""Tables survive the way to the disk and back, and what is not such a table is refused."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from transect.errors import StudyError
+from transect.storage.tables import RUN_SCHEMA, TIMING_SCHEMA, make_table, read_table, write_table
+
+
+def timing(width: int, seconds: float = 0.1) -> dict[str, object]:
+    return {
+        "study": "s", "model": "mlp", "width": width, "seed": 0, "split": "test",
+        "train_seconds": seconds, "trace_seconds": 1 / 3,
+    }  # fmt: skip
+
+
+def test_parquet_and_csv_hold_what_was_written(tmp_path):
+    rows = [timing(3), timing(5, math.nan)]
+    path = write_table(make_table(rows, TIMING_SCHEMA), tmp_path / "new" / "width=7" / "t.parquet")
+    back = read_table(path, TIMING_SCHEMA).to_pylist()
+    assert back[0] == rows[0]
+    assert math.isnan(back[1]["train_seconds"])
+    with path.with_suffix(".csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [int(line["width"]) for line in lines] == [3, 5]
+    assert float(lines[0]["trace_seconds"]) == 1 / 3
+
+
+def test_nothing_but_the_tables_is_left(tmp_path):
+    write_table(make_table([timing(3)], TIMING_SCHEMA), tmp_path / "t.parquet")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["t.csv", "t.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"widht": 3}, "widht"),
+        ({"width": None}, "width"),
+        ({"width": "wide"}, "does not fit"),
+        ({"width": 1.5}, "does not fit"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(change, named):
+    with pytest.raises(StudyError, match=named):
+        make_table([timing(3) | change], TIMING_SCHEMA)
+
+
+def test_a_missing_column_is_named():
+    row = timing(3)
+    del row["seed"]
+    with pytest.raises(StudyError, match="seed"):
+        make_table([row], TIMING_SCHEMA)
+
+
+def test_another_schema_version_is_refused(tmp_path):
+    table = make_table([timing(3)], TIMING_SCHEMA).replace_schema_metadata({b"transect.schema_version": b"999"})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(StudyError, match="found version 999"):
+        read_table(tmp_path / "t.parquet", TIMING_SCHEMA)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 this is no table PAR1"])
+def test_what_is_no_parquet_file_is_refused(tmp_path, content):
+    path = tmp_path / "t.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StudyError, match="cannot read"):
+        read_table(path)
+
+
+def test_foreign_parquet_and_the_other_table_are_refused(tmp_path):
+    pyarrow.parquet.write_table(pa.table({"a": [1]}), tmp_path / "foreign.parquet")
+    with pytest.raises(StudyError, match="version none"):
+        read_table(tmp_path / "foreign.parquet")
+    write_table(make_table([timing(3)], TIMING_SCHEMA), tmp_path / "timings.parquet")
+    with pytest.raises(StudyError, match="expected the columns"):
+        read_table(tmp_path / "timings.parquet", RUN_SCHEMA)
