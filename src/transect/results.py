@@ -11,24 +11,13 @@ import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput, RoundingWarning
-from transect.measures import across_outputs
+from transect.measures import Reduced, across_outputs
 from transect.paths import Path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SURE = 10.0  # a measure below this many times its rounding bound is not to be trusted in its first digit
-
-
-@dataclass(frozen=True)
-class Reduced:
-    """A measure, one entry a segment, with its rounding bound of the same shape."""
-
-    value: Tensor
-    rounding: Tensor
-
-    def rows(self, part: slice) -> Reduced:
-        return Reduced(self.value[part], self.rounding[part])
 
 
 @dataclass(frozen=True)
@@ -173,6 +162,11 @@ class Trace:
     def arc_length(self) -> Tensor:
         """Length of the curve the outputs describe, ``(S,)``."""
         return self._measure("arc_length")
+
+    @property
+    def slope_pairs_left_out(self) -> Tensor:
+        """Neighbouring regions of which one has slope zero: left out of the slope similarity, ``(S,)`` int64."""
+        return self._counts("slope_pairs_left_out")
 
     def slope_similarity(self, weighted: bool = False) -> Tensor:
         """Mean cosine between the slopes of neighbouring regions, ``(S,)``; NaN on a segment without such a pair.

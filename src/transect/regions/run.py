@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -31,6 +32,27 @@ class Flips:
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Intervals on which the function is affine.
+
+    Attributes:
+        segment: Segment of each, ``(P,)``.
+        t0: Its left end, ``(P,)`` float64.
+        t1: Its right end, ``(P,)`` float64.
+        left: Outputs at its left end, ``(P, outputs)`` float64.
+        right: Outputs at its right end, ``(P, outputs)`` float64.
+        peak: Largest absolute output at either end, ``(P,)`` float64.
+    """
+
+    segment: Tensor
+    t0: Tensor
+    t1: Tensor
+    left: Tensor
+    right: Tensor
+    peak: Tensor
+
+
+@dataclass(frozen=True)
 class Run:
     """Neighbouring knots of one or several segments, in order of (segment, t).
 
@@ -53,6 +75,14 @@ class Run:
     fresh: int
     t_error: Tensor
     flips: Flips | None = None
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """The new intervals with the outputs at both ends, worked out once for all measures."""
+        row = self.intervals()
+        left, right = self.outputs[row].double(), self.outputs[row + 1].double()
+        peak = torch.maximum(left.abs().amax(1), right.abs().amax(1))
+        return Pieces(self.segment[row], self.t[row], self.t[row + 1], left, right, peak)
 
     def intervals(self) -> Tensor:
         """Rows k such that (k, k + 1) is an interval of one segment that no earlier run has shown."""

@@ -51,7 +51,7 @@ class PathConfig(Settings):
 
     kind: Literal["shift_scale_circle"] = "shift_scale_circle"
     paths: PositiveInt = 48
-    anchors: Annotated[int, Field(ge=2)] = 8
+    anchors: Annotated[int, Field(ge=3)] = 8
     shift: PositiveFloat = 2.0
     scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
     seed: NonNegativeInt = 0

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from transect.errors import InvalidInput, UnresolvedWarning
-from transect.measures import Ends, Reducer, default_reducers
+from transect.measures import Ends, Reduced, default_reducers
 from transect.network import WORKING_DTYPES, Network, capture
 from transect.paths import Path
 from transect.regions.engine import Engine
 from transect.regions.run import Run
-from transect.results import Doubtful, Reduced, Trace
+from transect.results import Doubtful, Trace
 from transect.tracing.anchors import AnchorJudge
 from transect.tracing.keeping import Keeper, Segment
 from transect.tracing.segments import Pack, check_paths, packs
@@ -193,7 +193,7 @@ def _walk(
     reducers = default_reducers(ends)
     verifier = Verifier(network, pack, chosen, seed) if verify else None
     for run in overlapping_runs(engine, 0, chosen):
-        for reducer in reducers.values():
+        for reducer in reducers:
             reducer.update(run)
         if verifier is not None:
             verifier.see(run)
@@ -205,7 +205,7 @@ def _walk(
     return _Walked(
         engine.flips.cpu(),
         ends,
-        {name: _reduced(reducer) for name, reducer in reducers.items()},
+        {name: _on_cpu(found) for reducer in reducers for name, found in reducer.results().items()},
         _doubtful(engine, network, pack),
         verifier.verdict(ends.start, ends.end) if verifier else Verification(),
     )
@@ -213,8 +213,7 @@ def _walk(
 
 def _ends(network: Network, pack: Pack, chosen: Tensor | None, budget: int) -> Ends:
     start, end = (_evaluate(network, x, chosen, budget) for x in (pack.start, pack.end))
-    scale = torch.maximum(start.abs().amax(1), end.abs().amax(1))
-    return Ends(start, end, pack.length, scale, torch.finfo(network.dtype).eps)
+    return Ends(start, end, pack.length, torch.finfo(network.dtype).eps)
 
 
 def _evaluate(network: Network, x: Tensor, chosen: Tensor | None, budget: int) -> Tensor:
@@ -224,8 +223,8 @@ def _evaluate(network: Network, x: Tensor, chosen: Tensor | None, budget: int) -
     return outputs if chosen is None else outputs[:, chosen]
 
 
-def _reduced(reducer: Reducer) -> Reduced:
-    return Reduced(reducer.result().cpu(), reducer.rounding().cpu())
+def _on_cpu(found: Reduced) -> Reduced:
+    return Reduced(found.value.cpu(), found.rounding.cpu())
 
 
 def _doubtful(engine: Engine, network: Network, pack: Pack) -> list[Doubtful]:

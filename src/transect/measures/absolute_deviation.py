@@ -1,0 +1,53 @@
+"""Absolute deviation: the length of a segment times the integral of ``|f - a|``, output by output.
+
+a is the affine function through the two ends of the segment (Gamba et al., AISTATS 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from transect.measures.base import OUTPUT_ROUNDING, Ends, Reduced, add_by_segment, raise_by_segment
+from transect.regions.run import Run
+
+
+def mean_absolute_value(left: Tensor, right: Tensor) -> Tensor:
+    """Mean of ``|g|`` over an interval on which g is affine, worth ``left`` and ``right`` at its ends.
+
+    ``(|g0| + |g1|) / 2``, or ``(g0^2 + g1^2) / (2 (|g0| + |g1|))`` where the signs are strictly opposite.
+    """
+    total = left.abs() + right.abs()
+    opposite = ((left > 0) & (right < 0)) | ((left < 0) & (right > 0))
+    # (g0^2 + g1^2) / (2 s) = s / 2 - |g0| |g1| / s without squares that overflow or vanish
+    share = left.abs() / torch.where(opposite, total, 1.0)
+    return torch.where(opposite, total / 2 - share * right.abs(), total / 2)
+
+
+class AbsoluteDeviation:
+    """L times the integral of ``|f_c - a_c|`` over t in [0, 1], ``(S, C)``.
+
+    Rounding: each of f and a is known to 16 eps max|f|, and so is their difference at every point:
+    at most 32 eps max|f| L.
+    """
+
+    def __init__(self, ends: Ends) -> None:
+        self._ends = ends
+        self._integral = torch.zeros_like(ends.start)
+        self._peak = ends.scale.clone()
+
+    def update(self, run: Run) -> None:
+        """See :class:`~transect.measures.base.Reducer`."""
+        p = run.pieces
+        left = p.left - self._ends.straight(p.segment, p.t0)
+        right = p.right - self._ends.straight(p.segment, p.t1)
+        add_by_segment(self._integral, p.segment, mean_absolute_value(left, right) * (p.t1 - p.t0).unsqueeze(1))
+        raise_by_segment(self._peak, p.segment, p.peak)
+
+    def results(self) -> Mapping[str, Reduced]:
+        """``absolute_deviation``, ``(S, C)``."""
+        length = self._ends.length.unsqueeze(1)
+        bound = 2 * OUTPUT_ROUNDING * self._ends.eps * self._peak.unsqueeze(1) * length
+        return {"absolute_deviation": Reduced(self._integral * length, bound.expand_as(self._integral).clone())}

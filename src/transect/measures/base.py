@@ -1,0 +1,73 @@
+"""What all measures share: streaming reducers over the runs of a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from transect.regions.run import Run
+
+# Rounding of one output at a knot, in units of eps times the largest output: sums of many terms, over some layers.
+OUTPUT_ROUNDING = 16.0
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What is known of every segment before it is walked.
+
+    Attributes:
+        start: Outputs at the start, ``(S, C)`` float64.
+        end: Outputs at the end, ``(S, C)`` float64.
+        length: Length, ``(S,)`` float64.
+        eps: Unit roundoff of the dtype the outputs are computed in.
+    """
+
+    start: Tensor
+    end: Tensor
+    length: Tensor
+    eps: float
+
+    @property
+    def scale(self) -> Tensor:
+        """Largest absolute output at the two ends, ``(S,)``."""
+        return torch.maximum(self.start.abs().amax(1), self.end.abs().amax(1))
+
+    def straight(self, segment: Tensor, t: Tensor) -> Tensor:
+        """The affine function through both ends of the segments, at ``t``, ``(len(t), C)``."""
+        return torch.lerp(self.start[segment], self.end[segment], t.unsqueeze(1))
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A measure, one entry a segment (and output), with a bound on its rounding error of the same shape."""
+
+    value: Tensor
+    rounding: Tensor
+
+    def rows(self, part: slice) -> Reduced:
+        """The entries of some segments."""
+        return Reduced(self.value[part], self.rounding[part])
+
+
+class Reducer(Protocol):
+    """A measure computed while the runs of a trace go by, however they are cut."""
+
+    def update(self, run: Run) -> None:
+        """Take a run into account; runs come in order."""
+
+    def results(self) -> Mapping[str, Reduced]:
+        """The measures by name; float64."""
+
+
+def add_by_segment(total: Tensor, segment: Tensor, values: Tensor) -> None:
+    """Add ``values`` to the entries of their segments, in place."""
+    total.index_add_(0, segment, values)
+
+
+def raise_by_segment(peak: Tensor, segment: Tensor, values: Tensor) -> None:
+    """Raise the entries of the segments to ``values`` where these are larger, in place."""
+    peak.scatter_reduce_(0, segment, values, "amax")

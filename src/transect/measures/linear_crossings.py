@@ -1,0 +1,52 @@
+"""Linear crossings: knots at which the slope of the function really changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from transect.measures.base import OUTPUT_ROUNDING, Ends, Reduced
+from transect.regions.run import Run
+
+
+class LinearCrossings:
+    """Counts the crossings at which the slope of some output changes beyond rounding.
+
+    A knot is linear iff, for some output, ``|slope right - slope left| > 16 eps max|f| (1/h_left + 1/h_right)``, with
+    max|f| over the segment's ends and the knot's neighbours. Knots below that where some slope changes at all are
+    undecided.
+    """
+
+    def __init__(self, ends: Ends) -> None:
+        self._ends = ends
+        self._linear = torch.zeros_like(ends.length)
+        self._undecided = torch.zeros_like(ends.length)
+
+    def update(self, run: Run) -> None:
+        """See :class:`~transect.measures.base.Reducer`."""
+        knot = run.knots()
+        segment = run.segment[knot]
+        jump, tolerance = self._jump(run, knot, segment)
+        linear = (jump > tolerance).any(1)
+        undecided = ~linear & (jump > 0).any(1)
+        self._linear += torch.bincount(segment[linear], minlength=len(self._linear))
+        self._undecided += torch.bincount(segment[undecided], minlength=len(self._linear))
+
+    def _jump(self, run: Run, knot: Tensor, segment: Tensor) -> tuple[Tensor, Tensor]:
+        """Absolute change of slope of every output, ``(K, C)``, and what rounding can make of it, ``(K, 1)``."""
+        f, step, t = run.outputs.double(), run.outputs.double().diff(dim=0), run.t.diff()
+        slope = step / t.unsqueeze(1)
+        peak = f.abs().amax(1)
+        near = torch.stack([self._ends.scale[segment], peak[knot - 1], peak[knot], peak[knot + 1]]).amax(0)
+        tolerance = OUTPUT_ROUNDING * self._ends.eps * near * (1 / t[knot - 1] + 1 / t[knot])
+        return (slope[knot] - slope[knot - 1]).abs(), tolerance.unsqueeze(1)
+
+    def results(self) -> Mapping[str, Reduced]:
+        """``linear_crossings`` and ``undecided_crossings``, each ``(S,)``."""
+        exact = torch.zeros_like(self._linear)
+        return {
+            "linear_crossings": Reduced(self._linear, self._undecided),
+            "undecided_crossings": Reduced(self._undecided, exact),
+        }

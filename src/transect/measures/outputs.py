@@ -1,0 +1,26 @@
+"""From one number an output to one number."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from transect.errors import InvalidInput
+
+
+def across_outputs(values: Tensor, how: str = "l2") -> Tensor:
+    """One number a segment.
+
+    Args:
+        values: A measure of every output, ``(S, C)``.
+        how: ``"l2"``, the norm over the outputs (for ``[[1, 0], [0, 1]]`` summed over segments: 2); ``"mean"``; ``"max"``.
+
+    Raises:
+        InvalidInput: ``how`` is something else.
+    """
+    if how == "l2":
+        return values.norm(dim=1)
+    if how == "mean":
+        return values.mean(1)
+    if how == "max":
+        return values.amax(1)
+    raise InvalidInput(f'how: expected "l2", "mean" or "max", got {how!r}.')

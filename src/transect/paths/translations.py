@@ -1,0 +1,142 @@
+"""Paths of translated images: closed circles, as in the paper's protocol, and open arcs.
+
+An image is padded by 2R pixels on every side with its edge values, moved by a displacement rounded to whole pixels,
+and cropped at the centre to its own size; normalisation is applied once, after that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from transect.errors import InvalidInput
+from transect.paths.path import Path
+
+Normalise = Callable[[Tensor], Tensor] | tuple[Any, Any] | None
+Displacement = tuple[float, float]
+
+
+def translation_circle(image: Any, radius: float = 4, anchors: int = 8, normalise: Normalise = None) -> Path:
+    """The closed path of an image moved along a circle: anchor k lies at (R cos 2 pi k/K, R sin 2 pi k/K).
+
+    The image itself is not an anchor.
+
+    Args:
+        image: One image, ``(channels, height, width)``, of floating dtype.
+        radius: R, in pixels.
+        anchors: K, at least 3.
+        normalise: ``(mean, std)`` a channel, or a function of a batch of images, applied once after cropping.
+
+    Raises:
+        InvalidInput: The image is not of that shape, or neighbouring anchors are the same image (a constant image, or
+            a circle too small for the pixels).
+    """
+    return translation_circles(_one_image(image), radius, anchors, normalise)[0]
+
+
+def translation_circles(images: Any, radius: float = 4, anchors: int = 8, normalise: Normalise = None) -> list[Path]:
+    """One :func:`translation_circle` for each image of a batch, ``(N, channels, height, width)``."""
+    if anchors < 3:
+        raise InvalidInput(f"anchors: expected at least 3 for a closed circle, got {anchors}.")
+    angles = [2 * math.pi * k / anchors for k in range(anchors)]
+    return _paths(images, [(radius * math.cos(a), radius * math.sin(a)) for a in angles], radius, normalise, True)
+
+
+def translation_arc(image: Any, radius: float = 4, anchors: int = 8, normalise: Normalise = None) -> Path:
+    """The open path of an image moved by R sideways and, along half a turn, by R sin(pi k/(K - 1)) downwards.
+
+    Args:
+        image: One image, ``(channels, height, width)``, of floating dtype.
+        radius: R, in pixels.
+        anchors: K, at least 2.
+        normalise: As for :func:`translation_circle`.
+
+    Raises:
+        InvalidInput: As for :func:`translation_circle`.
+    """
+    return translation_arcs(_one_image(image), radius, anchors, normalise)[0]
+
+
+def translation_arcs(images: Any, radius: float = 4, anchors: int = 8, normalise: Normalise = None) -> list[Path]:
+    """One :func:`translation_arc` for each image of a batch, ``(N, channels, height, width)``."""
+    if anchors < 2:
+        raise InvalidInput(f"anchors: expected at least 2 for an open path, got {anchors}.")
+    angles = [math.pi * k / (anchors - 1) for k in range(anchors)]
+    return _paths(images, [(radius, radius * math.sin(angle)) for angle in angles], radius, normalise, False)
+
+
+def translated(images: Tensor, right: int, down: int, margin: int) -> Tensor:
+    """Images moved by whole pixels, their edges repeated: pad by ``margin``, move, crop at the centre.
+
+    Args:
+        images: ``(N, channels, height, width)``.
+        right: Pixels to the right.
+        down: Pixels downwards.
+        margin: Padding on every side, at least as large as the displacement.
+    """
+    height, width = images.shape[-2:]
+    padded = functional.pad(images, (margin,) * 4, mode="replicate")
+    return padded[..., margin - down : margin - down + height, margin - right : margin - right + width]
+
+
+def _paths(
+    images: Any, displacements: Sequence[Displacement], radius: float, normalise: Normalise, closed: bool
+) -> list[Path]:
+    images = _batch(images)
+    if not radius > 0:
+        raise InvalidInput(f"radius: expected a positive number of pixels, got {radius}.")
+    pixels = [(round(right), round(down)) for right, down in displacements]
+    _check_distinct(pixels, radius, closed)
+    margin = math.ceil(2 * radius)
+    moved = [_normalised(translated(images, right, down, margin), normalise) for right, down in pixels]
+    return [_path(anchors, index, closed) for index, anchors in enumerate(torch.stack(moved, 1))]
+
+
+def _path(anchors: Tensor, index: int, closed: bool) -> Path:
+    try:
+        return Path(anchors, closed)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"image {index}: {error} A translation path needs an image that is not constant in the direction it moves."
+        ) from error
+
+
+def _check_distinct(pixels: Sequence[tuple[int, int]], radius: float, closed: bool) -> None:
+    following = [*pixels[1:], pixels[0]] if closed else pixels[1:]
+    same = [k for k, (a, b) in enumerate(zip(pixels, following, strict=False)) if a == b]
+    if same:
+        raise InvalidInput(
+            f"radius, anchors: with radius {radius} and {len(pixels)} anchors, anchors {same[0]} and "
+            f"{(same[0] + 1) % len(pixels)} round to the same pixel; choose a larger radius or fewer anchors."
+        )
+
+
+def _normalised(images: Tensor, normalise: Normalise) -> Tensor:
+    if normalise is None:
+        return images
+    if callable(normalise):
+        return normalise(images)
+    mean, std = (torch.as_tensor(part, dtype=images.dtype, device=images.device).reshape(-1, 1, 1) for part in normalise)
+    return (images - mean) / std
+
+
+def _one_image(image: Any) -> Tensor:
+    tensor = torch.as_tensor(image)
+    if tensor.dim() != 3:
+        raise InvalidInput(f"image: expected shape (channels, height, width), got {tuple(tensor.shape)}.")
+    return tensor.unsqueeze(0)
+
+
+def _batch(images: Any) -> Tensor:
+    tensor = torch.as_tensor(images)
+    if tensor.dim() != 4 or not tensor.is_floating_point():
+        raise InvalidInput(
+            "images: expected floating-point images of shape (N, channels, height, width), got "
+            f"{tensor.dtype} of shape {tuple(tensor.shape)}; divide 8-bit images by 255."
+        )
+    return tensor
