@@ -129,7 +129,7 @@ def as_batch(x: Any, input_shape: tuple[int, ...], argument: str) -> Tensor:
     if tuple(tensor.shape[1:]) == input_shape:
         return tensor
     raise InvalidInput(
-        f"{argument}: expected shape {input_shape} or (N, {', '.join(map(str, input_shape))}), got {tuple(tensor.shape)}."
+        f"{argument}: expected one input of shape {input_shape}, or a batch of them, got {tuple(tensor.shape)}."
     )
 
 
@@ -142,7 +142,9 @@ def as_float_tensor(x: Any, argument: str) -> Tensor:
     try:
         tensor = torch.as_tensor(x)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInput(f"{argument}: expected a tensor or array of real numbers, got {type(x).__name__}.") from error
+        raise InvalidInput(
+            f"{argument}: expected a tensor or array of real numbers, got {type(x).__name__}."
+        ) from error
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise InvalidInput(f"{argument}: expected real numbers, got {tensor.dtype}.")
     tensor = tensor.detach()

@@ -39,6 +39,7 @@ class Doubtful:
     reason: str
 
     def within(self, rows: slice) -> Doubtful:
+        """The same place, its segment counted from the first of ``rows``."""
         return replace(self, segment=self.segment - rows.start)
 
 

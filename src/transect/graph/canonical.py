@@ -62,32 +62,39 @@ class _Fold:
             self.known[node.name] = self.input
 
     def _call(self, node: fx.Node) -> None:
+        target = node.target
+        assert callable(target)
         args = self._resolve(node.args)
         kwargs = self._working_dtype(self._resolve(dict(node.kwargs)))
         made = _result(node)
-        if node.target is operator.getitem and isinstance(args[0], Value) and args[1] == 0:
+        if target is operator.getitem and isinstance(args[0], Value) and args[1] == 0:
             self.known[node.name] = args[0]  # only the first result of a normalisation or a pooling is a value
             return
         from_input, from_rows = self._depends((args, kwargs))
         if not from_input and not from_rows and not _symbolic(made):
-            self.known[node.name] = self.convert(node.target(*args, **kwargs))
+            self.known[node.name] = self.convert(target(*args, **kwargs))
             return
         value = _value(node.name, made) if isinstance(made, Tensor) else None
         if not from_input:
-            value_now = node.target(*replace(args, self.probe), **replace(kwargs, self.probe))
+            value_now = target(*replace(args, self.probe), **replace(kwargs, self.probe))
             self.probe[node.name] = value_now
             if value is not None and (constant := _same_in_every_row(value_now, value)) is not None:
                 self.known[node.name] = self.convert(constant)
                 return
-        elif value is None and str(node.target) == "aten.sym_size.int":
+        elif value is None and str(target) == "aten.sym_size.int":
             self.probe[node.name] = _PROBE
         self._append(node, args, kwargs, value, from_input and value is not None)
 
     def _append(self, node: fx.Node, args: Any, kwargs: dict, value: Value | None, from_input: bool) -> None:
-        made = value if value is not None else Rows(node.name)
-        self.known[node.name] = made
-        self.nodes.append(Node(node.name, operation_name(node.target), node.target, tuple(args), kwargs, value,
-                               module_path(node), source_line(node), from_input))  # fmt: skip
+        target = node.target
+        assert callable(target)
+        self.known[node.name] = value if value is not None else Rows(node.name)
+        if str(target) == "aten.sym_size.int":
+            self.probe[node.name] = _PROBE
+        origin = module_path(node), source_line(node)
+        self.nodes.append(
+            Node(node.name, operation_name(target), target, tuple(args), kwargs, value, *origin, from_input)
+        )
 
     def _resolve(self, argument: Any) -> Any:
         if isinstance(argument, fx.Node):
@@ -164,7 +171,7 @@ def _symbolic(made: Any) -> bool:
     return isinstance(made, Tensor) and any(isinstance(size, torch.SymInt) for size in made.shape)
 
 
-def _value(name: str, made: Tensor) -> Value:
+def _value(name: str, made: Any) -> Value:
     """The row dimension is the one whose size is exactly the batch symbol; a multiple of it is a fold."""
     symbolic = [dim for dim, size in enumerate(made.shape) if isinstance(size, torch.SymInt)]
     whole = [dim for dim in symbolic if made.shape[dim].node.expr.is_symbol]
@@ -197,7 +204,9 @@ def _names(argument: Any) -> set[str]:
 
 
 def _notes(program: ExportedProgram, nodes: tuple[Node, ...]) -> tuple[str, ...]:
-    mutated = {str(spec.target) for spec in program.graph_signature.output_specs if spec.kind == OutputKind.BUFFER_MUTATION}
+    mutated = {
+        str(spec.target) for spec in program.graph_signature.output_specs if spec.kind == OutputKind.BUFFER_MUTATION
+    }
     return tuple(f"the forward pass changes the buffer {name!r}; the change is ignored" for name in sorted(mutated))
 
 
@@ -220,6 +229,6 @@ def refuse_mutated_output(program: ExportedProgram) -> None:
         stack.extend(parent.name for parent in by_name[name].all_input_nodes)
     if guilty := sorted(held & seen):
         raise UnsupportedModel(
-            f"model: its output depends on {len(guilty)} buffer(s) that its forward pass changes ({', '.join(guilty)}), "
-            "so it is another function at every call; freeze them in evaluation mode."
+            f"model: its output depends on {len(guilty)} buffer(s) that its forward pass changes ({', '.join(guilty)}), so "
+            "it is another function at every call; freeze them in evaluation mode."
         )

@@ -73,7 +73,9 @@ def _explain(model: nn.Module, error: Exception) -> str:
     if "specialized" in text.lower() or "Constraints violated" in text:
         reason = "the model fixes its batch size, so that points cannot be evaluated together"
         remedy = "write x.size(0) (or -1) where a number of samples stands in a view, reshape or constant"
-    elif "data-dependent" in text.lower() or "DataDependent" in type(error).__name__ or "GuardOn" in type(error).__name__:
+    elif (
+        "data-dependent" in text.lower() or "DataDependent" in type(error).__name__ or "GuardOn" in type(error).__name__
+    ):
         reason = "the model branches on the values of its tensors"
         remedy = "remove the branch, or replace it by operations such as torch.where"
     else:
@@ -89,8 +91,11 @@ def _frame(text: str) -> str:
 
 def _check_evaluation_mode(model: nn.Module) -> None:
     kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
-    training = [f"{name or 'the model'} ({type(module).__name__})" for name, module in model.named_modules()
-                if isinstance(module, kinds) and module.training]
+    training = [
+        f"{name or 'the model'} ({type(module).__name__})"
+        for name, module in model.named_modules()
+        if isinstance(module, kinds) and module.training
+    ]
     if training:
         raise InvalidInput(
             f"model: expected evaluation mode, but {len(training)} module(s) are in training mode, where they act on "

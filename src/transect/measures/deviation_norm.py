@@ -19,8 +19,8 @@ def mean_norm(left: Tensor, right: Tensor) -> Tensor:
 
     Along the direction of change the vector has a component u that runs from u0 to u1, and p across it, constant. The
     mean of sqrt(p^2 + u^2) is ``(F(u1) - F(u0)) / (u1 - u0)`` with ``F(u) = (u sqrt(p^2 + u^2) + p^2 asinh(u/p)) / 2``.
-    Where the vector changes by less than its smallest norm that difference cancels; there the integrand is smooth enough
-    for Gauss-Legendre quadrature with 12 points to be exact to rounding.
+    Where the vector changes by less than its smallest norm that difference cancels; there the integrand is smooth
+    enough for Gauss-Legendre quadrature with 12 points to be exact to rounding.
     """
     scale = torch.maximum(left.abs().amax(1), right.abs().amax(1))
     unit = torch.where(scale > 0, scale, 1.0).unsqueeze(1)

@@ -12,7 +12,8 @@ def across_outputs(values: Tensor, how: str = "l2") -> Tensor:
 
     Args:
         values: A measure of every output, ``(S, C)``.
-        how: ``"l2"``, the norm over the outputs (for ``[[1, 0], [0, 1]]`` summed over segments: 2); ``"mean"``; ``"max"``.
+        how: ``"l2"``, the norm over the outputs (for ``[[1, 0], [0, 1]]`` summed over segments: 2); ``"mean"``, or
+            ``"max"``.
 
     Raises:
         InvalidInput: ``how`` is something else.

@@ -48,9 +48,7 @@ class SlopeSimilarity:
 
     def _add(self, segment: Tensor, cosine: Tensor, error: Tensor, length: Tensor, left_out: Tensor) -> None:
         kept = ~left_out
-        columns = torch.stack(
-            [cosine, torch.ones_like(cosine), error, cosine * length, length, error * length], 1
-        )
+        columns = torch.stack([cosine, torch.ones_like(cosine), error, cosine * length, length, error * length], 1)
         add_by_segment(self._sums, segment[kept], columns[kept])
         self._left_out += torch.bincount(segment[left_out], minlength=len(self._left_out))
 

@@ -16,8 +16,8 @@ def shift_scale_circle(signal: Any, shift: float = 2.0, scale: float = 0.15, anc
     """The closed path of a signal that is shifted and scaled along a circle.
 
     Anchor k is the signal shifted by ``shift * cos(2 pi k/K)`` samples and multiplied by
-    ``1 + scale * sin(2 pi k/K)``. A shift by part of a sample interpolates linearly between samples; beyond its ends the
-    signal keeps its first and last value. The signal itself is not an anchor.
+    ``1 + scale * sin(2 pi k/K)``. A shift by part of a sample interpolates linearly between samples; beyond its ends
+    the signal keeps its first and last value. The signal itself is not an anchor.
 
     Args:
         signal: One signal, ``(n,)``, of floating dtype.

@@ -121,7 +121,9 @@ def _normalised(images: Tensor, normalise: Normalise) -> Tensor:
         return images
     if callable(normalise):
         return normalise(images)
-    mean, std = (torch.as_tensor(part, dtype=images.dtype, device=images.device).reshape(-1, 1, 1) for part in normalise)
+    mean, std = (
+        torch.as_tensor(part, dtype=images.dtype, device=images.device).reshape(-1, 1, 1) for part in normalise
+    )
     return (images - mean) / std
 
 

@@ -1,0 +1,1 @@
+"""The engine: crossings, knots, subdivision, streaming."""

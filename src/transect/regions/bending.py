@@ -67,11 +67,12 @@ def _pool(found: list[Crossings]) -> tuple[Crossings, Tensor]:
     which = torch.cat([torch.full_like(part.row, index) for index, part in enumerate(found)])
     if len(found) == 1:
         return found[0], which
-    joined = [torch.cat([getattr(part, name) for part in found])
-              for name in ("row", "unit", "weight", "error", "rising")]  # fmt: skip
-    order = torch.argsort(joined[2], stable=True)
-    order = order[torch.argsort(joined[0][order], stable=True)]
-    return Crossings(found[0].side, *(part[order] for part in joined)), which[order]
+    names = ("row", "unit", "weight", "error", "rising")
+    row, unit, weight, error, rising = (torch.cat([getattr(part, name) for part in found]) for name in names)
+    order = torch.argsort(weight, stable=True)
+    order = order[torch.argsort(row[order], stable=True)]
+    pooled = Crossings(found[0].side, row[order], unit[order], weight[order], error[order], rising[order])
+    return pooled, which[order]
 
 
 def _insert(rows: int, row: Tensor, weight: Tensor) -> tuple[Grid, Tensor, Tensor]:
@@ -123,5 +124,3 @@ def _touch_flips_of(touches: Touches, index: int, inner: Tensor, moved: Tensor) 
     once = count[inverse] == 1  # above on both sides: it touches and turns back
     row, unit, before = row[once], unit[once], left[once].long()
     return torch.stack([moved[row], unit, index + before, index + 1 - before], 1)
-
-

@@ -122,9 +122,7 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
     return replace(_ordered(side, found.only(~touching), knots), touches=touches, snaps=snaps, doubts=doubts)
 
 
-def _candidates(
-    z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance
-) -> tuple[Tensor, _Candidates]:
+def _candidates(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance) -> tuple[Tensor, _Candidates]:
     side = above(z, threshold)
     row, unit = changes(side, knots.joined())
     flat, values = row * z.shape[1] + unit, z.reshape(-1)
@@ -138,7 +136,8 @@ def _candidates(
 
 def _ordered(side: Tensor, found: _Candidates, knots: Knots) -> Crossings:
     order = _order(found.row, found.weight, knots)
-    return Crossings(side, *(part[order] for part in (found.row, found.unit, found.weight, found.error, found.rising)))
+    found = found.only(order)
+    return Crossings(side, found.row, found.unit, found.weight, found.error, found.rising)
 
 
 def _order(row: Tensor, weight: Tensor, knots: Knots) -> Tensor:

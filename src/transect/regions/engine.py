@@ -18,7 +18,7 @@ from transect.regions.pieces import PieceLog, pieces_at_border, pieces_beside
 from transect.regions.program import Instruction, Program
 from transect.regions.rounding import Tolerance
 from transect.regions.rows import Item, Knots, Line, Stored
-from transect.rules import Affine
+from transect.rules import Affine, Hinge
 
 FEWEST_ROWS = 8  # a run repeats one row of the run before: with fewer rows that would cost too much
 
@@ -108,22 +108,23 @@ class Engine:
             item.at += 1
             if instruction.in_prefix:
                 continue
-            if not isinstance(instruction.operation, Affine):
-                return self._bend(item, instruction)
+            operation = instruction.operation
+            if isinstance(operation, Hinge):
+                return self._bend(item, instruction, operation)
             operands = [item.read(slot, self._lines) for slot in instruction.reads]
-            item.stored[instruction.writes] = Stored(instruction.operation.value(*operands), None)
+            item.stored[instruction.writes] = Stored(operation.value(*operands), None)
             item.free(instruction.frees)
         return None
 
-    def _bend(self, item: Item, instruction: Instruction) -> Iterator[Item]:
+    def _bend(self, item: Item, instruction: Instruction, hinge: Hinge) -> Iterator[Item]:
         slot, rows = instruction.reads[0], len(item.knots)
         z = item.read(slot, self._lines).reshape(rows, -1)
-        bending = bend_rows(instruction.operation, z, item.knots, self._tolerances[instruction.bend])
+        bending = bend_rows(hinge, z, item.knots, self._tolerances[instruction.bend])
         item.stored[slot] = Stored(z.reshape(rows, *instruction.shape), None)  # as snapped
         flips = self._log(item, bending, instruction.bend)
         refined = item.refined(bending.grid, item.at)
         refined.knots, refined.flips = bending.knots, self._collect(item.flips, flips, bending, instruction.bend)
-        return self._parts(refined, bending, instruction)
+        return self._parts(refined, bending, instruction, hinge)
 
     def _log(self, item: Item, bending: Bending, bend: int) -> Tensor:
         """Note the pieces at the borders of the run, count its flips, and return them with those at its first row."""
@@ -164,20 +165,21 @@ class Engine:
         flips = torch.cat([moved, fresh])
         return flips[torch.argsort(flips[:, 0], stable=True)]
 
-    def _parts(self, refined: Item, bending: Bending, instruction: Instruction) -> Iterator[Item]:
+    def _parts(self, refined: Item, bending: Bending, instruction: Instruction, hinge: Hinge) -> Iterator[Item]:
         """Write the rows, run after run, each when its turn comes."""
         most = max(FEWEST_ROWS, self._budget // max(1, instruction.row_elements))
         for first, last in cut(refined.knots.t, most):
-            yield _write_rows(refined, bending, instruction, first, last)
+            yield _write_rows(refined, bending, instruction, hinge, first, last)
 
 
-def _write_rows(refined: Item, bending: Bending, instruction: Instruction, first: int, last: int) -> Item:
+def _write_rows(refined: Item, bending: Bending, instruction: Instruction, hinge: Hinge, first: int, last: int) -> Item:
     part = refined.part(first, last)
     held = part.stored[instruction.reads[0]]
     assert held.grid is not None
     z = part.grids[held.grid].interpolate(held.values.flatten(1))
-    _set_to_threshold(z, bending, instruction, _within(bending.member_row, first, last, len(refined.knots)), first)
-    result = instruction.operation.apply(z.reshape(len(z), *instruction.shape))
+    members = _within(bending.member_row, first, last, len(refined.knots))
+    _set_to_threshold(z, hinge, bending, members, first)
+    result = hinge.apply(z.reshape(len(z), *instruction.shape))
     part.stored[instruction.writes] = Stored(result, None)
     part.free(instruction.frees)
     if refined.flips is not None:
@@ -196,14 +198,13 @@ def _within(row: Tensor, first: int, last: int, rows: int) -> slice:
     return slice(*torch.searchsorted(row.contiguous(), torch.tensor([first, last + 1], device=row.device)).tolist())
 
 
-def _set_to_threshold(z: Tensor, bending: Bending, instruction: Instruction, members: slice, first: int) -> None:
+def _set_to_threshold(z: Tensor, hinge: Hinge, bending: Bending, members: slice, first: int) -> None:
     row, unit = bending.member_row[members] - first, bending.member_unit[members]
-    thresholds = instruction.operation.thresholds
-    if thresholds == (0.0,):
+    if hinge.thresholds == (0.0,):
         z[row, unit] = 0.0
         return
     which = bending.member_threshold[members]
-    for index, threshold in enumerate(thresholds):
+    for index, threshold in enumerate(hinge.thresholds):
         chosen = which == index
         flat = torch.as_tensor(threshold, dtype=z.dtype, device=z.device).reshape(-1).expand(z.shape[1])
         z[row[chosen], unit[chosen]] = flat[unit[chosen]]

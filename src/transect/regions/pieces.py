@@ -71,6 +71,8 @@ class PieceLog:
 
     @classmethod
     def empty(cls, segments: int, units: Sequence[int], device: torch.device) -> PieceLog:
+        """A log of nothing yet, for a pack of segments."""
+
         def blank() -> list[Tensor]:
             return [torch.zeros((segments, n), dtype=torch.uint8, device=device) for n in units]
 

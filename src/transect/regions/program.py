@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from transect.graph import Graph
@@ -59,6 +58,11 @@ class Program:
     bends: tuple[str, ...]
     units: tuple[int, ...]
 
+    @property
+    def row_elements(self) -> int:
+        """Most numbers that one row keeps alive at any time; at least 1."""
+        return max([1, *(instruction.row_elements for instruction in self.instructions)])
+
     def evaluate(self, x: Tensor) -> Tensor:
         """The function at a batch of inputs, each row by the rules' own operations."""
         for _, _, result in self.walk(x):
@@ -71,7 +75,9 @@ class Program:
         for instruction in self.instructions:
             operands = tuple(values[slot] for slot in instruction.reads)
             operation = instruction.operation
-            result = operation.value(*operands) if isinstance(operation, Affine) else operation.apply(operands[0].clone())
+            result = (
+                operation.value(*operands) if isinstance(operation, Affine) else operation.apply(operands[0].clone())
+            )
             values[instruction.writes] = result
             yield instruction, operands, result
             for slot in instruction.frees:
@@ -124,9 +130,7 @@ def _bends(steps: Sequence[Step]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return tuple(names), tuple(math.prod(step.node.inputs()[0].unit_shape) for step in bends)
 
 
-def _row_elements(
-    steps: Sequence[Step], last_read: dict[str, int], prefix: set[str], graph: Graph
-) -> list[int]:
+def _row_elements(steps: Sequence[Step], last_read: dict[str, int], prefix: set[str], graph: Graph) -> list[int]:
     """Live numbers a row after each step, then the maximum up to and including the next bending step's input."""
     size = {step.node.name: math.prod(step.node.value.unit_shape) for step in steps if step.node.value}
     live: set[str] = set()

@@ -96,6 +96,7 @@ class Knots:
         return bool(self.segment[0] == self.segment[-1])
 
     def rows(self, first: int, last: int) -> Knots:
+        """Rows ``first..last`` (inclusive)."""
         part = slice(first, last + 1)
         return Knots(self.segment[part], self.t[part], self.error[part])
 
@@ -142,6 +143,7 @@ class Item:
         return held.values
 
     def free(self, slots: tuple[str, ...]) -> None:
+        """Forget values that nobody reads any more."""
         for slot in slots:
             self.stored.pop(slot, None)
 
@@ -150,9 +152,7 @@ class Item:
         grids = {key: old.refined_by(grid) for key, old in self.grids.items()}
         fresh = max(grids, default=-1) + 1
         grids[fresh] = grid
-        stored = {
-            slot: replace(held, grid=fresh) if held.grid is None else held for slot, held in self.stored.items()
-        }
+        stored = {slot: replace(held, grid=fresh) if held.grid is None else held for slot, held in self.stored.items()}
         used = {held.grid for held in stored.values()}
         return Item(at, self.knots, stored, {key: grids[key] for key in grids if key in used}, self.flips)
 

@@ -59,7 +59,8 @@ def expand(node: Node) -> Affine:
 def slice_(node: Node) -> Affine:
     """``slice(x, dim=0, start=None, end=None, step=1)``; a slice of all samples is the identity."""
     x = only_input(node)
-    dim, start, end, step = (*node.args[1:], *(0, None, None, 1)[len(node.args) - 1 :])
+    given = dict(zip(("dim", "start", "end", "step"), node.args[1:], strict=False))
+    dim, start, end, step = given.get("dim", 0), given.get("start"), given.get("end"), given.get("step", 1)
     if dim % len(x.shape) == row_dim(x):
         if (start or 0) == 0 and step == 1 and (end is None or isinstance(end, Rows) or end >= 2**62):
             return Affine.selecting(lambda x: x)

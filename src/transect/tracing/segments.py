@@ -43,27 +43,22 @@ class Pack:
 
 
 def check_paths(network: Network, paths: Sequence[Path]) -> None:
-    """Refuse what cannot be traced.
+    """Refuse paths through another space than the network's inputs.
 
     Raises:
-        InvalidInput: No path, something else than a path, or inputs of another shape than the network's.
+        InvalidInput: The anchors of a path have another shape.
     """
-    if not paths:
-        raise InvalidInput("path: expected a transect.Path or a non-empty sequence of them, got an empty sequence.")
     for index, path in enumerate(paths):
-        if not isinstance(path, Path):
-            raise InvalidInput(f"path: expected a transect.Path, got {type(path).__name__}; make one from its anchors.")
         if tuple(path.anchors.shape[1:]) != network.input_shape:
             raise InvalidInput(
-                f"path {index}: its anchors have shape {tuple(path.anchors.shape[1:])}, but the network takes inputs of "
-                f"shape {network.input_shape}."
+                f"path {index}: its anchors have shape {tuple(path.anchors.shape[1:])}, but the network takes inputs "
+                f"of shape {network.input_shape}."
             )
 
 
 def packs(network: Network, paths: Sequence[Path], budget: int) -> Iterator[Pack]:
     """Neighbouring segments in packs whose first rows fit the budget."""
-    row = max([i.row_elements for i in network.program.instructions], default=1)
-    most = max(1, budget // (2 * max(1, row)))
+    most = max(1, budget // (2 * network.program.row_elements))
     first = 0
     for group in _groups(paths, most):
         pack = _pack(network, group, first)

@@ -44,6 +44,7 @@ class Verification:
         return self.error / self.deviation if self.deviation else (0.0 if self.error == 0 else float("inf"))
 
     def joined(self, other: Verification) -> Verification:
+        """The larger of two in every respect."""
         return Verification(
             self.points + other.points,
             max(self.error, other.error),

@@ -1,0 +1,69 @@
+"""What a user gives to ``trace`` and ``stream``, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from transect.errors import InvalidInput
+from transect.network import Network, capture
+from transect.paths import Path
+
+
+def as_paths(path: Path | Sequence[Path], between: tuple[float, float] | None) -> list[Path]:
+    """The paths as a list, each cut down to the stretch that is wanted.
+
+    Raises:
+        InvalidInput: No path, or something that is not one.
+    """
+    paths = list(path) if isinstance(path, Sequence) else [path]
+    if not paths:
+        raise InvalidInput("path: expected a transect.Path or a non-empty sequence of them, got an empty sequence.")
+    for one in paths:
+        if not isinstance(one, Path):
+            raise InvalidInput(f"path: expected a transect.Path, got {type(one).__name__}; make one from its anchors.")
+    return paths if between is None else [one.between(*between) for one in paths]
+
+
+def as_network(network: Network | nn.Module, paths: Sequence[Path], dtype: torch.dtype | None) -> Network:
+    """The network, captured on the fly where a module is given.
+
+    Raises:
+        InvalidInput: It is neither, or has been captured in another dtype.
+        UnsupportedModel: The module cannot be traced exactly.
+    """
+    if isinstance(network, Network):
+        if dtype not in (None, network.dtype):
+            raise InvalidInput(
+                f"dtype: the network was captured in {network.dtype}; capture it with dtype={dtype} to trace in it."
+            )
+        return network
+    if not isinstance(network, nn.Module):
+        raise InvalidInput(f"network: expected a captured network or a torch.nn.Module, got {type(network).__name__}.")
+    return capture(network, paths[0].anchors[:4], dtype=torch.float64 if dtype is None else dtype)
+
+
+def output_indices(outputs: Sequence[int] | None, network: Network) -> Tensor | None:
+    """Indices of the outputs wanted, or None for all.
+
+    Raises:
+        InvalidInput: There is no such output, or none is asked for.
+    """
+    if outputs is None:
+        return None
+    indices = [int(index) for index in outputs]
+    if not indices or not all(-network.outputs <= index < network.outputs for index in indices):
+        raise InvalidInput(f"outputs: expected indices below {network.outputs}, got {list(outputs)}.")
+    return torch.tensor([index % network.outputs for index in indices], device=network.device)
+
+
+def check_budget(budget: int) -> None:
+    """Refuse a budget that is not a positive number.
+
+    Raises:
+        InvalidInput: It is not.
+    """
+    if not isinstance(budget, int) or budget < 1:
+        raise InvalidInput(f"budget: expected a positive whole number of values, got {budget!r}.")
