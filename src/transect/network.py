@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput, VerificationError
-from transect.graph import Graph, canonical_graph, export_model
+from transect.errors import InvalidInput, UnsupportedModel, VerificationError
+from transect.graph import Graph, canonical_graph, check_evaluation_mode, export_model
 from transect.graph.canonical import refuse_mutated_output
 from transect.regions.program import Program, compile_program
 from transect.rules import fold_batch_norms, prove_coverage
@@ -104,6 +104,7 @@ def capture(
         raise InvalidInput(f"model: expected a torch.nn.Module, got {type(model).__name__}.")
     if dtype not in WORKING_DTYPES:
         raise InvalidInput(f"dtype: expected torch.float64 (exact) or torch.float32 (fast), got {dtype}.")
+    check_evaluation_mode(model)
     own_dtype, own_device = _own(model)
     batch = _example_batch(model, example, own_dtype, own_device)
     exported = export_model(model, batch[:1])
@@ -165,28 +166,52 @@ def _example_batch(model: nn.Module, example: Any, dtype: torch.dtype, device: t
     if not bool(torch.isfinite(tensor).all()):
         raise InvalidInput("example: it contains NaN or infinite values; expected an ordinary input.")
     tensor = tensor.to(device=device, dtype=dtype)
-    candidates = [tensor] if tensor.dim() < 2 else [tensor, tensor.unsqueeze(0)]
-    candidates = [tensor.unsqueeze(0)] if tensor.dim() < 2 else candidates
-    failures = []
-    for batch in candidates:
-        try:
-            if _maps_rows(model, batch):
-                return batch
-        except Exception as error:  # whatever a user's forward raises on a shape it does not take
-            failures.append(f"  with shape {tuple(batch.shape)}: {str(error).strip().splitlines()[0]}")
+    candidates = [tensor, tensor.unsqueeze(0)] if tensor.dim() > 1 else [tensor.unsqueeze(0)]
+    tried = [_try_batches(model, batch) for batch in candidates]
+    for batch, outcomes in zip(candidates, tried, strict=True):
+        if not any(outcomes.values()):
+            return batch
+    _refuse_fixed_batch(candidates, tried)
+    shapes = "\n".join(
+        f"  with shape {(rows, *batch.shape[1:])}: {outcome}"
+        for batch, outcomes in zip(candidates, tried, strict=True)
+        for rows, outcome in outcomes.items()
+    )
     raise InvalidInput(
-        f"example: the model does not map a batch of it to one tensor with a row for each input (example of shape "
-        f"{tuple(tensor.shape)}); give one input, or a batch of inputs in dimension 0.\n" + "\n".join(failures)
+        "example: the model does not map a batch of it to one tensor with a row for each input (the example has shape "
+        f"{tuple(tensor.shape)}); give one input, or a batch of inputs in dimension 0.\n{shapes}"
     )
 
 
-def _maps_rows(model: nn.Module, batch: Tensor) -> bool:
-    with torch.no_grad():
-        one, three = (batch[:1].expand(n, *batch.shape[1:]).clone() for n in (1, 3))
-        made = [model(x) for x in (one, three)]
-    if not all(isinstance(y, Tensor) for y in made):
-        raise InvalidInput(f"the model returns {type(made[0]).__name__}, expected one tensor")
-    return made[0].dim() > 0 and len(made[0]) == 1 and len(made[1]) == 3
+def _try_batches(model: nn.Module, batch: Tensor) -> dict[int, str]:
+    """For one and for three inputs, and for as many as were given: what went wrong, or an empty string."""
+    found = {}
+    for rows in sorted({1, 3, len(batch)}):
+        repeated = batch[torch.arange(rows, device=batch.device) % len(batch)].clone()
+        try:
+            with torch.no_grad():
+                found[rows] = _rows_lost(model(repeated), rows)
+        except Exception as error:  # whatever a user's forward raises on a shape it does not take
+            found[rows] = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return found
+
+
+def _rows_lost(made: Any, rows: int) -> str:
+    if not isinstance(made, Tensor):
+        return f"the model returns {type(made).__name__}, expected one tensor"
+    return "" if made.dim() > 0 and len(made) == rows else f"the output has shape {tuple(made.shape)}"
+
+
+def _refuse_fixed_batch(candidates: list[Tensor], tried: list[dict[int, str]]) -> None:
+    for batch, outcomes in zip(candidates, tried, strict=True):
+        works = [rows for rows, outcome in outcomes.items() if not outcome]
+        if works:
+            rows, outcome = next((rows, outcome) for rows, outcome in outcomes.items() if outcome)
+            raise UnsupportedModel(
+                f"The model fixes its batch size: it takes {works[0]} input(s) of shape {tuple(batch.shape[1:])} at a "
+                f"time, but not {rows} ({outcome}). Write x.size(0) or -1 where a number of samples stands in a view, "
+                "reshape or constant."
+            )
 
 
 def _check_agreement(model: nn.Module, network: Network, batch: Tensor) -> None:

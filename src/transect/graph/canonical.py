@@ -229,6 +229,6 @@ def refuse_mutated_output(program: ExportedProgram) -> None:
         stack.extend(parent.name for parent in by_name[name].all_input_nodes)
     if guilty := sorted(held & seen):
         raise UnsupportedModel(
-            f"model: its output depends on {len(guilty)} buffer(s) that its forward pass changes ({', '.join(guilty)}), so "
+            f"model: its output depends on buffers that its forward pass changes ({', '.join(guilty)}): "
             "it is another function at every call; freeze them in evaluation mode."
         )

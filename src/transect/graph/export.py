@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +36,8 @@ def export_model(model: nn.Module, example: Tensor) -> ExportedProgram:
         example: One input with a batch dimension, ``(1, *input_shape)``.
 
     Raises:
-        InvalidInput: The module is in training mode and behaves differently there.
         UnsupportedModel: The module cannot be exported, or fixes its batch size.
     """
-    _check_evaluation_mode(model)
     model = getattr(model, "_orig_mod", model)  # torch.compile wraps the module it was given
     batch = example.expand(BATCH, *example.shape[1:]).clone()
     program = _export(model, batch)
@@ -45,17 +45,28 @@ def export_model(model: nn.Module, example: Tensor) -> ExportedProgram:
 
 
 def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
-    export_log = logging.getLogger("torch.export")
-    level = export_log.level
     try:
-        export_log.setLevel(logging.CRITICAL)  # what it would print goes into our error
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.no_grad(), _quiet():
             return torch.export.export(model, (batch,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
     except Exception as error:
         raise UnsupportedModel(_explain(model, error)) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What export would log goes into our error instead."""
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch._dynamo")]
+    loggers += [logging.getLogger("torch.fx.experimental.symbolic_shapes")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        export_log.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _decompositions() -> dict:
@@ -89,7 +100,12 @@ def _frame(text: str) -> str:
     return f"  at {lines[-1]}" if lines else ""
 
 
-def _check_evaluation_mode(model: nn.Module) -> None:
+def check_evaluation_mode(model: nn.Module) -> None:
+    """Refuse modules that act on the batch, or at random, because they are in training mode.
+
+    Raises:
+        InvalidInput: Names them.
+    """
     kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
     training = [
         f"{name or 'the model'} ({type(module).__name__})"

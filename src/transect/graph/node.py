@@ -86,9 +86,22 @@ class Graph:
         known: dict[str, Any] = {self.input.name: x}
         for node in self.nodes:
             args, kwargs = (replace(part, known) for part in (node.args, dict(node.kwargs)))
+            if node.operation == "aten.cat.default":  # which does not broadcast the one row of a constant by itself
+                args = (_same_rows(args[0], node.value, len(x)), *args[1:])
             result = node.target(*args, **kwargs)
             known[node.name] = result[0] if isinstance(result, tuple | list) and node.value is not None else result
         return known[self.output.name]
+
+
+def _same_rows(parts: Any, made: Value | None, rows: int) -> Any:
+    if made is None or made.row_dim is None:
+        return parts
+    dim = made.row_dim
+    alike = [part.shape[dim] == 1 and part.dim() == len(made.shape) for part in parts]
+    return [
+        part.expand(*part.shape[:dim], rows, *part.shape[dim + 1 :]) if one and rows > 1 else part
+        for part, one in zip(parts, alike, strict=True)
+    ]
 
 
 def replace(argument: Any, known: Mapping[str, Any]) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transect.tracing.keeping import Segment
 
 _MOST_OUTPUTS = 3  # chosen unasked: more curves with their chords are a tangle
-_BINS = 120
+_MOST_BINS = 120
 
 
 def plot_trace(trace: Trace, *, outputs: Sequence[int] | None = None, title: str | None = None) -> Figure:
@@ -86,7 +86,8 @@ def _draw_crossings(axes: Axes, trace: Trace, borders: NDArray[np.float64]) -> N
             for segment, begin, end in zip(trace.segments, borders[:-1], borders[1:], strict=True)
         ]
     )
-    edges = np.linspace(borders[0], borders[-1], _BINS + 1)
+    bins = int(np.clip(2 * np.sqrt(len(found)), 1, _MOST_BINS))
+    edges = np.linspace(borders[0], borders[-1], bins + 1)
     density = np.histogram(found, edges)[0] / np.diff(edges)
     axes.stairs(density, edges, color=INK, linewidth=1.0, fill=True, alpha=0.25)
     # Ticks below the axis' zero; as an image inside an SVG, since there can be a hundred thousand of them.
@@ -101,7 +102,7 @@ def _draw_crossings(axes: Axes, trace: Trace, borders: NDArray[np.float64]) -> N
 
 def _columns(trace: Trace, outputs: Sequence[int] | None) -> list[int]:
     if outputs is None:
-        deviation = _array(trace.total_deviation()) if hasattr(trace, "total_deviation") else _deviation(trace)
+        deviation = _array(trace.reduced["absolute_deviation"].value).sum(axis=0)  # unwarned: only to choose by
         return sorted(np.argsort(-deviation, kind="stable")[:_MOST_OUTPUTS].tolist())
     if unknown := [output for output in outputs if output not in trace.outputs]:
         raise InvalidInput(f"outputs: expected indices among those traced, {trace.outputs}; got {unknown}.")
@@ -110,13 +111,13 @@ def _columns(trace: Trace, outputs: Sequence[int] | None) -> list[int]:
     return [trace.outputs.index(output) for output in outputs]
 
 
-def _deviation(trace: Trace) -> NDArray[np.float64]:
-    return _array(trace.reduced["absolute_deviation"].value).sum(axis=0)
-
-
 def _title(trace: Trace) -> str:
     segments, regions = len(trace.length), int(trace.regions.sum())
-    return f"{regions:,} linear regions on {segments} segment{'s' if segments > 1 else ''}"
+    return f"{regions:,} linear region{_s(regions)} on {segments} segment{_s(segments)}"
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 def _array(values: object) -> NDArray[np.float64]:

@@ -160,7 +160,7 @@ def _draw_threshold(panels: Sequence[Axes], threshold: int | None) -> None:
 def _title(curves: Curves, model: str) -> str:
     noise = float(curves.values["label_noise"].flat[0])
     what = f"{model.upper()}, " if model else ""
-    return f"Nonlinearity, density of linear regions, and error ({what}{noise:.0%} label noise)"
+    return f"{what}{100 * noise:.0f} % label noise: nonlinearity, density of regions, error"
 
 
 def _note(curves: Curves) -> str:

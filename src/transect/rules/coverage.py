@@ -51,8 +51,8 @@ def prove_coverage(graph: Graph) -> tuple[Step, ...]:
 
 
 def _follows_from_another(node: Node) -> bool:
-    """Whether the node reads a value that has already lost its rows: the fault is listed where it was made."""
-    return any(value.row_dim is None for value in node.inputs())
+    """Whether the node reads a value that is at fault itself: it is listed where it was made."""
+    return any(value.row_dim is None for value in node.inputs()) or (not node.from_input and bool(node.inputs()))
 
 
 def _judge(node: Node) -> Step | Problem:

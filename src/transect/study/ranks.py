@@ -36,11 +36,9 @@ class RankCorrelation:
         return self.value > 0
 
     def __str__(self) -> str:
-        over = f"over {len(self.widths)} width{'' if len(self.widths) == 1 else 's'}"
         if math.isnan(self.value):
-            return f"not defined {over}"
-        interval = f"{self.interval[0]:+.2f} to {self.interval[1]:+.2f}" if self.interval else "no interval"
-        return f"{self.value:+.2f} ({over}; {interval})"
+            return "not defined"
+        return f"{self.value:+.2f}" + (" [{:+.2f}, {:+.2f}]".format(*self.interval) if self.interval else "")
 
 
 def rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64], widths: tuple[int, ...]) -> RankCorrelation:

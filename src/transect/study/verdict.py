@@ -11,7 +11,7 @@ import pyarrow as pa
 from transect.errors import StudyError
 from transect.plots import Curves
 from transect.study.ranks import RankCorrelation, rank_correlation
-from transect.study.wording import summary
+from transect.study.wording import percent, summary
 
 LEAST_FALL, LEAST_GROWTH = 1 / 3, 4.0
 _NAMES = {
@@ -111,8 +111,9 @@ class Verdict:
     def expectations(self) -> tuple[Expectation, ...]:
         """What should be seen in a sweep that crosses the interpolation threshold, and whether it was."""
         peak, fall, growth = self.test_error.peak, self.deviation.curve.fall, self.density.curve.growth
-        near = f"{self.deviation.curve.peak} and {peak}; so do {self.deviation.seeds_near} of {self.seeds} seeds alone"
-        sides = f"left {self.deviation.left}, right {self.deviation.right}"
+        alone = f"taken alone, so do {self.deviation.seeds_near} of {self.seeds} seeds"
+        near = f"widths {self.deviation.curve.peak} and {peak}" + (f"; {alone}" if self.seeds > 1 else "")
+        sides = f"{self.deviation.left} up to it, {self.deviation.right} from it on"
         return (
             Expectation("deviation and test error peak at the same or neighbouring widths", near, self.deviation.near),
             Expectation(
@@ -122,7 +123,7 @@ class Verdict:
             ),
             Expectation(
                 "deviation falls by a third or more from its peak to the largest width",
-                f"by {fall:.0%}",
+                f"by {percent(fall)}",
                 fall >= LEAST_FALL,
             ),
             Expectation("density grows fourfold or more over the sweep", f"{growth:.1f} times", growth >= LEAST_GROWTH),

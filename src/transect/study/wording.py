@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transect.study.ranks import RankCorrelation
     from transect.study.verdict import Comparison, Verdict
 
-_COLUMNS = "  {:<22} {:>7}   {:<19} {:<19} {}"
-_WIDE = 88
+_COLUMNS = "{:<21} {:>4}  {:<20}  {:<20}  {}"
+_WIDE = 79
+_FEW_SEEDS = 5
 
 
 def summary(verdict: Verdict) -> str:
-    """Say what a sweep shows and what it does not, in lines of at most 88 characters.
+    """Say what a sweep shows and what it does not, in lines of at most 79 characters.
 
     Args:
         verdict: The verdict.
@@ -23,7 +23,14 @@ def summary(verdict: Verdict) -> str:
     Returns:
         Several lines, without a line break at the end.
     """
-    return "\n".join([*_headline(verdict), "", *_expectations(verdict), "", *_comparisons(verdict), "", *_notes(verdict)])
+    return "\n".join(
+        [*_headline(verdict), "", *_expectations(verdict), "", *_comparisons(verdict), "", *_notes(verdict)]
+    )
+
+
+def percent(part: float) -> str:
+    """A part of one in whole percent, ``"64 %"``."""
+    return f"{100 * part:.0f} %"
 
 
 def _headline(verdict: Verdict) -> Iterator[str]:
@@ -32,7 +39,8 @@ def _headline(verdict: Verdict) -> Iterator[str]:
     outcome = f"all {count} expectations hold" if not failed else f"{failed} of {count} expectations do NOT hold"
     seeds = "one seed" if verdict.seeds == 1 else f"{verdict.seeds} seeds"
     widths = f"{len(verdict.widths)} widths from {verdict.widths[0]} to {verdict.widths[-1]}"
-    yield f"Verdict: {outcome} ({widths}, {seeds}, paths around {verdict.split} samples)"
+    yield f"Verdict: {outcome}"
+    yield f"({widths}, {seeds}, paths around {verdict.split} samples)"
 
 
 def _expectations(verdict: Verdict) -> Iterator[str]:
@@ -47,43 +55,37 @@ def _expectations(verdict: Verdict) -> Iterator[str]:
 def _comparisons(verdict: Verdict) -> Iterator[str]:
     threshold = f"width {verdict.threshold}" if verdict.threshold else "not reached in this sweep"
     yield f"Interpolation threshold (train error under 1 %): {threshold}"
-    yield f"Test error: peak at width {verdict.test_error.peak}, {verdict.test_error.peak_value:.1%}; falls by " + (
-        f"{verdict.test_error.fall:.0%} of that to the largest width"
-    )
+    error = verdict.test_error
+    yield f"Test error: {error.peak_value:.3f} at its peak, width {error.peak}; {percent(error.fall)} less at the largest"
     yield ""
     yield _COLUMNS.format("", "", "rank correlation with the test error", "", "").rstrip()
-    yield _COLUMNS.format("", "peak at", "up to its peak", "from its peak on", "follows it?")
+    yield _COLUMNS.format("", "peak", "up to its peak", "from its peak on", "follows")
     for comparison in (verdict.deviation, verdict.normalised, verdict.density):
         yield _comparison(comparison)
 
 
 def _comparison(comparison: Comparison) -> str:
-    left, right = _short(comparison.left), _short(comparison.right)
-    return _COLUMNS.format(
-        comparison.curve.name, comparison.curve.peak, left, right, "yes" if comparison.follows else "no"
-    )
-
-
-def _short(correlation: RankCorrelation) -> str:
-    if correlation.interval is None:
-        return f"{correlation.value:+.2f}"
-    low, high = correlation.interval
-    return f"{correlation.value:+.2f} [{low:+.2f}, {high:+.2f}]"
+    answer = "yes" if comparison.follows else "no"
+    curve, left, right = comparison.curve, str(comparison.left), str(comparison.right)
+    return _COLUMNS.format(curve.name, curve.peak, left, right, answer)
 
 
 def _notes(verdict: Verdict) -> Iterator[str]:
-    sides = [side for of in (verdict.deviation,) for side in (of.left, of.right)]
+    sides = verdict.deviation.left, verdict.deviation.right
     yield from _wrapped(
         "A curve follows the test error if it peaks at the same width or its neighbour and its rank correlation with "
         "the test error is positive on each side of the test error's peak."
     )
     if reasons := sorted({side.without for side in sides if side.without}):
         counts = " and ".join(str(len(side.widths)) for side in sides)
-        yield from _wrapped(f"No interval where there are: {', '.join(reasons)} ({counts} widths on the two sides).")
+        yield from _wrapped(f"No interval: {', '.join(reasons)} ({counts} widths on the two sides).")
+    if any(side.interval for side in sides):
+        few = "; so few say little" if verdict.seeds < _FEW_SEEDS else ""
+        yield from _wrapped(f"[low, high]: 95 % interval, {verdict.seeds} seeds resampled{few}.")
     if verdict.density.right.value < 0:
         yield from _wrapped(
-            "Beyond the peak the density rises while the test error falls; the negative correlation says that, and is no "
-            "proof of anything else."
+            "From the peak on, density and test error go opposite ways. The negative correlation says that much, and by "
+            "itself is no proof that density is unreliable."
         )
 
 

@@ -73,7 +73,7 @@ class Keeper:
         if self._held > self._most:
             raise TraceTooLarge(
                 f'keep="all" would hold more than {self._most / 2**20:,.0f} MiB of knots, outputs and flips (reached '
-                f'in segment {int(run.segment[-1])}). Use keep="measures" (exact measures, bounded memory), choose some '
+                f'in segment {int(run.segment[-1])}). Use keep="measures" (exact, in bounded memory), choose some '
                 "outputs=[...], read the runs with transect.stream(...), or raise max_bytes."
             )
 

@@ -1,0 +1,140 @@
+"""The demo as a person sees it: what is about to happen, what came out, what was written, what to try next."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pyarrow as pa
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from transect.console import study_progress
+from transect.plots import Curves
+from transect.storage.tables import read_table
+from transect.study.config import StudyConfig
+from transect.study.presets import demo_study
+from transect.study.report import Report, report_study
+from transect.study.sweep import RUNS, TABLE, run_study
+from transect.study.verdict import Verdict
+from transect.study.wording import percent
+
+TITLE = "MNIST-1D, MLPs, {noise} label noise: nonlinearity, density of regions, error"
+_COLUMNS = {
+    "parameters": ("param-\neters", "{:,.0f}"),
+    "train_error": ("train\nerror", "{:.3f}"),
+    "test_error": ("test\nerror", "{:.3f}"),
+    "absolute_deviation": ("deviation", "{:.1f}"),
+    "logit_std": ("logit\nstd", "{:.2f}"),
+    "normalised_deviation": ("dev.\n/ std", "{:.2f}"),
+    "crossings": ("crossings", "{:,.0f}"),
+    "density": ("density", "{:.2f}"),
+}
+
+
+def run_demo(seeds: int, out: Path, workers: int, console: Console) -> Report:
+    """Run the demo study, or what is left of it, and show what it says.
+
+    Args:
+        seeds: Networks of each width.
+        out: Folder for everything it writes.
+        workers: Worker processes.
+        console: Where to show it.
+
+    Returns:
+        The report.
+
+    Raises:
+        StudyError: If ``out`` holds another study, or a run failed; finished runs are kept.
+    """
+    config = demo_study(seeds)
+    _announce(config, out, workers, console)
+    with study_progress(console, "The sweep") as progress:
+        table = run_study(config, out, workers, progress)
+    with console.status("Drawing the figure"):
+        report = report_study(table, out, TITLE.format(noise=percent(config.data.label_noise)))
+    console.print()
+    console.print(results_table(read_table(table), report.verdict))
+    console.print(coloured_summary(report.verdict), soft_wrap=True)
+    console.print()
+    _show_files(out, console)
+    _show_next(seeds, out, console)
+    return report
+
+
+def results_table(rows: pa.Table, verdict: Verdict) -> Table:
+    """The sweep by width, means over seeds; peaks are marked with a star, and the interpolation threshold is named."""
+    curves = Curves.of(rows, verdict.split, list(_COLUMNS))
+    table = Table(box=box.SIMPLE_HEAD, padding=0, header_style="bold", caption=_CAPTION, caption_justify="left")
+    for heading in ("width", *(heading for heading, _ in _COLUMNS.values())):
+        table.add_column(heading, justify="right", vertical="bottom")
+    for place, width in enumerate(curves.widths):
+        cells = [_cell(curves, column, place) for column in _COLUMNS]
+        threshold = width == verdict.threshold
+        table.add_row(f"{'>' if threshold else ''}{width}", *cells, style="bold" if threshold else None)
+    return table
+
+
+_CAPTION = "Means over seeds, per path; * peak, > interpolation threshold"
+_STARRED = ("test_error", "absolute_deviation", "normalised_deviation", "density")
+
+
+def _cell(curves: Curves, column: str, place: int) -> str:
+    mean = curves.mean(column)
+    star = "*" if column in _STARRED and place == mean.argmax() else ""
+    return star + _COLUMNS[column][1].format(mean[place])
+
+
+def coloured_summary(verdict: Verdict) -> Text:
+    """The verdict's summary with its yes and no in colour."""
+    text = Text(verdict.summary())
+    text.highlight_regex(r"^Verdict:.*$", "bold")
+    text.highlight_regex(r"\[yes\]", "green")
+    text.highlight_regex(r"\[NO\]|do NOT hold", "bold red")
+    return text
+
+
+def _announce(config: StudyConfig, out: Path, workers: int, console: Console) -> None:
+    runs, noise = len(config.runs()), config.data.label_noise
+    console.print(
+        f"{runs} MLPs on MNIST-1D with {percent(noise)} wrong labels: widths {', '.join(map(str, config.widths))}; "
+        f"{len(config.seeds)} seed{'s' if len(config.seeds) > 1 else ''}. {workers} at a time, the widest first. "
+        f"Each is trained, then traced exactly along {config.paths.paths} closed paths around training samples and as "
+        f"many around test samples. Everything goes to {out}; Ctrl-C loses no finished run.\n",
+        highlight=False,
+    )
+
+
+def _show_files(out: Path, console: Console) -> None:
+    files = {
+        "figure.png, figure.svg": "the figure",
+        f"{TABLE}, table.csv": "one row for each width, seed and split",
+        "verdict.txt": "the verdict, for paths around training and test samples",
+        "timings.parquet, timings.csv": "how long everything took",
+        f"{RUNS}/": "the trained networks",
+    }
+    console.print(Text(f"Written to {out}", style="bold"))
+    console.print(_two_columns(files))
+    console.print()
+
+
+def _show_next(seeds: int, out: Path, console: Console) -> None:
+    steps = {
+        f"transect demo --seeds {seeds + 3}{_out_option(out)}": "more seeds; these runs are kept",
+        "transect.trace(model, path)": "trace a network of your own (README.md)",
+    }
+    console.print(Text("What to try next", style="bold"))
+    console.print(_two_columns(steps))
+
+
+def _out_option(out: Path) -> str:
+    return "" if out == Path("demo") else f" --out {shlex.quote(str(out))}"
+
+
+def _two_columns(entries: dict[str, str]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for left, right in entries.items():
+        table.add_row(Text(left, style="cyan"), Text(right))
+    return table

@@ -1,0 +1,142 @@
+"""Every affine step, executed in rational arithmetic on an interval where its operands are affine in t.
+
+Every float is an exact rational number. The one irrational number, the square root in batch norm, is taken to 200 binary
+digits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cache, singledispatch
+from itertools import product
+
+import numpy as np
+
+from oracle.exact import Exact, Line
+from oracle.steps import AveragePool, BatchNorm, Concatenation, Convolution, Flatten, Linear, Step, Sum
+
+_ROOT_BITS = 200
+
+
+@singledispatch
+def apply(step: Step, *values: Line) -> Line:
+    """The result of an affine step on an interval."""
+    raise NotImplementedError(type(step).__name__)
+
+
+@apply.register
+def _(step: Linear, x: Line) -> Line:
+    weight = _parameter(step, "weight")
+
+    def linear(v: Exact) -> Exact:
+        return Exact(weight.over @ v.over, weight.under * v.under)
+
+    return _shifted(step, Line(linear(x.constant), linear(x.slope)))
+
+
+@apply.register
+def _(step: Convolution, x: Line) -> Line:
+    weight = _parameter(step, "weight")
+
+    def convolve(v: Exact) -> Exact:
+        return Exact(_correlate(v.over, weight.over, step), weight.under * v.under)
+
+    return _shifted(step, Line(convolve(x.constant), convolve(x.slope)))
+
+
+@apply.register
+def _(step: AveragePool, x: Line) -> Line:
+    dimensions = x.constant.over.ndim - 1
+    window = [range(step.kernel)] * dimensions
+
+    def mean(v: Exact) -> Exact:
+        padded = _padded(v.over, step.padding)
+        total = sum(_shift(padded, offset, step.kernel, step.stride, 1) for offset in product(*window))
+        return Exact(total, v.under * step.kernel**dimensions)
+
+    return Line(mean(x.constant), mean(x.slope))
+
+
+@apply.register
+def _(step: BatchNorm, x: Line) -> Line:
+    scale = _scale(step).for_channels_of(x)
+    mean, bias = (_parameter(step, name).for_channels_of(x) for name in ("mean", "bias"))
+    return Line((x.constant + -mean) * scale + bias, x.slope * scale)
+
+
+@apply.register
+def _(step: Sum, x: Line, y: Line) -> Line:
+    return Line(x.constant + y.constant, x.slope + y.slope)
+
+
+@apply.register
+def _(step: Concatenation, x: Line, y: Line) -> Line:
+    return Line(_joined(x.constant, y.constant), _joined(x.slope, y.slope))
+
+
+@apply.register
+def _(step: Flatten, x: Line) -> Line:
+    return Line(*(Exact(part.over.reshape(-1), part.under) for part in (x.constant, x.slope)))
+
+
+@cache
+def _parameter(step: Step, name: str) -> Exact:
+    return Exact.of(getattr(step, name))
+
+
+@cache
+def _scale(step: BatchNorm) -> Exact:
+    """``weight / sqrt(variance + epsilon)``, to ``_ROOT_BITS`` binary digits."""
+    squares = [Fraction(float(variance)) + Fraction(step.epsilon) for variance in step.variance]
+    scales = [Fraction(float(weight)) / _root(square) for weight, square in zip(step.weight, squares, strict=True)]
+    return Exact.of_fractions([Fraction(round(scale * 2**_ROOT_BITS), 2**_ROOT_BITS) for scale in scales])
+
+
+def _root(square: Fraction) -> Fraction:
+    return Fraction(math.isqrt(int(square * 4**_ROOT_BITS)), 2**_ROOT_BITS)
+
+
+def _shifted(step: Linear | Convolution, x: Line) -> Line:
+    return x if step.bias is None else Line(x.constant + _parameter(step, "bias").for_channels_of(x), x.slope)
+
+
+def _correlate(x: np.ndarray, weight: np.ndarray, step: Convolution) -> np.ndarray:
+    """One output channel after the other, one place of the kernel after the other."""
+    out, into, *kernel = weight.shape
+    padded, channels = _padded(x, step.padding), []
+    for o in range(out):
+        first = (o // (out // step.groups)) * into
+        group = padded[first : first + into]
+        total = 0
+        for offset in product(*(range(size) for size in kernel)):
+            seen = _shift(group, offset, kernel, step.stride, step.dilation)
+            total = total + (seen * weight[(o, slice(None), *offset)].reshape(-1, *(1,) * len(kernel))).sum(0)
+        channels.append(total)
+    return np.stack(channels)
+
+
+def _padded(x: np.ndarray, padding: int) -> np.ndarray:
+    channels, *sizes = x.shape
+    result = np.full((channels, *(size + 2 * padding for size in sizes)), 0, dtype=object)
+    result[(slice(None), *(slice(padding, padding + size) for size in sizes))] = x
+    return result
+
+
+def _shift(
+    x: np.ndarray, offset: tuple[int, ...], kernel: int | Sequence[int], stride: int, dilation: int
+) -> np.ndarray:
+    """What one place of the kernel sees from every position."""
+    sizes = [kernel] * len(offset) if isinstance(kernel, int) else kernel
+    windows = []
+    for place, size, length in zip(offset, sizes, x.shape[1:], strict=True):
+        positions = (length - dilation * (size - 1) - 1) // stride + 1
+        first = place * dilation
+        windows.append(slice(first, first + stride * (positions - 1) + 1, stride))
+    return x[(slice(None), *windows)]
+
+
+def _joined(x: Exact, y: Exact) -> Exact:
+    under = math.lcm(x.under, y.under)
+    return Exact(np.concatenate([x.over * (under // x.under), y.over * (under // y.under)]), under)

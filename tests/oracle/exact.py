@@ -1,0 +1,69 @@
+"""Arrays of rational numbers, and values that are affine in t with rational coefficients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """An array of rational numbers with one common denominator.
+
+    Attributes:
+        over: Numerators, an array of Python integers.
+        under: The denominator, positive.
+    """
+
+    over: np.ndarray
+    under: int
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Exact:
+        """The rational numbers that floats are."""
+        flat = cls.of_fractions([Fraction(float(value)) for value in np.asarray(values).reshape(-1)])
+        return cls(flat.over.reshape(np.shape(values)), flat.under)
+
+    @classmethod
+    def of_fractions(cls, ratios: Sequence[Fraction]) -> Exact:
+        under = math.lcm(*(ratio.denominator for ratio in ratios))
+        over = np.empty(len(ratios), dtype=object)
+        over[:] = [ratio.numerator * (under // ratio.denominator) for ratio in ratios]
+        return cls(over, under)
+
+    def fractions(self) -> list[Fraction]:
+        return [Fraction(value, self.under) for value in self.over.reshape(-1)]
+
+    def for_channels_of(self, x: Line) -> Exact:
+        """One number a channel, shaped to be combined with a value of any number of dimensions."""
+        return Exact(self.over.reshape(-1, *(1,) * (x.constant.over.ndim - 1)), self.under)
+
+    def __add__(self, other: Exact) -> Exact:
+        under = math.lcm(self.under, other.under)
+        return Exact(self.over * (under // self.under) + other.over * (under // other.under), under)
+
+    def __neg__(self) -> Exact:
+        return Exact(-self.over, self.under)
+
+    def __mul__(self, other: Exact) -> Exact:
+        return Exact(self.over * other.over, self.under * other.under)
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A value on an interval: ``constant + t * slope``."""
+
+    constant: Exact
+    slope: Exact
+
+    def at(self, t: Fraction) -> list[Fraction]:
+        return [c + t * s for c, s in zip(self.constant.fractions(), self.slope.fractions(), strict=True)]
+
+    def roots(self) -> set[Fraction]:
+        """Where its entries cross zero; an entry that is constant crosses nowhere."""
+        pairs = zip(self.constant.over.reshape(-1), self.slope.over.reshape(-1), strict=True)
+        return {Fraction(-c * self.slope.under, s * self.constant.under) for c, s in pairs if s}

@@ -1,0 +1,176 @@
+"""Random small networks and segments: one strategy, from which hypothesis draws shapes and a seed for the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from hypothesis import strategies as st
+
+from oracle.steps import (
+    AveragePool,
+    BatchNorm,
+    Case,
+    Concatenation,
+    Convolution,
+    Flatten,
+    Linear,
+    Relu,
+    Step,
+    Sum,
+)
+
+Numbers = Callable[[Sequence[int]], np.ndarray]
+"""Draws an array of a shape."""
+
+
+def generic(seed: int) -> Numbers:
+    """Normal numbers: nothing ties but by construction."""
+    return np.random.default_rng(seed).standard_normal
+
+
+def coarse(seed: int) -> Numbers:
+    """Halves between -1 and 1, zeros among them: ties, dead units and units at zero over whole intervals abound."""
+    random = np.random.default_rng(seed)
+    return lambda shape: random.integers(-2, 3, tuple(shape)) / 2
+
+
+class Growing:
+    """A network being written, step after step; ``here`` names the value that the next step reads.
+
+    Args:
+        shape: Shape of one input.
+        numbers: Where weights and end points come from.
+    """
+
+    def __init__(self, shape: Sequence[int], numbers: Numbers) -> None:
+        self.steps: list[Step] = []
+        self.shapes = [tuple(shape)]
+        self.numbers = numbers
+        self.here = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.shapes[self.here]
+
+    def add(self, step: Step, shape: Sequence[int]) -> None:
+        self.steps.append(step)
+        self.shapes.append(tuple(shape))
+        self.here = len(self.steps)
+
+    def linear(self, out: int, bias: bool = True) -> None:
+        (into,) = self.shape
+        weight = self.numbers((out, into))
+        self.add(Linear((self.here,), weight, self.numbers((out,)) if bias else None), (out,))
+
+    def convolution(self, out: int, kernel: int, stride: int, padding: int, dilation: int, groups: int) -> None:
+        into, *sizes = self.shape
+        weight = self.numbers((out, into // groups, *(kernel for _ in sizes)))
+        reach = dilation * (kernel - 1)
+        seen = [(size + 2 * padding - reach - 1) // stride + 1 for size in sizes]
+        self.add(
+            Convolution((self.here,), weight, self.numbers((out,)), stride, padding, dilation, groups), (out, *seen)
+        )
+
+    def batch_norm(self) -> None:
+        channels = (self.shape[0],)
+        variance = np.abs(self.numbers(channels)) + 0.5
+        step = BatchNorm((self.here,), self.numbers(channels), variance, self.numbers(channels), self.numbers(channels))
+        self.add(step, self.shape)
+
+    def relu(self) -> None:
+        self.add(Relu((self.here,)), self.shape)
+
+    def average_pool(self, kernel: int, stride: int, padding: int) -> None:
+        channels, *sizes = self.shape
+        seen = [(size + 2 * padding - kernel) // stride + 1 for size in sizes]
+        self.add(AveragePool((self.here,), kernel, stride, padding), (channels, *seen))
+
+    def plus(self, other: int) -> None:
+        self.add(Sum((self.here, other)), self.shape)
+
+    def beside(self, other: int) -> None:
+        channels = self.shape[0] + self.shapes[other][0]
+        self.add(Concatenation((self.here, other)), (channels, *self.shape[1:]))
+
+    def head(self, outputs: int) -> None:
+        if len(self.shape) > 1:
+            self.add(Flatten((self.here,)), (int(np.prod(self.shape)),))
+        self.linear(outputs)
+
+    def case(self, name: str) -> Case:
+        start, end = (np.asarray(self.numbers(self.shapes[0]), dtype=np.float64) for _ in range(2))
+        if np.array_equal(start, end):
+            end = start + 1.0
+        return Case(name, tuple(self.steps), start, end)
+
+
+@st.composite
+def cases(draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic) -> Case:
+    """A random network with up to four bending operations, in one to three dimensions, and a segment."""
+    grow = draw(st.sampled_from([_vector, _signal, _image]))
+    seed = draw(st.integers(0, 2**32 - 1))
+    network = grow(draw, numbers(seed))
+    network.head(draw(st.integers(1, 3)))
+    return network.case(f"{grow.__name__[1:]}, {numbers.__name__}, seed {seed}")
+
+
+def _vector(draw: st.DrawFn, numbers: Numbers) -> Growing:
+    network = Growing((draw(st.integers(1, 8)),), numbers)
+    for _ in range(draw(st.integers(1, 4))):
+        network.linear(draw(st.integers(1, 12)), draw(st.booleans()))
+        _bend(draw, network)
+        _branch(draw, network, lambda: network.linear(network.shape[0]))
+    return network
+
+
+def _signal(draw: st.DrawFn, numbers: Numbers) -> Growing:
+    network = Growing((draw(st.integers(1, 3)), draw(st.integers(6, 14))), numbers)
+    return _convolutional(draw, network, draw(st.integers(1, 3)))
+
+
+def _image(draw: st.DrawFn, numbers: Numbers) -> Growing:
+    network = Growing((draw(st.integers(1, 2)), draw(st.integers(4, 6)), draw(st.integers(4, 6))), numbers)
+    return _convolutional(draw, network, draw(st.integers(1, 2)))
+
+
+def _convolutional(draw: st.DrawFn, network: Growing, layers: int) -> Growing:
+    for _ in range(layers):
+        _convolution(draw, network)
+        _bend(draw, network)
+        _branch(draw, network, lambda: network.convolution(network.shape[0], 3, 1, 1, 1, 1))
+        if min(network.shape[1:]) >= 3 and draw(st.booleans()):
+            network.average_pool(*draw(st.sampled_from([(2, 2, 0), (3, 2, 1), (2, 1, 0)])))
+    return network
+
+
+def _convolution(draw: st.DrawFn, network: Growing) -> None:
+    into, *sizes = network.shape
+    kernel = draw(st.integers(1, 3))
+    dilation = draw(st.integers(1, 2)) if min(sizes) > 2 * (kernel - 1) else 1
+    padding = draw(st.integers(0, 1)) if dilation * (kernel - 1) < min(sizes) else dilation * (kernel - 1)
+    groups = draw(st.sampled_from([g for g in (1, 2, 3) if into % g == 0]))
+    network.convolution(groups * draw(st.integers(1, 2)), kernel, draw(st.integers(1, 2)), padding, dilation, groups)
+
+
+def _bend(draw: st.DrawFn, network: Growing) -> None:
+    if draw(st.booleans()):
+        network.batch_norm()
+    network.relu()
+
+
+def _branch(draw: st.DrawFn, network: Growing, layer: Callable[[], None]) -> None:
+    """Nothing, or a residual sum or a concatenation around a further layer, bent before or after it joins."""
+    kind = draw(st.sampled_from(["none", "none", "sum", "sum, then bend", "concatenation"]))
+    if kind == "none":
+        return
+    kept = network.here
+    layer()
+    if kind != "sum, then bend":
+        network.relu()
+    if kind == "concatenation":
+        network.beside(kept)
+    else:
+        network.plus(kept)
+    if kind == "sum, then bend":
+        network.relu()

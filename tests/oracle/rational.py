@@ -1,0 +1,141 @@
+"""A network restricted to a segment, in rational arithmetic: no rounding anywhere.
+
+On an interval between two knots each value is affine in t, that is a pair of rational arrays (constant, slope); a ReLU
+cuts the interval at the roots of its units, exactly, and each part is followed to the output on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+
+from oracle.affine import apply
+from oracle.exact import Exact, Line
+from oracle.steps import Case, Relu, Step
+
+Flip = tuple[int, int, int, int]
+"""(operation, flat unit, piece before, piece after)"""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """An open interval on which the network is affine, with the pattern there: for each ReLU a 0 or 1 for each unit."""
+
+    low: Fraction
+    high: Fraction
+    pattern: tuple[tuple[int, ...], ...]
+    output: Line
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """A network on a segment.
+
+    Attributes:
+        pieces: The affine pieces, in order; neighbours differ in their patterns.
+        squared_length: Square of the segment's length.
+    """
+
+    pieces: tuple[Piece, ...]
+    squared_length: Fraction
+
+    @property
+    def knots(self) -> list[Fraction]:
+        """0, the interior knots, 1."""
+        return [self.pieces[0].low] + [piece.high for piece in self.pieces]
+
+    @property
+    def flips(self) -> list[tuple[Fraction, frozenset[Flip]]]:
+        """What changes at each interior knot."""
+        return [(left.high, _changes(left.pattern, right.pattern)) for left, right in pairwise(self.pieces)]
+
+    @property
+    def outputs(self) -> list[list[Fraction]]:
+        """Outputs at the knots."""
+        return [self.pieces[0].output.at(self.pieces[0].low)] + [piece.output.at(piece.high) for piece in self.pieces]
+
+    @property
+    def mean_absolute_deviation(self) -> list[Fraction]:
+        """Integral over t of ``|f - a|`` for each output, a affine through both ends (the length left out)."""
+        knots, outputs = self.knots, self.outputs
+        gaps = [[y - (first + t * (last - first)) for y, first, last in zip(row, outputs[0], outputs[-1], strict=True)]
+                for t, row in zip(knots, outputs, strict=True)]  # fmt: skip
+        return [sum((_area(high - low, a, b) for (low, high), (a, b) in zip(pairwise(knots), pairwise(gap), strict=True)),
+                    Fraction(0)) for gap in zip(*gaps, strict=True)]  # fmt: skip
+
+    @property
+    def total_variation(self) -> list[Fraction]:
+        """Sum over the pieces of ``|f(right) - f(left)|`` for each output."""
+        return [sum((abs(b - a) for a, b in pairwise(one)), Fraction(0)) for one in zip(*self.outputs, strict=True)]
+
+    @property
+    def linear_crossings(self) -> int:
+        """Interior knots at which the slope of some output changes."""
+        slopes = [piece.output.slope.fractions() for piece in self.pieces]
+        return sum(left != right for left, right in pairwise(slopes))
+
+
+def restrict(case: Case) -> Restriction:
+    """Follow the segment of a case through its network."""
+    start = Exact.of(case.start)
+    direction = Exact.of(case.end) + -start
+    pieces = _follow(case.steps, 0, Fraction(0), Fraction(1), [Line(start, direction)], ())
+    return Restriction(tuple(pieces), sum((d * d for d in direction.fractions()), Fraction(0)))
+
+
+def _follow(
+    steps: Sequence[Step],
+    at: int,
+    low: Fraction,
+    high: Fraction,
+    values: list[Line],
+    pattern: tuple[tuple[int, ...], ...],
+) -> list[Piece]:
+    """The pieces between ``low`` and ``high``, where all ``values`` so far are affine."""
+    while at < len(steps) and not isinstance(steps[at], Relu):
+        values = [*values, apply(steps[at], *(values[source] for source in steps[at].sources))]
+        at += 1
+    if at == len(steps):
+        return [Piece(low, high, pattern, values[-1])]
+    z = values[steps[at].sources[0]]
+    pieces = []
+    for left, right in pairwise([low, *_roots(z, low, high), high]):
+        active = _active(z, (left + right) / 2)
+        part = _follow(steps, at + 1, left, right, [*values, _masked(z, active)], (*pattern, active))
+        pieces += part
+    return pieces
+
+
+def _roots(z: Line, low: Fraction, high: Fraction) -> list[Fraction]:
+    return sorted(t for t in z.roots() if low < t < high)
+
+
+def _active(z: Line, inside: Fraction) -> tuple[int, ...]:
+    """1 for each unit that is positive at a point of an interval without roots; a unit that is zero there is 0."""
+    return tuple(int(value > 0) for value in z.at(inside))
+
+
+def _masked(z: Line, active: tuple[int, ...]) -> Line:
+    mask = np.array(active, dtype=object).reshape(z.constant.over.shape)
+    return Line(Exact(z.constant.over * mask, z.constant.under), Exact(z.slope.over * mask, z.slope.under))
+
+
+def _changes(before: tuple[tuple[int, ...], ...], after: tuple[tuple[int, ...], ...]) -> frozenset[Flip]:
+    return frozenset(
+        (operation, unit, old, new)
+        for operation, (left, right) in enumerate(zip(before, after, strict=True))
+        for unit, (old, new) in enumerate(zip(left, right, strict=True))
+        if old != new
+    )
+
+
+def _area(width: Fraction, left: Fraction, right: Fraction) -> Fraction:
+    """Area between the axis and a straight line worth ``left`` and ``right`` at the ends: a trapezium or two triangles."""
+    if left * right >= 0:
+        return width * (abs(left) + abs(right)) / 2
+    root = width * left / (left - right)
+    return (root * abs(left) + (width - root) * abs(right)) / 2

@@ -1,0 +1,48 @@
+"""What a study leaves for people, and that it is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from sweep_tables import sweep
+
+from transect.errors import StudyError
+from transect.plots import render, width_sweep
+from transect.storage.tables import write_table
+from transect.study.report import report_study
+from transect.study.verdict import judge
+
+
+@pytest.fixture
+def table(tmp_path):
+    return write_table(sweep(), tmp_path / "table.parquet")
+
+
+def test_the_figure_and_the_verdicts_are_written(tmp_path, table):
+    report = report_study(table, tmp_path / "out", title="Ours")
+    assert [path.name for path in report.files] == ["figure.png", "figure.svg", "verdict.txt"]
+    figure = width_sweep(table, title="Ours")
+    assert (tmp_path / "out" / "figure.png").read_bytes() == render(figure, "png")
+    assert (tmp_path / "out" / "figure.svg").read_bytes() == render(figure, "svg")
+    assert report.verdict == judge(table)
+    text = (tmp_path / "out" / "verdict.txt").read_text()
+    assert text == f"{judge(table).summary()}\n\n\n{judge(table, 'test').summary()}\n"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, table, monkeypatch):
+    report_study(table, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full_disk(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        report_study(table, tmp_path, title="another")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(StudyError, match=r"nowhere\.parquet"):
+        report_study(tmp_path / "nowhere.parquet", tmp_path)
