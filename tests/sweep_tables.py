@@ -29,8 +29,7 @@ def sweep(widths=WIDTHS, seeds=(0, 1), **curves) -> pa.Table:
     for w, width in enumerate(widths):
         for k, seed in enumerate(seeds):
             values = {name: values[w, k] for name, values in curves.items()}
-            for split in ("train", "test"):
-                rows.append(_row(width, seed, split) | values)
+            rows += [_row(width, seed, split) | values for split in ("train", "test")]
     return make_table(rows)
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from sweep_tables import sweep
 
 import transect.demo
+from sweep_tables import sweep
 from transect.demo import results_table, run_demo
 from transect.errors import StudyError
-from transect.storage.tables import read_table
 from transect.study.config import DataConfig, PathConfig, StudyConfig, TrainConfig
 from transect.study.verdict import judge
 
@@ -69,14 +68,6 @@ def test_the_second_time_every_run_is_kept_and_the_answer_is_the_same(demo):
     assert first[first.index("Verdict") :] == second[second.index("Verdict") :]
 
 
-def test_more_seeds_keep_what_is_there(demo, monkeypatch):
-    folder, _ = demo
-    console = Console(file=io.StringIO(), width=200)
-    run_demo(2, folder, 1, console)
-    assert "3 of 6 runs were finished before and are kept." in console.file.getvalue()
-    assert len(read_table(folder / "table.parquet")) == 12
-
-
 def test_the_folder_of_another_study_is_refused(demo, monkeypatch):
     folder, _ = demo
     other = small_study(1).model_copy(update={"train": TrainConfig(epochs=4)})
@@ -92,7 +83,13 @@ def test_the_table_has_means_over_seeds_marks_peaks_and_the_threshold_and_is_not
     console.print(results_table(table, judge(table)))
     lines = console.file.getvalue().splitlines()
     cells = {line.split()[0]: line.split()[1:] for line in lines if line.strip()[:1].isdigit() or ">" in line[:9]}
-    assert [cells[width][3] for width in ("10", "20", "40", ">80", "160")] == ["20.0", "50.0", "*123456.0", "70.0", "35.0"]
+    assert [cells[width][3] for width in ("10", "20", "40", ">80", "160")] == [
+        "20.0",
+        "50.0",
+        "*123456.0",
+        "70.0",
+        "35.0",
+    ]
     assert cells["40"][2] == "*0.600"
     assert cells["160"][-2:] == ["5,000,000", "*10.00"]
     assert "…" not in "".join(lines)

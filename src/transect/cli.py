@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -44,9 +45,9 @@ def demo(
     their samples, and draws absolute deviation, crossings, and train and test error over the width. About three minutes
     on two cores. When interrupted, the same command goes on where it was.
     """
-    from transect.demo import run_demo  # torch takes seconds to import: not for --help
-
     try:
+        from transect.demo import run_demo  # torch takes seconds to import: not for --help
+
         run_demo(seeds, out, workers or _cores(), Console())
     except KeyboardInterrupt:
         message = f"Interrupted. Finished runs are kept in {out}; the same command goes on from there."
@@ -54,10 +55,14 @@ def demo(
         sys.exit(_INTERRUPTED)
 
 
-def main() -> None:
-    """Entry point: errors that are not bugs are one message and exit code 1, without a traceback."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Entry point: errors that are not bugs are one message and exit code 1, without a traceback.
+
+    Args:
+        words: What follows ``transect``; the words of the process' own command line where None.
+    """
     try:
-        app()
+        app(sys.argv[1:] if words is None else list(words))
     except (TransectError, OSError) as error:  # of the system: no room on the disk, no permission, ...
         panel = Panel(Text(str(error)), title=type(error).__name__, title_align="left", border_style="red")
         Console(stderr=True).print(panel)

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from transect.execution import JobEvent, ProgressCallback
+
+_ROOM_FOR_A_RUN = len("  width 1000, seed 10: training")  # so that the bars do not jump from stage to stage
 
 
 @contextmanager
@@ -30,7 +33,7 @@ def study_progress(console: Console, title: str) -> Iterator[ProgressCallback]:
         lines.close()
         return
     columns = (
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=Column(min_width=_ROOM_FOR_A_RUN)),
         BarColumn(bar_width=30),
         TextColumn("{task.fields[count]}", markup=False),
         TimeElapsedColumn(),

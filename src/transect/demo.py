@@ -116,7 +116,7 @@ def _show_files(out: Path, console: Console) -> None:
         f"{RUNS}/": "the trained networks",
     }
     console.print(Text(f"Written to {out}", style="bold"))
-    console.print(_two_columns(files))
+    _show_pairs(files, console)
     console.print()
 
 
@@ -126,15 +126,16 @@ def _show_next(seeds: int, out: Path, console: Console) -> None:
         "transect.trace(model, path)": "trace a network of your own (README.md)",
     }
     console.print(Text("What to try next", style="bold"))
-    console.print(_two_columns(steps))
+    _show_pairs(steps, console)
 
 
 def _out_option(out: Path) -> str:
     return "" if out == Path("demo") else f" --out {shlex.quote(str(out))}"
 
 
-def _two_columns(entries: dict[str, str]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2))
+def _show_pairs(entries: dict[str, str], console: Console) -> None:
+    """One line each, however long: a command that is wrapped cannot be copied."""
+    room = max(map(len, entries))
     for left, right in entries.items():
-        table.add_row(Text(left, style="cyan"), Text(right))
-    return table
+        line = Text("  ").append(left.ljust(room), style="cyan").append(f"  {right}")
+        console.print(line, soft_wrap=True)

@@ -88,14 +88,14 @@ def _parameter(step: Step, name: str) -> Exact:
 
 @cache
 def _scale(step: BatchNorm) -> Exact:
-    """``weight / sqrt(variance + epsilon)``, to ``_ROOT_BITS`` binary digits."""
-    squares = [Fraction(float(variance)) + Fraction(step.epsilon) for variance in step.variance]
-    scales = [Fraction(float(weight)) / _root(square) for weight, square in zip(step.weight, squares, strict=True)]
-    return Exact.of_fractions([Fraction(round(scale * 2**_ROOT_BITS), 2**_ROOT_BITS) for scale in scales])
+    """``weight / sqrt(variance + epsilon)``; the inverse root is rounded, not the product, so that exact ratios stay."""
+    inverses = [_inverse_root(Fraction(float(variance)) + Fraction(step.epsilon)) for variance in step.variance]
+    weights = [Fraction(float(weight)) for weight in step.weight]
+    return Exact.of_fractions([weight * inverse for weight, inverse in zip(weights, inverses, strict=True)])
 
 
-def _root(square: Fraction) -> Fraction:
-    return Fraction(math.isqrt(int(square * 4**_ROOT_BITS)), 2**_ROOT_BITS)
+def _inverse_root(square: Fraction) -> Fraction:
+    return Fraction(math.isqrt(int(4**_ROOT_BITS / square)), 2**_ROOT_BITS)
 
 
 def _shifted(step: Linear | Convolution, x: Line) -> Line:

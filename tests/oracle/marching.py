@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-_ZERO = 1e-11  # of the largest pre-activation of the operation: closer to zero is zero
+_ZERO = 1e-11  # of the largest pre-activation or derivative of the operation: closer to zero is zero
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ def _bent_ahead(module: nn.Module, patterns: list[Tensor], steps: list[float]) -
     def bend(_: nn.Module, inputs: tuple[Tensor], __: Tensor) -> Tensor:
         z, slope = forward_ad.unpack_dual(inputs[0])
         slope = torch.zeros_like(z) if slope is None else slope
-        at_zero = z.abs() <= _ZERO * z.abs().max()
-        active = torch.where(at_zero, slope > _ZERO * slope.abs().max(), z > 0)
+        rounding = _ZERO * torch.maximum(z.abs().max(), slope.abs().max())
+        at_zero = z.abs() <= rounding
+        active = torch.where(at_zero, slope > rounding, z > 0)
         leaving = ~at_zero & (torch.where(active, -slope, slope) > 0)
         steps.extend((z / slope).abs()[leaving].tolist())
         patterns.append(active.flatten())

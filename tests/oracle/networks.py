@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import strategies as st
@@ -99,10 +101,7 @@ class Growing:
         self.linear(outputs)
 
     def case(self, name: str) -> Case:
-        start, end = (np.asarray(self.numbers(self.shapes[0]), dtype=np.float64) for _ in range(2))
-        if np.array_equal(start, end):
-            end = start + 1.0
-        return Case(name, tuple(self.steps), start, end)
+        return Case(name, tuple(self.steps), *_ends(self.shapes[0], self.numbers))
 
 
 @st.composite
@@ -113,6 +112,49 @@ def cases(draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic) -> Case:
     network = grow(draw, numbers(seed))
     network.head(draw(st.integers(1, 3)))
     return network.case(f"{grow.__name__[1:]}, {numbers.__name__}, seed {seed}")
+
+
+@st.composite
+def siblings(draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic, count: int = 6) -> list[Case]:
+    """Several cases of one architecture, each with its own numbers: capturing an architecture is what takes time."""
+    first = draw(cases(numbers))
+    return [first] + [renewed(first, numbers(draw(st.integers(0, 2**32 - 1)))) for _ in range(count - 1)]
+
+
+def renewed(case: Case, numbers: Numbers) -> Case:
+    """The same architecture with other weights and ends."""
+    start, end = _ends(case.start.shape, numbers)
+    return Case(case.name, tuple(_renewed(step, numbers) for step in case.steps), start, end)
+
+
+def _renewed(step: Step, numbers: Numbers) -> Step:
+    arrays = {field.name: getattr(step, field.name) for field in fields(step)}
+    drawn = {name: numbers(old.shape) for name, old in arrays.items() if isinstance(old, np.ndarray)}
+    if isinstance(step, BatchNorm):
+        drawn["variance"] = np.abs(drawn["variance"]) + 0.5
+    return replace(step, **drawn)
+
+
+def _ends(shape: tuple[int, ...], numbers: Numbers) -> tuple[np.ndarray, np.ndarray]:
+    """Two different points."""
+    start, end = (np.asarray(numbers(shape), dtype=np.float64) for _ in range(2))
+    return start, end + 1.0 if np.array_equal(start, end) else end
+
+
+@st.composite
+def polylines(draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic) -> list[Case]:
+    """One random network and up to five segments one after the other, for the price of capturing it once.
+
+    The second leads through the origin, where all units of a first layer without biases meet; two have an end there.
+    """
+    first = draw(cases(numbers))
+    elsewhere = np.asarray(numbers(draw(st.integers(0, 2**32 - 1)))(first.start.shape), dtype=np.float64)
+    wanted = [first.end, -first.end, elsewhere, np.zeros_like(elsewhere), first.end]
+    anchors = [first.start]
+    for anchor in wanted:
+        if not np.array_equal(anchor, anchors[-1]):
+            anchors.append(anchor)
+    return [Case(f"{first.name}, segment {k}", first.steps, low, high) for k, (low, high) in enumerate(pairwise(anchors))]
 
 
 def _vector(draw: st.DrawFn, numbers: Numbers) -> Growing:

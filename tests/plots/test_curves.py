@@ -7,8 +7,8 @@ import statistics
 
 import pyarrow as pa
 import pytest
-from sweep_tables import WIDTHS, sweep
 
+from sweep_tables import WIDTHS, sweep
 from transect.errors import InvalidInput
 from transect.plots import Curves
 from transect.storage.tables import write_table
@@ -36,7 +36,10 @@ def test_one_seed_has_no_spread():
 
 def test_the_rows_of_the_other_split_are_left_out():
     table = sweep()
-    doubled = [value * (1 if split == "train" else 2) for value, split in zip(table["density"].to_pylist(), table["split"].to_pylist())]
+    doubled = [
+        value * (1 if split == "train" else 2)
+        for value, split in zip(table["density"].to_pylist(), table["split"].to_pylist())
+    ]
     table = table.set_column(table.schema.get_field_index("density"), "density", pa.array(doubled))
     means = [Curves.of(table, split, ["density"]).mean("density") for split in ("train", "test")]
     assert means[1].tolist() == (2 * means[0]).tolist()
@@ -65,7 +68,10 @@ def test_a_path_is_read(tmp_path):
     ("table", "said"),
     [
         (sweep().drop_columns(["density"]), r"\['density'\] are not among"),
-        (sweep().filter(pa.compute.field("split") == "test"), r"no rows of the split 'train'; its splits are \['test'\]"),
+        (
+            sweep().filter(pa.compute.field("split") == "test"),
+            r"no rows of the split 'train'; its splits are \['test'\]",
+        ),
         (sweep().slice(0, 17), r"\(160, 1\)\] are missing|\(160, 0\), \(160, 1\)\] are missing"),
         (pa.concat_tables([sweep(), sweep()]), "got several for .*several studies"),
         (sweep(density=[1, 2, float("nan"), 4, 5]), "finite numbers in the column 'density'"),

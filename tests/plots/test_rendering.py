@@ -10,8 +10,8 @@ from pathlib import Path
 
 import matplotlib
 import pytest
-from sweep_tables import sweep
 
+from sweep_tables import sweep
 from transect.errors import InvalidInput
 from transect.plots import render, width_sweep
 

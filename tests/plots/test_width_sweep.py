@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from sweep_tables import DESCENT, WIDTHS, sweep
 
+from sweep_tables import DESCENT, WIDTHS, sweep
 from transect.errors import InvalidInput
 from transect.plots import width_sweep
 from transect.plots.style import CYCLE
@@ -49,7 +50,11 @@ def test_one_seed_is_not_shaded():
 
 
 def verticals(axes) -> list[float]:
-    return [line.get_xdata()[0] for line in axes.get_lines() if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    return [
+        line.get_xdata()[0]
+        for line in axes.get_lines()
+        if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2
+    ]
 
 
 def test_the_interpolation_threshold_is_drawn_in_both_panels():
@@ -62,7 +67,10 @@ def test_the_interpolation_threshold_is_drawn_in_both_panels():
 def test_rings_mark_the_peaks():
     table = sweep(absolute_deviation=[1.0, 2.0, 3.0, 9.0, 4.0])
     above, _, below = panels(width_sweep(table))
-    rings = [[tuple(line.get_xdata()) for line in axes.get_lines() if line.get_fillstyle() == "none"] for axes in (above, below)]
+    rings = [
+        [tuple(line.get_xdata()) for line in axes.get_lines() if line.get_fillstyle() == "none"]
+        for axes in (above, below)
+    ]
     assert rings == [[(80,)], [(40,)]]
 
 
@@ -71,7 +79,7 @@ def test_the_axes_say_what_they_show():
     above, right, below = panels(figure)
     assert below.get_xscale() == "log"
     assert [tick.get_text() for tick in below.get_xticklabels()] == [str(width) for width in WIDTHS]
-    assert "logits × input length" in above.get_ylabel()
+    assert "logits \N{MULTIPLICATION SIGN} input length" in above.get_ylabel()
     assert (right.get_ylabel(), below.get_ylabel()) == ("crossings per path", "error (%)")
     assert "units in each hidden layer" in below.get_xlabel()
     assert "20 % label noise" in figure.get_suptitle()
@@ -87,7 +95,7 @@ def test_legends_lie_above_their_panels_and_labels_do_not_overlap():
     for axes in (above, below):
         assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1
     boxes = [tick.get_window_extent() for tick in below.get_xticklabels() if tick.get_text()]
-    assert all(one.x1 < next_one.x0 for one, next_one in zip(boxes, boxes[1:]))
+    assert all(one.x1 < next_one.x0 for one, next_one in itertools.pairwise(boxes))
     assert below.get_xticks().tolist() == list(widths)
 
 

@@ -34,7 +34,9 @@ def test_many_are_correlated_at_once():
 
 def test_the_means_over_seeds_are_what_is_correlated():
     rising = np.arange(4.0)[:, None]
-    noise = np.array([[5.0, -5.0], [-5.0, 5.0], [5.0, -5.0], [-5.0, 5.0]])  # cancels in the mean, turns each seed's order
+    noise = np.array(
+        [[5.0, -5.0], [-5.0, 5.0], [5.0, -5.0], [-5.0, 5.0]]
+    )  # cancels in the mean, turns each seed's order
     assert rank_correlation(rising + noise, np.repeat(rising, 2, 1), (1, 2, 3, 4)).value == pytest.approx(1.0)
 
 

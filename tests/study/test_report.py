@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from sweep_tables import sweep
 
+from sweep_tables import sweep
 from transect.errors import StudyError
 from transect.plots import render, width_sweep
 from transect.storage.tables import write_table

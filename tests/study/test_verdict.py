@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from sweep_tables import DESCENT, sweep
 
+from sweep_tables import DESCENT, sweep
 from transect.errors import InvalidInput, StudyError
 from transect.storage.tables import write_table
 from transect.study.verdict import judge
@@ -47,7 +47,12 @@ def test_density_that_rises_while_the_error_falls_has_correlation_minus_one_ther
 
 @pytest.mark.parametrize(
     ("deviation", "peak", "near"),
-    [([1, 9, 8, 4, 2], 20, True), ([1, 2, 8, 9, 2], 80, True), ([9, 5, 8, 4, 2], 10, False), ([1, 2, 3, 4, 5], 160, False)],
+    [
+        ([1, 9, 8, 4, 2], 20, True),
+        ([1, 2, 8, 9, 2], 80, True),
+        ([9, 5, 8, 4, 2], 10, False),
+        ([1, 2, 3, 4, 5], 160, False),
+    ],
 )
 def test_neighbouring_peaks_are_near_and_others_are_not(deviation, peak, near):
     verdict = judge(sweep(absolute_deviation=deviation))

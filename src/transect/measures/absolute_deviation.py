@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from transect.measures.base import OUTPUT_ROUNDING, Ends, Reduced, add_by_segment, raise_by_segment
+from transect.measures.base import Ends, Reduced, Seen, add_by_segment
 from transect.regions.run import Run
 
 
@@ -29,14 +29,14 @@ def mean_absolute_value(left: Tensor, right: Tensor) -> Tensor:
 class AbsoluteDeviation:
     """L times the integral of ``|f_c - a_c|`` over t in [0, 1], ``(S, C)``.
 
-    Rounding: each of f and a is known to 16 eps max|f|, and so is their difference at every point:
-    at most 32 eps max|f| L.
+    Rounding: each of f and a is known to 16 eps max|f| at every point, so that their difference adds at most
+    32 eps max|f| L; adding up the regions loses at most (regions + C + 8) float64 eps of the sum.
     """
 
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self._integral = torch.zeros_like(ends.start)
-        self._peak = ends.scale.clone()
+        self._seen = Seen(ends)
 
     def update(self, run: Run) -> None:
         """See :class:`~transect.measures.base.Reducer`."""
@@ -44,10 +44,10 @@ class AbsoluteDeviation:
         left = p.left - self._ends.straight(p.segment, p.t0)
         right = p.right - self._ends.straight(p.segment, p.t1)
         add_by_segment(self._integral, p.segment, mean_absolute_value(left, right) * (p.t1 - p.t0).unsqueeze(1))
-        raise_by_segment(self._peak, p.segment, p.peak)
+        self._seen.update(p)
 
     def results(self) -> Mapping[str, Reduced]:
         """``absolute_deviation``, ``(S, C)``."""
-        length = self._ends.length.unsqueeze(1)
-        bound = 2 * OUTPUT_ROUNDING * self._ends.eps * self._peak.unsqueeze(1) * length
-        return {"absolute_deviation": Reduced(self._integral * length, bound.expand_as(self._integral).clone())}
+        deviation = self._integral * self._ends.length.unsqueeze(1)
+        bound = (self._seen.difference * self._ends.length).unsqueeze(1) + self._seen.summation.unsqueeze(1) * deviation
+        return {"absolute_deviation": Reduced(deviation, bound)}

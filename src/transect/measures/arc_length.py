@@ -6,31 +6,28 @@ from collections.abc import Mapping
 
 import torch
 
-from transect.measures.base import OUTPUT_ROUNDING, Ends, Reduced, add_by_segment, raise_by_segment
+from transect.measures.base import Ends, Reduced, Seen, add_by_segment
 from transect.regions.run import Run
 
 
 class ArcLength:
     """Sum over the regions of ``||f(t_{r+1}) - f(t_r)||_2``, ``(S,)``.
 
-    Rounding: at most 32 eps max|f| sqrt(C) regions.
+    Rounding: at most 32 eps max|f| sqrt(C) a region, and (regions + C + 8) float64 eps of the sum.
     """
 
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self._sum = torch.zeros_like(ends.length)
-        self._peak = ends.scale.clone()
-        self._regions = torch.zeros_like(ends.length)
+        self._seen = Seen(ends)
 
     def update(self, run: Run) -> None:
         """See :class:`~transect.measures.base.Reducer`."""
         p = run.pieces
         add_by_segment(self._sum, p.segment, (p.right - p.left).norm(dim=1))
-        raise_by_segment(self._peak, p.segment, p.peak)
-        self._regions += torch.bincount(p.segment, minlength=len(self._regions))
+        self._seen.update(p)
 
     def results(self) -> Mapping[str, Reduced]:
         """``arc_length``, ``(S,)``."""
-        outputs = self._ends.start.shape[1]
-        bound = 2 * OUTPUT_ROUNDING * self._ends.eps * self._peak * outputs**0.5 * self._regions
-        return {"arc_length": Reduced(self._sum, bound)}
+        bound = self._seen.difference * self._ends.start.shape[1] ** 0.5 * self._seen.regions
+        return {"arc_length": Reduced(self._sum, bound + self._seen.summation * self._sum)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from transect.regions.run import Run
+from transect.regions.run import Pieces, Run
 
 # Rounding of one output at a knot, in units of eps times the largest output: sums of many terms, over some layers.
 OUTPUT_ROUNDING = 16.0
@@ -31,7 +32,7 @@ class Ends:
     length: Tensor
     eps: float
 
-    @property
+    @cached_property
     def scale(self) -> Tensor:
         """Largest absolute output at the two ends, ``(S,)``."""
         return torch.maximum(self.start.abs().amax(1), self.end.abs().amax(1))
@@ -61,6 +62,34 @@ class Reducer(Protocol):
 
     def results(self) -> Mapping[str, Reduced]:
         """The measures by name; float64."""
+
+
+class Seen:
+    """What rounding bounds are made of: the largest output and the number of regions of every segment so far."""
+
+    def __init__(self, ends: Ends) -> None:
+        self._known = OUTPUT_ROUNDING * ends.eps
+        self._outputs = ends.start.shape[1]
+        self._peak = ends.scale.clone()
+        self.regions = torch.zeros_like(ends.length)
+
+    def update(self, pieces: Pieces) -> None:
+        """Take the new intervals of a run into account."""
+        raise_by_segment(self._peak, pieces.segment, pieces.peak)
+        self.regions += torch.bincount(pieces.segment, minlength=len(self.regions))
+
+    @property
+    def difference(self) -> Tensor:
+        """Rounding of the difference of two outputs, each known to 16 eps max|f|: 32 eps max|f|, ``(S,)``."""
+        return 2 * self._known * self._peak
+
+    @property
+    def summation(self) -> Tensor:
+        """Relative error, ``(S,)``, of a sum of one non-negative term a region, each a sum over the outputs.
+
+        Terms added one by one lose at most half an eps of the sum each; in float64 whatever the outputs' dtype.
+        """
+        return (self.regions + self._outputs + 8) * torch.finfo(torch.float64).eps
 
 
 def add_by_segment(total: Tensor, segment: Tensor, values: Tensor) -> None:

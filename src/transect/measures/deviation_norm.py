@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transect.measures.base import OUTPUT_ROUNDING, Ends, Reduced, add_by_segment, raise_by_segment
+from transect.measures.base import Ends, Reduced, Seen, add_by_segment
 from transect.regions.run import Run
 
-_POINTS = 12
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
 def mean_norm(left: Tensor, right: Tensor) -> Tensor:
@@ -47,8 +47,7 @@ def _asinh_ratio(u: Tensor, across: Tensor) -> Tensor:
 
 
 def _quadrature(u0: Tensor, u1: Tensor, across: Tensor) -> Tensor:
-    nodes, weights = (torch.as_tensor(part, dtype=u0.dtype, device=u0.device)
-                      for part in np.polynomial.legendre.leggauss(_POINTS))  # fmt: skip
+    nodes, weights = torch.as_tensor(_NODES, device=u0.device), torch.as_tensor(_WEIGHTS, device=u0.device)
     u = torch.lerp(u0.unsqueeze(1), u1.unsqueeze(1), (nodes + 1) / 2)
     return (torch.hypot(u, across.unsqueeze(1)) * weights).sum(1) / 2
 
@@ -56,13 +55,13 @@ def _quadrature(u0: Tensor, u1: Tensor, across: Tensor) -> Tensor:
 class DeviationNorm:
     """L times the integral of ``||f - a||_2`` over t in [0, 1], ``(S,)``.
 
-    Rounding: at most 32 eps max|f| sqrt(C) L.
+    Rounding: at most 32 eps max|f| sqrt(C) L, and (regions + C + 8) float64 eps of the sum.
     """
 
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self._integral = torch.zeros_like(ends.length)
-        self._peak = ends.scale.clone()
+        self._seen = Seen(ends)
 
     def update(self, run: Run) -> None:
         """See :class:`~transect.measures.base.Reducer`."""
@@ -70,10 +69,10 @@ class DeviationNorm:
         left = p.left - self._ends.straight(p.segment, p.t0)
         right = p.right - self._ends.straight(p.segment, p.t1)
         add_by_segment(self._integral, p.segment, mean_norm(left, right) * (p.t1 - p.t0))
-        raise_by_segment(self._peak, p.segment, p.peak)
+        self._seen.update(p)
 
     def results(self) -> Mapping[str, Reduced]:
         """``deviation_norm``, ``(S,)``."""
-        outputs = self._ends.start.shape[1]
-        bound = 2 * OUTPUT_ROUNDING * self._ends.eps * self._peak * outputs**0.5 * self._ends.length
-        return {"deviation_norm": Reduced(self._integral * self._ends.length, bound)}
+        norm = self._integral * self._ends.length
+        bound = self._seen.difference * self._ends.start.shape[1] ** 0.5 * self._ends.length
+        return {"deviation_norm": Reduced(norm, bound + self._seen.summation * norm)}

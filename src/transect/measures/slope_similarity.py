@@ -53,10 +53,11 @@ class SlopeSimilarity:
         self._left_out += torch.bincount(segment[left_out], minlength=len(self._left_out))
 
     def results(self) -> Mapping[str, Reduced]:
-        """``slope_similarity``, ``slope_similarity_weighted`` and the pairs left out, each ``(S,)``."""
+        """``slope_similarity``, ``slope_similarity_weighted``, pairs compared and pairs left out, each ``(S,)``."""
         total, pairs, error, weighted, length, weighted_error = self._sums.unbind(1)
         return {
             "slope_similarity": Reduced(total / pairs, error / pairs),
             "slope_similarity_weighted": Reduced(weighted / length, weighted_error / length),
+            "slope_pairs": Reduced(pairs, torch.zeros_like(pairs)),
             "slope_pairs_left_out": Reduced(self._left_out, torch.zeros_like(self._left_out)),
         }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from transect.measures.base import OUTPUT_ROUNDING, Ends, Reduced, add_by_segment, raise_by_segment
+from transect.measures.base import Ends, Reduced, Seen, add_by_segment
 from transect.regions.run import Run
 
 
@@ -16,27 +16,27 @@ class Variation:
     The absolute value stands inside the sum: outside it would telescope to ``|f_c(1) - f_c(0)|``, which is subtracted
     for the excess variation (zero for an affine function).
 
-    Rounding: two outputs a region, each known to 16 eps max|f|: at most 32 eps max|f| regions.
+    Rounding: two outputs a region, each known to 16 eps max|f|: at most 32 eps max|f| a region, and (regions + C + 8)
+    float64 eps of the sum; the excess subtracts two more outputs.
     """
 
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self._sum = torch.zeros_like(ends.start)
-        self._peak = ends.scale.clone()
-        self._regions = torch.zeros_like(ends.length)
+        self._seen = Seen(ends)
 
     def update(self, run: Run) -> None:
         """See :class:`~transect.measures.base.Reducer`."""
         p = run.pieces
         add_by_segment(self._sum, p.segment, (p.right - p.left).abs())
-        raise_by_segment(self._peak, p.segment, p.peak)
-        self._regions += torch.bincount(p.segment, minlength=len(self._regions))
+        self._seen.update(p)
 
     def results(self) -> Mapping[str, Reduced]:
         """``total_variation`` and ``excess_variation``, each ``(S, C)``."""
-        bound = (2 * OUTPUT_ROUNDING * self._ends.eps * self._peak * self._regions).unsqueeze(1).expand_as(self._sum)
+        one = self._seen.difference.unsqueeze(1)
+        bound = one * self._seen.regions.unsqueeze(1) + self._seen.summation.unsqueeze(1) * self._sum
         direct = (self._ends.end - self._ends.start).abs()
         return {
-            "total_variation": Reduced(self._sum, bound.clone()),
-            "excess_variation": Reduced((self._sum - direct).clamp_min(0), bound.clone()),
+            "total_variation": Reduced(self._sum, bound),
+            "excess_variation": Reduced((self._sum - direct).clamp_min(0), bound + one),
         }

@@ -45,7 +45,14 @@ def shift_scale_circles(signals: Any, shift: float = 2.0, scale: float = 0.15, a
         raise InvalidInput(f"anchors: expected at least 3 for a closed circle, got {anchors}.")
     angles = [2 * math.pi * k / anchors for k in range(anchors)]
     moved = [shifted(batch, shift * math.cos(angle)) * (1 + scale * math.sin(angle)) for angle in angles]
-    return [Path(anchors_of_one, closed=True) for anchors_of_one in torch.stack(moved, 1)]
+    return [_path(anchors_of_one, index) for index, anchors_of_one in enumerate(torch.stack(moved, 1))]
+
+
+def _path(anchors: Tensor, index: int) -> Path:
+    try:
+        return Path(anchors, closed=True)
+    except InvalidInput as error:
+        raise InvalidInput(f"signal {index}: {error}") from error
 
 
 def shifted(signals: Tensor, by: float) -> Tensor:

@@ -47,8 +47,11 @@ def translation_circles(images: Any, radius: float = 4, anchors: int = 8, normal
     return _paths(images, [(radius * math.cos(a), radius * math.sin(a)) for a in angles], radius, normalise, True)
 
 
-def translation_arc(image: Any, radius: float = 4, anchors: int = 8, normalise: Normalise = None) -> Path:
-    """The open path of an image moved by R sideways and, along half a turn, by R sin(pi k/(K - 1)) downwards.
+def translation_arc(image: Any, radius: float = 4, anchors: int = 7, normalise: Normalise = None) -> Path:
+    """The open path of an image moved by R sideways and, along half a turn, by R sin(pi k/(K - 1) - pi/2) downwards.
+
+    The half turn goes from the top to the bottom: from 0 to pi the sine would come back through the images it has
+    shown before. Seven anchors, not the eight of the circle, lie on different pixels for R = 4.
 
     Args:
         image: One image, ``(channels, height, width)``, of floating dtype.
@@ -62,11 +65,11 @@ def translation_arc(image: Any, radius: float = 4, anchors: int = 8, normalise: 
     return translation_arcs(_one_image(image), radius, anchors, normalise)[0]
 
 
-def translation_arcs(images: Any, radius: float = 4, anchors: int = 8, normalise: Normalise = None) -> list[Path]:
+def translation_arcs(images: Any, radius: float = 4, anchors: int = 7, normalise: Normalise = None) -> list[Path]:
     """One :func:`translation_arc` for each image of a batch, ``(N, channels, height, width)``."""
     if anchors < 2:
         raise InvalidInput(f"anchors: expected at least 2 for an open path, got {anchors}.")
-    angles = [math.pi * k / (anchors - 1) for k in range(anchors)]
+    angles = [math.pi * k / (anchors - 1) - math.pi / 2 for k in range(anchors)]
     return _paths(images, [(radius, radius * math.sin(angle)) for angle in angles], radius, normalise, False)
 
 
@@ -90,11 +93,17 @@ def _paths(
     images = _batch(images)
     if not radius > 0:
         raise InvalidInput(f"radius: expected a positive number of pixels, got {radius}.")
-    pixels = [(round(right), round(down)) for right, down in displacements]
+    pixels = [(_nearest_pixel(right), _nearest_pixel(down)) for right, down in displacements]
     _check_distinct(pixels, radius, closed)
     margin = math.ceil(2 * radius)
     moved = [_normalised(translated(images, right, down, margin), normalise) for right, down in pixels]
     return [_path(anchors, index, closed) for index, anchors in enumerate(torch.stack(moved, 1))]
+
+
+def _nearest_pixel(displacement: float) -> int:
+    """Halves go away from zero, so that the circle is symmetric; the last digits of a cosine decide nothing."""
+    size = math.floor(round(abs(displacement), 9) + 0.5)
+    return size if displacement > 0 else -size
 
 
 def _path(anchors: Tensor, index: int, closed: bool) -> Path:

@@ -85,7 +85,7 @@ def _draw_nonlinearity(left: Axes, curves: Curves) -> None:
     left.set_zorder(right.get_zorder() + 1)  # the curve in question lies on top
     left.patch.set_visible(False)
     for axes, look, label in (
-        (left, _DEVIATION, "absolute deviation per path\n(logits × input length)"),
+        (left, _DEVIATION, "absolute deviation per path\n(logits \N{MULTIPLICATION SIGN} input length)"),
         (right, _CROSSINGS, "crossings per path"),
     ):
         axes.set_ylabel(label, color=look.color)

@@ -5,67 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from transect.errors import StudyError
 from transect.plots import Curves
-from transect.study.ranks import RankCorrelation, rank_correlation
+from transect.study.comparison import NAMES, Comparison, Curve, compare, curve_of
 from transect.study.wording import percent, summary
 
 LEAST_FALL, LEAST_GROWTH = 1 / 3, 4.0
-_NAMES = {
-    "test_error": "test error",
-    "absolute_deviation": "absolute deviation",
-    "normalised_deviation": "deviation / logit std",
-    "density": "density",
-}
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One curve over width, mean over seeds.
-
-    Attributes:
-        name: What it is, in words.
-        peak: Width at which it is largest.
-        peak_value: Its value there.
-        fall: 1 - last / peak: by which part it has fallen at the largest width.
-        growth: Largest width's value over smallest width's.
-        rises: Whether it rises from every width to the next.
-    """
-
-    name: str
-    peak: int
-    peak_value: float
-    fall: float
-    growth: float
-    rises: bool
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Whether a curve follows the test error: its peak is at the same width or a neighbour, *and* the rank correlation
-    is positive on each side of the test error's peak (the peak's own width counts on both sides).
-
-    Attributes:
-        curve: The curve.
-        near: Whether it peaks at the same width of the sweep as the test error, or at the next one to either side.
-        seeds_near: The same, each seed taken alone: how many.
-        left: Rank correlation with the test error up to the test error's peak.
-        right: Rank correlation from the peak on.
-    """
-
-    curve: Curve
-    near: bool
-    seeds_near: int
-    left: RankCorrelation
-    right: RankCorrelation
-
-    @property
-    def follows(self) -> bool:
-        """Whether the curve follows the test error."""
-        return self.near and self.left.is_positive and self.right.is_positive
 
 
 @dataclass(frozen=True)
@@ -158,7 +105,7 @@ def judge(table: pa.Table | str | os.PathLike[str], split: str = "train") -> Ver
         InvalidInput: If the table lacks columns, rows, widths or seeds.
         StudyError: If it has fewer than three widths: there is no curve to judge.
     """
-    curves = Curves.of(table, split, ("train_error", *_NAMES))
+    curves = Curves.of(table, split, ("train_error", *NAMES))
     if len(curves.widths) < 3:
         raise StudyError(f"expected at least three widths to judge a sweep by, got {list(curves.widths)}; add some")
     return Verdict(
@@ -166,40 +113,8 @@ def judge(table: pa.Table | str | os.PathLike[str], split: str = "train") -> Ver
         widths=curves.widths,
         seeds=len(curves.seeds),
         threshold=curves.interpolation_threshold(),
-        test_error=_curve(curves, "test_error"),
-        deviation=_compare(curves, "absolute_deviation"),
-        normalised=_compare(curves, "normalised_deviation"),
-        density=_compare(curves, "density"),
+        test_error=curve_of(curves, "test_error"),
+        deviation=compare(curves, "absolute_deviation"),
+        normalised=compare(curves, "normalised_deviation"),
+        density=compare(curves, "density"),
     )
-
-
-def _curve(curves: Curves, column: str) -> Curve:
-    mean = curves.mean(column)
-    peak = int(mean.argmax())
-    return Curve(
-        name=_NAMES[column],
-        peak=curves.widths[peak],
-        peak_value=float(mean[peak]),
-        fall=_ratio(mean[peak] - mean[-1], mean[peak]),
-        growth=_ratio(mean[-1], mean[0]),
-        rises=bool((np.diff(mean) > 0).all()),
-    )
-
-
-def _compare(curves: Curves, column: str) -> Comparison:
-    ours, error = curves.values[column], curves.values["test_error"]
-    peak = int(error.mean(1).argmax())
-    sides = slice(0, peak + 1), slice(peak, None)
-    left, right = (rank_correlation(ours[side], error[side], curves.widths[side]) for side in sides)
-    return Comparison(
-        curve=_curve(curves, column),
-        near=abs(int(ours.mean(1).argmax()) - peak) <= 1,
-        seeds_near=int((abs(ours.argmax(0) - error.argmax(0)) <= 1).sum()),
-        left=left,
-        right=right,
-    )
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    """A quotient that is NaN, and so meets no expectation, where the denominator is zero."""
-    return float(numerator / denominator) if denominator else float("nan")

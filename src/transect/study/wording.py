@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transect.study.verdict import Comparison, Verdict
+    from transect.study.comparison import Comparison
+    from transect.study.verdict import Verdict
 
 _COLUMNS = "{:<21} {:>4}  {:<20}  {:<20}  {}"
 _WIDE = 79
@@ -56,7 +57,8 @@ def _comparisons(verdict: Verdict) -> Iterator[str]:
     threshold = f"width {verdict.threshold}" if verdict.threshold else "not reached in this sweep"
     yield f"Interpolation threshold (train error under 1 %): {threshold}"
     error = verdict.test_error
-    yield f"Test error: {error.peak_value:.3f} at its peak, width {error.peak}; {percent(error.fall)} less at the largest"
+    fall = percent(error.fall)
+    yield f"Test error: {error.peak_value:.3f} at its peak, width {error.peak}; {fall} less at the largest"
     yield ""
     yield _COLUMNS.format("", "", "rank correlation with the test error", "", "").rstrip()
     yield _COLUMNS.format("", "peak", "up to its peak", "from its peak on", "follows")
@@ -84,8 +86,8 @@ def _notes(verdict: Verdict) -> Iterator[str]:
         yield from _wrapped(f"[low, high]: 95 % interval, {verdict.seeds} seeds resampled{few}.")
     if verdict.density.right.value < 0:
         yield from _wrapped(
-            "From the peak on, density and test error go opposite ways. The negative correlation says that much, and by "
-            "itself is no proof that density is unreliable."
+            "From the peak on, density and test error go opposite ways. The negative correlation says that much, and "
+            "by itself is no proof that density is unreliable."
         )
 
 
