@@ -7,11 +7,40 @@ Capture a network, walk along a path in its input space, and find every linear r
     trace.crossings, trace.absolute_deviation()
 """
 
-from transect import paths
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from transect._version import __version__
-from transect.network import Network, capture
-from transect.paths import Path
-from transect.results import Trace
-from transect.tracing import stream, trace
+
+if TYPE_CHECKING:
+    from transect import paths
+    from transect.network import Network, capture
+    from transect.paths import Path
+    from transect.results import Trace
+    from transect.tracing import stream, trace
 
 __all__ = ["Network", "Path", "Trace", "__version__", "capture", "paths", "stream", "trace"]
+
+_HOMES = {
+    "Network": "transect.network",
+    "Path": "transect.paths",
+    "Trace": "transect.results",
+    "capture": "transect.network",
+    "stream": "transect.tracing",
+    "trace": "transect.tracing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: torch takes seconds, and ``transect --help`` does not need it."""
+    if name == "paths":
+        return importlib.import_module("transect.paths")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'transect' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

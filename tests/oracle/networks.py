@@ -37,6 +37,31 @@ def coarse(seed: int) -> Numbers:
     return lambda shape: random.integers(-2, 3, tuple(shape)) / 2
 
 
+def repeating(seed: int) -> Numbers:
+    """Normal numbers in which some units are copies of the first one: equal, mirrored, twice as large, or nought.
+
+    Which ones depends on the number of units alone, so that the biases of a layer, and a batch norm, go with its weights.
+    """
+    random = np.random.default_rng(seed)
+
+    def numbers(shape: Sequence[int]) -> np.ndarray:
+        values = random.standard_normal(shape)
+        choose = np.random.default_rng([seed, shape[0]])
+        factor, copied = choose.choice([1.0, -1.0, 2.0, 0.0], shape[0]), choose.random(shape[0]) < 0.5
+        copies = factor.reshape(-1, *(1,) * (values.ndim - 1)) * values[0]
+        return np.where(copied.reshape(copies.shape[0], *(1,) * (values.ndim - 1)), copies, values)
+
+    return numbers
+
+
+def uneven(seed: int) -> Numbers:
+    """Normal numbers, each unit's scaled by a power of two between 1/64 and 64."""
+    random = np.random.default_rng(seed)
+    return lambda shape: np.ldexp(
+        random.standard_normal(shape), random.integers(-6, 7, (shape[0], *(1,) * (len(shape) - 1)))
+    )
+
+
 class Growing:
     """A network being written, step after step; ``here`` names the value that the next step reads.
 
@@ -154,7 +179,9 @@ def polylines(draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic) -> l
     for anchor in wanted:
         if not np.array_equal(anchor, anchors[-1]):
             anchors.append(anchor)
-    return [Case(f"{first.name}, segment {k}", first.steps, low, high) for k, (low, high) in enumerate(pairwise(anchors))]
+    return [
+        Case(f"{first.name}, segment {k}", first.steps, low, high) for k, (low, high) in enumerate(pairwise(anchors))
+    ]
 
 
 def _vector(draw: st.DrawFn, numbers: Numbers) -> Growing:

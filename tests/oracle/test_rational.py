@@ -29,7 +29,9 @@ def test_knots_of_one_layer_are_where_the_units_cross():
     from oracle.closed_forms import affine, chain
 
     weight, bias = random.standard_normal((30, 5)), random.standard_normal(30)
-    case = Case("one layer", chain(affine(0, weight, bias), affine(0, np.ones((1, 30)))), *random.standard_normal((2, 5)))
+    case = Case(
+        "one layer", chain(affine(0, weight, bias), affine(0, np.ones((1, 30)))), *random.standard_normal((2, 5))
+    )
     with np.errstate(divide="ignore"):
         t = -(weight @ case.start + bias) / (weight @ (case.end - case.start))
     expected = np.sort(t[(t > 0) & (t < 1)])

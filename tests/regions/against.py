@@ -16,6 +16,7 @@ import transect
 from oracle.modules import Described
 from oracle.rational import Flip, Restriction
 from oracle.steps import Case
+from transect import network as capturing
 
 # Outputs at a knot, relative to the largest: rounding of the values, and of t times the slope.
 OUTPUT_TOLERANCE = 1e-9
@@ -39,7 +40,7 @@ def captured_siblings(cases: Sequence[Case]) -> list[transect.Network]:
 def exported_once() -> Iterator[None]:
     """Within, ``capture`` exports the first module it meets, and gives that program the weights of later ones."""
     program: Any = None
-    export = transect.network.export_model
+    export = capturing.export_model
 
     def export_or_reload(model: torch.nn.Module, example: torch.Tensor) -> Any:
         nonlocal program
@@ -49,7 +50,7 @@ def exported_once() -> Iterator[None]:
             program.state_dict[name] = value
         return program
 
-    with mock.patch.object(transect.network, "export_model", export_or_reload):
+    with mock.patch.object(capturing, "export_model", export_or_reload):
         yield
 
 

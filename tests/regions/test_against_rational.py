@@ -104,7 +104,9 @@ def _assert_same_measures(trace: transect.Trace, exact: Sequence[Restriction]) -
         left.pieces[-1].pattern != right.pieces[0].pattern for left, right in pairwise(exact)
     )
     length = torch.tensor([float(one.squared_length) for one in exact], dtype=torch.float64).sqrt().unsqueeze(1)
-    _assert_within_rounding(trace, "absolute_deviation", _floats([one.mean_absolute_deviation for one in exact]) * length)
+    _assert_within_rounding(
+        trace, "absolute_deviation", _floats([one.mean_absolute_deviation for one in exact]) * length
+    )
     _assert_within_rounding(trace, "total_variation", _floats([one.total_variation for one in exact]))
     for found, undecided, one in zip(trace.linear_crossings, trace.undecided_crossings, exact, strict=True):
         assert found <= one.linear_crossings <= found + undecided

@@ -83,7 +83,10 @@ def _explain(model: nn.Module, error: Exception) -> str:
     first = text.splitlines()[0] if text else type(error).__name__
     if "specialized" in text.lower() or "Constraints violated" in text:
         reason = "the model fixes its batch size, so that points cannot be evaluated together"
-        remedy = "write x.size(0) (or -1) where a number of samples stands in a view, reshape or constant"
+        remedy = (
+            "write x.size(0) (or -1) where a number, or len(x), stands for the number of samples in a view, reshape or "
+            "constant"
+        )
     elif (
         "data-dependent" in text.lower() or "DataDependent" in type(error).__name__ or "GuardOn" in type(error).__name__
     ):

@@ -15,10 +15,11 @@ class SlopeSimilarity:
     """Mean cosine between the directional derivatives (vectors over the outputs) of neighbouring regions, ``(S,)``.
 
     Plain, and weighted by the length of the two regions. Where both derivatives are zero the cosine is 1; where one is,
-    the pair is left out and counted. A derivative is zero where the outputs change by no more than rounding,
-    16 eps max|f| sqrt(C) between the region's ends. NaN where no pair is left.
+    the pair is left out and counted. A derivative is zero where the outputs change by no more than rounding, which is
+    r = 32 eps max|f| sqrt(C) between the region's ends. NaN where no pair is left.
 
-    Rounding: mean over the pairs of ``16 eps max|f| sqrt(C) (1/|change left| + 1/|change right|)``, at most 2 each.
+    Rounding: mean over the pairs of the sum of ``r / (|change| - r/2)`` over both regions, at most 2 each. (For any two
+    vectors, ``|v/|v| - w/|w|| <= 2 |v - w| / (|v| + |w|)``: Dunkl and Williams 1964.)
     """
 
     def __init__(self, ends: Ends) -> None:
@@ -37,14 +38,15 @@ class SlopeSimilarity:
         zero_left, zero_right = size[left] <= noise[left], size[right] <= noise[right]
         cosine = (change[left] * change[right]).sum(1) / (size[left] * size[right])
         cosine = torch.where(zero_left & zero_right, 1.0, cosine.clamp(-1, 1))
-        error = (noise[left] / size[left] + noise[right] / size[right]).clamp(max=2)
+        turn = noise / (size - noise / 2)
+        error = (turn[left] + turn[right]).clamp(max=2)
         error = torch.where(zero_left & zero_right, 0.0, error)
         self._add(segment, cosine, error, run.t[knot + 1] - run.t[knot - 1], zero_left ^ zero_right)
 
     def _noise(self, f: Tensor, run: Run) -> Tensor:
         peak = f.abs().amax(1)
         near = torch.maximum(torch.maximum(peak[1:], peak[:-1]), self._ends.scale[run.segment[1:]])
-        return OUTPUT_ROUNDING * self._ends.eps * near * f.shape[1] ** 0.5
+        return 2 * OUTPUT_ROUNDING * self._ends.eps * near * f.shape[1] ** 0.5
 
     def _add(self, segment: Tensor, cosine: Tensor, error: Tensor, length: Tensor, left_out: Tensor) -> None:
         kept = ~left_out

@@ -1,0 +1,79 @@
+"""Which knots bend the function, and which only look as if rounding bent it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from piecewise import Curve, ends_of, measured, random_curve, runs_of
+
+from transect.measures import Crossings, LinearCrossings
+
+_EPS = {torch.float32: 2.0**-23, torch.float64: 2.0**-52}
+
+
+def _counts(curve: Curve, eps: float = _EPS[torch.float64]) -> tuple[int, int]:
+    found = measured(LinearCrossings, [curve], eps=eps)
+    return int(found["linear_crossings"].value), int(found["undecided_crossings"].value)
+
+
+def _kinked(jump: float, height: float = 1.0, at: float = 0.5) -> Curve:
+    """Constant ``height`` until ``at``, then rising with slope ``jump``; a second output is constant."""
+    t = np.array([0.0, at, 1.0])
+    return Curve(t, np.stack([height + jump * np.maximum(t - at, 0), np.full(3, height)], 1))
+
+
+@pytest.mark.parametrize("at", [0.5, 0.125, 0.9375])
+@pytest.mark.parametrize("height", [1.0, 2.0**40])
+@pytest.mark.parametrize(("relative", "expected"), [(1.5, (1, 0)), (0.75, (0, 1)), (0.0, (0, 0))])
+def test_the_threshold_is_the_documented_one(at: float, height: float, relative: float, expected: object) -> None:
+    eps = 2.0**-30
+    threshold = 16 * eps * height * (1 / at + 1 / (1 - at))
+    assert _counts(_kinked(relative * threshold, height, at), eps) == expected
+
+
+def test_one_output_that_bends_is_enough_and_the_largest_sets_the_scale() -> None:
+    t = np.array([0.0, 0.5, 1.0])
+    bends, rests = np.array([0.0, 1.0, 0.0]), np.zeros(3)
+    assert _counts(Curve(t, np.stack([rests, bends], 1))) == (1, 0)
+    assert _counts(Curve(t, np.stack([rests + 1e15, bends], 1))) == (0, 1)
+
+
+def test_the_scale_of_the_ends_counts_wherever_the_knot_is() -> None:
+    eps = 2.0**-30
+    t = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+    bend = 16 * eps * np.array([0.0, 0.0, 4.0, 0.0, 0.0])
+    assert _counts(Curve(t, bend[:, None]), eps) == (3, 0)
+    assert _counts(Curve(t, (bend + [0, 0, 0, 0, 2.0])[:, None]), eps)[1] == 2  # but for the knot before the end
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 3), st.sampled_from([torch.float32, torch.float64]))
+def test_rounded_affine_functions_have_no_linear_crossing(
+    seed: int, regions: int, outputs: int, dtype: torch.dtype
+) -> None:
+    affine = random_curve(seed, regions, outputs, kinks=0.0)
+    close = np.sort(np.concatenate([affine.t, affine.t[1:-1] + 1e-12]))
+    curve = Curve(close, np.stack([affine.at(t) for t in close]))
+    reducer = LinearCrossings(ends_of([curve], _EPS[dtype]))
+    for run in runs_of([curve], dtype=dtype):
+        reducer.update(run)
+    assert reducer.results()["linear_crossings"].value.tolist() == [0.0]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 3))
+def test_every_knot_of_a_zigzag_is_linear(seed: int, regions: int, outputs: int) -> None:
+    rng = np.random.default_rng(seed)
+    t = np.linspace(0, 1, regions + 1)
+    zigzag = np.arange(regions + 1)[:, None] % 2 * rng.uniform(1, 2, outputs)
+    assert _counts(Curve(t, zigzag)) == (regions - 1, 0)
+
+
+def test_crossings_count_interior_knots_of_each_segment() -> None:
+    some = [random_curve(0, regions, 2) for regions in (1, 2, 7)]
+    found = measured(Crossings, some, cuts=[3, 5])["crossings"]
+    assert found.value.tolist() == [0.0, 1.0, 6.0]
+    assert found.rounding.tolist() == [0.0, 0.0, 0.0]

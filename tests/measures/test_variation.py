@@ -1,0 +1,40 @@
+"""Total and excess variation against exact sums."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from piecewise import Curve, curves, measured
+
+from transect.measures import Variation
+
+
+@settings(deadline=None)
+@given(curves())
+def test_equals_the_exact_sum_within_its_rounding(some: list[Curve]) -> None:
+    found = measured(Variation, some)
+    for row, curve in enumerate(some):
+        for output, column in enumerate(zip(*curve.exact()[1], strict=True)):
+            total = sum(abs(b - a) for a, b in pairwise(column))
+            _assert_close(found["total_variation"], (row, output), total)
+            _assert_close(found["excess_variation"], (row, output), total - abs(column[-1] - column[0]))
+
+
+def _assert_close(found: object, at: tuple[int, int], exact: Fraction) -> None:
+    value, room = (Fraction(float(getattr(found, part)[at])) for part in ("value", "rounding"))
+    assert abs(value - exact) <= room
+
+
+def test_the_absolute_value_stands_inside_the_sum() -> None:
+    there_and_back = Curve(np.array([0.0, 0.5, 1.0]), np.array([[0.0, 1.0], [2.0, 3.0], [0.0, 4.0]]))
+    found = measured(Variation, [there_and_back])
+    assert found["total_variation"].value.tolist() == [[4.0, 3.0]]
+    assert found["excess_variation"].value.tolist() == [[4.0, 0.0]]
+
+
+def test_the_length_of_the_segment_does_not_matter() -> None:
+    t, f = np.array([0.0, 0.5, 1.0]), np.array([[0.0], [2.0], [0.0]])
+    assert measured(Variation, [Curve(t, f, 1.0), Curve(t, f, 9.0)])["total_variation"].value.tolist() == [[4.0], [4.0]]
