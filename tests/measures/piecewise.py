@@ -48,9 +48,12 @@ class Curve:
 def random_curve(
     seed: int, regions: int, outputs: int, scale: float = 1.0, length: float = 1.0, kinks: float = 1.0
 ) -> Curve:
-    """An affine function plus ``kinks`` times a random zigzag, some of whose outputs rest at zero for a while."""
+    """An affine function plus ``kinks`` times a random zigzag, some of whose outputs rest at zero for a while.
+
+    Its knots are multiples of 2^-30, so that 1 - t is exact.
+    """
     rng = np.random.default_rng(seed)
-    t = np.concatenate([[0.0], np.sort(rng.uniform(0.01, 0.99, regions - 1)), [1.0]])
+    t = np.concatenate([[0.0], np.sort(rng.integers(2**24, 2**30 - 2**24, regions - 1)) / 2**30, [1.0]])
     start, end = rng.normal(size=(2, outputs))
     zigzag = rng.normal(size=(len(t), outputs)) * rng.integers(0, 2, size=(len(t), outputs))
     return Curve(t, scale * (start + t[:, None] * (end - start) + kinks * zigzag), length)

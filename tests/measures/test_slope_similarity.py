@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from piecewise import Curve, measured
@@ -24,9 +24,8 @@ def _curve(changes: np.ndarray, seed: int = 0) -> Curve:
 
 def _cosines(curve: Curve) -> tuple[list[float], list[float]]:
     """Cosine and length of every pair of neighbouring regions."""
-    slopes = [(b - a) / (v - u) for a, b, u, v in zip(curve.f, curve.f[1:], curve.t, curve.t[1:], strict=False)]
-    pairs = zip(slopes, slopes[1:], strict=False)
-    cosines = [math.sumprod(a, b) / (math.hypot(*a) * math.hypot(*b)) for a, b in pairs]
+    slopes = list(np.diff(curve.f, axis=0) / np.diff(curve.t)[:, None])
+    cosines = [float(a @ b) / (math.hypot(*a) * math.hypot(*b)) for a, b in pairwise(slopes)]
     return cosines, [v - u for u, v in zip(curve.t, curve.t[2:], strict=False)]
 
 
@@ -75,18 +74,18 @@ def test_a_change_that_is_all_rounding_counts_as_zero() -> None:
 
 
 @settings(deadline=None)
-@given(st.integers(0, 10**6), st.integers(2, 6), st.integers(1, 4), st.sampled_from([2.0**-12, 2.0**-23]))
+@given(st.integers(0, 10**6), st.integers(2, 6), st.integers(1, 4), st.sampled_from([2.0**-16, 2.0**-23]))
 def test_outputs_wrong_by_the_assumed_rounding_stay_within_the_bound(
     seed: int, regions: int, outputs: int, eps: float
 ) -> None:
     rng = np.random.default_rng(seed)
     sizes = 10 ** rng.uniform(-1, 0, size=(regions, 1))
-    changes = rng.normal(size=(regions, outputs)) + np.sign(rng.normal(size=(regions, outputs)))
+    changes = rng.choice([-1, 1], (regions, outputs)) * rng.uniform(0.5, 2, (regions, outputs))
     true = _curve(sizes * changes, seed)
     off = rng.choice([-1, 1], true.f.shape) * 15 * eps * np.abs(true.f).max()
     expected, found = (measured(SlopeSimilarity, [c], eps=eps) for c in (true, Curve(true.t, true.f + off)))
-    if not torch.equal(found["slope_pairs"].value, torch.tensor([regions - 1.0], dtype=torch.float64)):
-        return  # so close to zero that a pair was left out
+    for one in (expected, found):  # nothing so close to zero that a pair was left out
+        assert one["slope_pairs"].value.item() == regions - 1
     for name in ("slope_similarity", "slope_similarity_weighted"):
-        if bool((expected["slope_pairs"].value == found["slope_pairs"].value).all()):
-            assert (found[name].value - expected[name].value).abs().item() <= found[name].rounding.item()
+        error = (found[name].value - expected[name].value).abs().item()
+        assert error <= found[name].rounding.item()

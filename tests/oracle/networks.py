@@ -62,6 +62,18 @@ def uneven(seed: int) -> Numbers:
     )
 
 
+def decimal(seed: int) -> Numbers:
+    """Tenths between -0.3 and 0.3: what ties on paper is a few roundings apart in float64, and exactly so."""
+    random = np.random.default_rng(seed)
+    return lambda shape: random.integers(-3, 4, tuple(shape)) / 10
+
+
+def spread(seed: int) -> Numbers:
+    """Normal numbers over six orders of magnitude."""
+    random = np.random.default_rng(seed)
+    return lambda shape: random.standard_normal(tuple(shape)) * 10 ** random.uniform(-3, 3, tuple(shape))
+
+
 class Growing:
     """A network being written, step after step; ``here`` names the value that the next step reads.
 
@@ -143,13 +155,44 @@ def cases(draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic) -> Case:
 def siblings(draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic, count: int = 6) -> list[Case]:
     """Several cases of one architecture, each with its own numbers: capturing an architecture is what takes time."""
     first = draw(cases(numbers))
-    return [first] + [renewed(first, numbers(draw(st.integers(0, 2**32 - 1)))) for _ in range(count - 1)]
+    seed = draw(st.integers(0, 2**32 - 1))
+    return [first] + [renewed(first, numbers(seed + k)) for k in range(1, count)]
+
+
+def moved_away(case: Case, distance: float) -> Case:
+    """The case with its ends moved by ``distance`` in every coordinate, and the first layer's bias moved against it.
+
+    The first layer must be linear. What it computes is a small difference of large numbers.
+    """
+    first, *others = case.steps
+    assert isinstance(first, Linear)
+    bias = (0 if first.bias is None else first.bias) - distance * first.weight.sum(1)
+    steps = (replace(first, bias=bias), *others)
+    return Case(f"{case.name}, moved by {distance}", steps, case.start + distance, case.end + distance)
+
+
+def large(shape: Sequence[int], seed: int) -> Case:
+    """A larger network, with a few hundred regions: a perceptron for a vector, a residual ConvNet for an image."""
+    network = Growing(shape, generic(seed))
+    for width in (24, 24, 24) if len(shape) == 1 else ():
+        network.linear(width)
+        network.relu()
+    for channels in (4, 4) if len(shape) == 3 else ():
+        network.convolution(channels, 3, 1, 1, 1, 1)
+        network.batch_norm()
+        network.relu()
+        kept = network.here
+        network.convolution(channels, 3, 1, 1, 1, 1)
+        network.plus(kept)
+        network.relu()
+    network.head(3)
+    return network.case(f"large, {'x'.join(map(str, shape))}, seed {seed}")
 
 
 def renewed(case: Case, numbers: Numbers) -> Case:
     """The same architecture with other weights and ends."""
     start, end = _ends(case.start.shape, numbers)
-    return Case(case.name, tuple(_renewed(step, numbers) for step in case.steps), start, end)
+    return Case(f"{case.name}, renewed", tuple(_renewed(step, numbers) for step in case.steps), start, end)
 
 
 def _renewed(step: Step, numbers: Numbers) -> Step:

@@ -72,6 +72,14 @@ class Restriction:
         """Sum over the pieces of ``|f(right) - f(left)|`` for each output."""
         return [sum((abs(b - a) for a, b in pairwise(one)), Fraction(0)) for one in zip(*self.outputs, strict=True)]
 
+    def flips_of_units(self) -> dict[tuple[int, int], list[tuple[Fraction, int, int]]]:
+        """(t, before, after) of every unit that flips, by (operation, unit)."""
+        found: dict[tuple[int, int], list[tuple[Fraction, int, int]]] = {}
+        for t, changed in self.flips:
+            for operation, unit, before, after in changed:
+                found.setdefault((operation, unit), []).append((t, before, after))
+        return found
+
     @property
     def linear_crossings(self) -> int:
         """Interior knots at which the slope of some output changes."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 import transect
+from oracle.dense import preactivations
 from oracle.modules import Described
 from oracle.rational import Flip, Restriction
 from oracle.steps import Case
@@ -20,6 +21,8 @@ from transect import network as capturing
 
 # Outputs at a knot, relative to the largest: rounding of the values, and of t times the slope.
 OUTPUT_TOLERANCE = 1e-9
+# A pre-activation smaller than this, relative to the largest of its operation, is made of rounding errors only.
+ROUNDING = 1e-15
 
 
 def module_of(case: Case) -> Described:
@@ -86,6 +89,61 @@ def assert_same_patterns(segment: Any, exact: Restriction) -> None:
     expected = [(float(t), sorted(changed)) for t, changed in exact.flips]
     assert [changed for _, changed in found] == [changed for _, changed in expected], _difference(found, expected)
     assert len(segment.t) == len(expected) + 2, "a knot without flips, or ends that are no knots"
+
+
+def assert_same_within_rounding(case: Case, segment: Any, exact: Restriction) -> None:
+    """For cases whose crossings lie closer than rounding can tell apart: every unit's flips, within their stated error.
+
+    What may differ: crossings merged into one knot, or into an end of the segment; a pair of crossings of one unit at one
+    knot, which cancel; and units that are nothing but rounding over a whole piece, about which floats can say nothing.
+    """
+    knots = [(Fraction(t) - Fraction(e), Fraction(t) + Fraction(e))
+             for t, e in zip(segment.t.tolist(), segment.t_error.tolist(), strict=True)]  # fmt: skip
+    found = defaultdict(list)
+    for knot, flips in sorted(flips_by_knot(segment).items()):
+        for operation, unit, *pieces in flips:
+            found[operation, unit].append((knot, *pieces))
+    expected = exact.flips_of_units()
+    for name in (found.keys() | expected.keys()) - _undecidable(case, exact):
+        left = _unmatched(found[name], expected.get(name, []), knots)
+        assert left is None, f"operation {name[0]}, unit {name[1]}: {left}"
+
+
+def _unmatched(found: list, expected: list, knots: list) -> str | None:
+    """None if the traced flips are the exact ones, in order, after leaving out what one knot, or an end, may hide."""
+    waiting = list(expected)
+    for knot, *pieces in found:
+        while waiting and not (list(waiting[0][1:]) == pieces and _within(waiting[0][0], knots[knot])):
+            if not (hidden := _hidden(waiting, knots)):
+                return f"traced flip at knot {knot}, exact {[(float(t), *rest) for t, *rest in waiting[:3]]}"
+            waiting = waiting[hidden:]
+        if not waiting:
+            return f"flip at knot {knot} that does not exist"
+        waiting = waiting[1:]
+    while waiting and (hidden := _hidden(waiting, knots)):
+        waiting = waiting[hidden:]
+    return f"not traced: {[(float(t), *rest) for t, *rest in waiting[:3]]}" if waiting else None
+
+
+def _hidden(waiting: list, knots: list) -> int:
+    """How many of the next exact flips leave no trace: one at an end, or two at one knot."""
+    if _within(waiting[0][0], knots[0]) or _within(waiting[0][0], knots[-1]):
+        return 1
+    pair = [t for t, *_ in waiting[:2]]
+    return 2 if len(pair) == 2 and any(_within(pair[0], knot) and _within(pair[1], knot) for knot in knots) else 0
+
+
+def _within(t: Fraction, knot: tuple[Fraction, Fraction]) -> bool:
+    return knot[0] <= t <= knot[1]
+
+
+def _undecidable(case: Case, exact: Restriction) -> set[tuple[int, int]]:
+    """Units within rounding of zero in the middle of some piece, compared with the largest of their operation."""
+    middles = [float(piece.low + piece.high) / 2 for piece in exact.pieces]
+    start, end = torch.from_numpy(case.start), torch.from_numpy(case.end)
+    z = preactivations(module_of(case), torch.stack([start + t * (end - start) for t in middles]))
+    return {(k, unit) for k, values in enumerate(z)
+            for unit in (values.abs() <= ROUNDING * values.abs().max()).any(0).nonzero().flatten().tolist()}  # fmt: skip
 
 
 def _difference(found: list, expected: list) -> str:

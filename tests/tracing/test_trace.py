@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import transect
+from transect.errors import InvalidInput, RoundingWarning, TraceTooLarge, VerificationError
+from transect.rules import Affine
+
+
+def _mlp(seed: int = 0, bias: bool = True) -> nn.Module:
+    torch.manual_seed(seed)
+    layers = [nn.Linear(6, 40, bias), nn.ReLU(), nn.Linear(40, 30, bias), nn.ReLU(), nn.Linear(30, 4, bias)]
+    return nn.Sequential(*layers).double()
+
+
+def _paths(count: int, closed: bool = True) -> list[transect.Path]:
+    generator = torch.Generator().manual_seed(1)
+    return [
+        transect.Path(3 * torch.randn(5, 6, generator=generator, dtype=torch.float64), closed) for _ in range(count)
+    ]
+
+
+def _same(one: transect.Trace, other: transect.Trace) -> None:
+    assert torch.equal(one.crossings, other.crossings)
+    assert torch.equal(one.flips_by_operation, other.flips_by_operation)
+    assert one.anchor_crossings == other.anchor_crossings
+    for name, found in one.reduced.items():
+        torch.testing.assert_close(found.value, other.reduced[name].value, rtol=1e-9, atol=1e-11, equal_nan=True)
+
+
+@pytest.mark.parametrize("budget", [1, 500, 10_000])
+def test_many_paths_together_are_the_paths_one_by_one(budget: int):
+    network, paths = transect.capture(_mlp(), torch.zeros(6)), _paths(7)
+    together = transect.trace(network, paths, keep="measures", budget=budget)
+    for path, found in zip(paths, together, strict=True):
+        _same(found, transect.trace(network, path))
+
+
+def test_segments_are_the_same_however_rows_are_cut():
+    network, path = transect.capture(_mlp(), torch.zeros(6)), _paths(1)[0]
+    whole, cut = (transect.trace(network, path, budget=budget) for budget in (10**7, 1))
+    for one, other in zip(whole.segments, cut.segments, strict=True):
+        torch.testing.assert_close(one.t, other.t, rtol=0, atol=1e-13)
+        assert all(torch.equal(a, b) for a, b in zip(one.start_pattern, other.start_pattern, strict=True))
+        assert _flip_sets(one.flips) == _flip_sets(other.flips)
+
+
+def _flip_sets(flips) -> set[tuple[int, ...]]:
+    columns = (flips.knot, flips.operation, flips.unit, flips.before, flips.after)
+    return set(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def test_a_stream_shows_what_a_trace_keeps():
+    network, path = transect.capture(_mlp(), torch.zeros(6)), _paths(1)[0]
+    kept = transect.trace(network, path)
+    knots: list[tuple[int, float]] = []
+    flips = 0
+    for run in transect.stream(network, path, budget=300):
+        fresh = slice(2 if run.fresh else 0, None)
+        knots += zip(run.segment[fresh].tolist(), run.t[fresh].tolist(), strict=True)
+        flips += len(run.flips)
+    expected = [(index, t) for index, segment in enumerate(kept.segments) for t in segment.t.tolist()]
+    assert [segment for segment, _ in knots] == [segment for segment, _ in expected]
+    assert [t for _, t in knots] == pytest.approx([t for _, t in expected], abs=1e-13)
+    assert flips == int(kept.flips.sum())
+
+
+def test_streaming_leaves_the_gradient_mode_of_the_caller():
+    for _ in transect.stream(_mlp(), _paths(1)[0], budget=300):
+        assert torch.is_grad_enabled()
+
+
+def test_between_walks_only_a_stretch():
+    network, path = transect.capture(_mlp(), torch.zeros(6)), _paths(1)[0]
+    whole = transect.trace(network, path)
+    stretch = transect.trace(network, path, between=(0.25, 2))
+    inside = int((whole.segments[0].t[1:-1] > 0.25).sum()) + int(whole.crossings[1])
+    assert int(stretch.crossings.sum()) == inside
+    assert float(stretch.length.sum()) == pytest.approx(float(0.75 * whole.length[0] + whole.length[1]))
+
+
+def test_chosen_outputs_are_those_columns():
+    network, path = transect.capture(_mlp(), torch.zeros(6)), _paths(1)[0]
+    every, chosen = transect.trace(network, path), transect.trace(network, path, outputs=[3, -4])
+    torch.testing.assert_close(chosen.absolute_deviation(), every.absolute_deviation()[:, [3, 0]])
+    assert chosen.outputs == (3, 0)
+
+
+def test_the_kind_of_input_does_not_matter():
+    model, path = _mlp(), _paths(1)[0]
+    as_lists = transect.Path(path.anchors.tolist(), closed=True)
+    as_arrays = transect.Path(path.anchors.numpy(), closed=True)
+    expected = transect.trace(model, path)
+    for other in (as_lists, as_arrays):
+        assert torch.equal(transect.trace(model, other).crossings, expected.crossings)
+    assert transect.capture(model, path.anchors[:2]).input_shape == transect.capture(model, [0.0] * 6).input_shape
+
+
+def test_a_wrong_rule_is_found_by_verification():
+    network = transect.capture(_mlp(), torch.zeros(6))
+    wrong = [dataclasses.replace(instruction, operation=_shifted(instruction.operation))
+             for instruction in network.program.instructions]  # fmt: skip
+    program = dataclasses.replace(network.program, instructions=tuple(wrong))
+    broken = dataclasses.replace(network, program=program)
+    with pytest.raises(VerificationError, match="must not be used"):
+        transect.trace(broken, _paths(1)[0])
+
+
+def _shifted(operation):
+    if not isinstance(operation, Affine):
+        return operation
+    return dataclasses.replace(operation, value=lambda x: operation.value(x) + 1e-6)
+
+
+def test_what_does_not_fit_is_refused_with_the_remedy():
+    with pytest.raises(TraceTooLarge, match='keep="measures"'):
+        transect.trace(_mlp(), _paths(1)[0], max_bytes=1000)
+
+
+def test_segments_are_not_there_when_only_measures_are_kept():
+    found = transect.trace(_mlp(), _paths(1)[0], keep="measures")
+    with pytest.raises(InvalidInput, match='keep="all"'):
+        _ = found.segments
+
+
+def test_a_measure_that_is_only_rounding_warns():
+    affine = nn.Linear(6, 4).double()
+    with pytest.warns(RoundingWarning, match="not to be told from zero"):
+        transect.trace(affine, _paths(1)[0]).deviation_norm()
+
+
+def test_an_ordinary_measure_does_not():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = transect.trace(_mlp(), _paths(1)[0])
+        found.absolute_deviation(), found.total_variation(), found.arc_length()
+
+
+def test_measures_per_path_and_across_outputs():
+    found = transect.trace(_mlp(), _paths(1)[0])
+    deviation: Tensor = found.absolute_deviation()
+    by_hand = sum(float(row.square().sum()) ** 0.5 for row in deviation)
+    assert float(found.per_path(found.across_outputs(deviation))) == pytest.approx(by_hand)
+    torch.testing.assert_close(found.mean_deviation(), deviation / found.path.lengths.unsqueeze(1))
+    torch.testing.assert_close(found.normalised_deviation(2.0), found.mean_deviation() / 2)
+
+
+def test_anchor_crossings_are_those_of_the_patterns_beside_each_anchor():
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU()).double()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.eye(2))
+    # The first anchor lies on x = 0 and the path goes through; the second lies on y = 0 and the path turns back.
+    path = transect.Path([[0.0, 2.0], [1.0, 0.0], [-1.0, 1.0]], closed=True)
+    found = transect.trace(model, path)
+    assert found.anchor_crossings == 1
+    assert found.crossings.tolist() == [0, 1, 0]
+    assert found.path_crossings == 2
+
+
+def test_reports_how_it_was_verified():
+    found = transect.trace(_mlp(), _paths(1)[0])
+    assert found.verification.points > 0
+    assert found.verification.relative_error < 1e-13
+    assert found.verification.relative_to_deviation < 1e-12
+    assert transect.trace(_mlp(), _paths(1)[0], verify=False).verification is None
+
+
+def test_float32_is_close_to_float64():
+    model, path = _mlp(), _paths(1)[0]
+    exact, fast = transect.trace(model, path), transect.trace(model.float(), path, dtype=torch.float32)
+    assert torch.equal(exact.crossings, fast.crossings)
+    torch.testing.assert_close(exact.absolute_deviation(), fast.absolute_deviation(), rtol=1e-3, atol=0)
+    for one, other in zip(exact.segments, fast.segments, strict=True):
+        assert bool(((one.t - other.t).abs() <= other.t_error + 1e-12).all())
