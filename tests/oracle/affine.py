@@ -1,7 +1,7 @@
 """Every affine step, executed in rational arithmetic on an interval where its operands are affine in t.
 
-Every float is an exact rational number. The one irrational number, the square root in batch norm, is taken to 200 binary
-digits.
+Every float is an exact rational number. The one irrational number, the square root in batch norm, is taken to 200
+binary digits.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _parameter(step: Step, name: str) -> Exact:
 
 @cache
 def _scale(step: BatchNorm) -> Exact:
-    """``weight / sqrt(variance + epsilon)``; the inverse root is rounded, not the product, so that exact ratios stay."""
+    """``weight / sqrt(variance + epsilon)``: the inverse root is cut off, not the product, so that ties stay exact."""
     inverses = [_inverse_root(Fraction(float(variance)) + Fraction(step.epsilon)) for variance in step.variance]
     weights = [Fraction(float(weight)) for weight in step.weight]
     return Exact.of_fractions([weight * inverse for weight, inverse in zip(weights, inverses, strict=True)])

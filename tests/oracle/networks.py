@@ -40,7 +40,7 @@ def coarse(seed: int) -> Numbers:
 def repeating(seed: int) -> Numbers:
     """Normal numbers in which some units are copies of the first one: equal, mirrored, twice as large, or nought.
 
-    Which ones depends on the number of units alone, so that the biases of a layer, and a batch norm, go with its weights.
+    Which ones depends on the number of units alone, so that a layer's biases, and a batch norm, go with its weights.
     """
     random = np.random.default_rng(seed)
 
@@ -209,22 +209,16 @@ def _ends(shape: tuple[int, ...], numbers: Numbers) -> tuple[np.ndarray, np.ndar
     return start, end + 1.0 if np.array_equal(start, end) else end
 
 
-@st.composite
-def polylines(draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic) -> list[Case]:
-    """One random network and up to five segments one after the other, for the price of capturing it once.
+def polyline(case: Case, elsewhere: np.ndarray) -> list[Case]:
+    """Up to five segments, one after the other, through the network of a case.
 
     The second leads through the origin, where all units of a first layer without biases meet; two have an end there.
     """
-    first = draw(cases(numbers))
-    elsewhere = np.asarray(numbers(draw(st.integers(0, 2**32 - 1)))(first.start.shape), dtype=np.float64)
-    wanted = [first.end, -first.end, elsewhere, np.zeros_like(elsewhere), first.end]
-    anchors = [first.start]
-    for anchor in wanted:
+    anchors = [case.start]
+    for anchor in (case.end, -case.end, elsewhere, np.zeros_like(case.end), case.end):
         if not np.array_equal(anchor, anchors[-1]):
             anchors.append(anchor)
-    return [
-        Case(f"{first.name}, segment {k}", first.steps, low, high) for k, (low, high) in enumerate(pairwise(anchors))
-    ]
+    return [Case(f"{case.name}, segment {k}", case.steps, low, high) for k, (low, high) in enumerate(pairwise(anchors))]
 
 
 def _vector(draw: st.DrawFn, numbers: Numbers) -> Growing:

@@ -61,11 +61,7 @@ class Restriction:
     @property
     def mean_absolute_deviation(self) -> list[Fraction]:
         """Integral over t of ``|f - a|`` for each output, a affine through both ends (the length left out)."""
-        knots, outputs = self.knots, self.outputs
-        gaps = [[y - (first + t * (last - first)) for y, first, last in zip(row, outputs[0], outputs[-1], strict=True)]
-                for t, row in zip(knots, outputs, strict=True)]  # fmt: skip
-        return [sum((_area(high - low, a, b) for (low, high), (a, b) in zip(pairwise(knots), pairwise(gap), strict=True)),
-                    Fraction(0)) for gap in zip(*gaps, strict=True)]  # fmt: skip
+        return [_mean_gap(self.knots, values) for values in zip(*self.outputs, strict=True)]
 
     @property
     def total_variation(self) -> list[Fraction]:
@@ -141,8 +137,15 @@ def _changes(before: tuple[tuple[int, ...], ...], after: tuple[tuple[int, ...], 
     )
 
 
+def _mean_gap(knots: Sequence[Fraction], values: Sequence[Fraction]) -> Fraction:
+    """Area between a polygon over [0, 1] and the chord of its ends."""
+    gaps = [value - (values[0] + t * (values[-1] - values[0])) for t, value in zip(knots, values, strict=True)]
+    areas = (_area(right - left, *ends) for (left, right), ends in zip(pairwise(knots), pairwise(gaps), strict=True))
+    return sum(areas, Fraction(0))
+
+
 def _area(width: Fraction, left: Fraction, right: Fraction) -> Fraction:
-    """Area between the axis and a straight line worth ``left`` and ``right`` at the ends: a trapezium or two triangles."""
+    """Area between the axis and a line worth ``left`` and ``right`` at its ends: a trapezium or two triangles."""
     if left * right >= 0:
         return width * (abs(left) + abs(right)) / 2
     root = width * left / (left - right)

@@ -23,6 +23,15 @@ def test_lines_pair_two_batches_in_order() -> None:
     assert [path.ends[0].tolist() for path in paths] == ends.tolist()
 
 
+@pytest.mark.parametrize("first", [torch.float32, torch.float64])
+def test_the_more_precise_dtype_of_the_two_is_kept(first: torch.dtype) -> None:
+    second = torch.float64 if first == torch.float32 else torch.float32
+    path = line(torch.full((2,), 0.1, dtype=first), torch.full((2,), 0.3, dtype=second))
+    expected = [float(np.float32(0.1)), 0.3] if first == torch.float32 else [0.1, float(np.float32(0.3))]
+    assert path.anchors.dtype == torch.float64
+    assert path.anchors[:, 0].tolist() == expected
+
+
 @pytest.mark.parametrize(
     ("start", "end", "message"),
     [

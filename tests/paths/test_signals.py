@@ -67,6 +67,8 @@ def test_a_batch_is_each_signal_by_itself() -> None:
         (lambda: shift_scale_circles(np.zeros(5)), r"shape \(N, n\)"),
         (lambda: shift_scale_circles(np.zeros((2, 5), dtype=int)), "floating-point"),
         (lambda: shift_scale_circle(np.ones(5), anchors=2), "at least 3"),
+        (lambda: shift_scale_circle(np.arange(5.0), shift=math.nan), "finite numbers, got nan and 0.15"),
+        (lambda: shift_scale_circle(np.arange(5.0), scale=math.inf), "finite numbers, got 2.0 and inf"),
         (lambda: shift_scale_circles(np.stack([np.arange(5.0), np.zeros(5)])), "signal 1: .*length zero"),
     ],
 )

@@ -15,7 +15,7 @@ def line(start: Any, end: Any) -> Path:
 
     Args:
         start: One input, ``(*input_shape)``.
-        end: Another of the same shape.
+        end: Another of the same shape; of two dtypes the more precise is kept.
 
     Raises:
         InvalidInput: The shapes differ, the inputs are equal, or not finite floating-point numbers.
@@ -23,7 +23,8 @@ def line(start: Any, end: Any) -> Path:
     start, end = torch.as_tensor(start), torch.as_tensor(end)
     if start.shape != end.shape:
         raise InvalidInput(f"line: expected two inputs of one shape, got {tuple(start.shape)} and {tuple(end.shape)}.")
-    return Path(torch.stack([start, end.to(start.dtype)]))
+    dtype = torch.promote_types(start.dtype, end.dtype)
+    return Path(torch.stack([start.to(dtype), end.to(dtype)]))
 
 
 def lines(starts: Any, ends: Any) -> list[Path]:

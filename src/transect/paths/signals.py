@@ -43,6 +43,8 @@ def shift_scale_circles(signals: Any, shift: float = 2.0, scale: float = 0.15, a
         )
     if anchors < 3:
         raise InvalidInput(f"anchors: expected at least 3 for a closed circle, got {anchors}.")
+    if not (math.isfinite(shift) and math.isfinite(scale)):
+        raise InvalidInput(f"shift, scale: expected finite numbers, got {shift} and {scale}.")
     angles = [2 * math.pi * k / anchors for k in range(anchors)]
     moved = [shifted(batch, shift * math.cos(angle)) * (1 + scale * math.sin(angle)) for angle in angles]
     return [_path(anchors_of_one, index) for index, anchors_of_one in enumerate(torch.stack(moved, 1))]

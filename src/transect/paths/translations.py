@@ -91,8 +91,8 @@ def _paths(
     images: Any, displacements: Sequence[Displacement], radius: float, normalise: Normalise, closed: bool
 ) -> list[Path]:
     images = _batch(images)
-    if not radius > 0:
-        raise InvalidInput(f"radius: expected a positive number of pixels, got {radius}.")
+    if not 0 < radius < math.inf:
+        raise InvalidInput(f"radius: expected a positive, finite number of pixels, got {radius}.")
     pixels = [(_nearest_pixel(right), _nearest_pixel(down)) for right, down in displacements]
     _check_distinct(pixels, radius, closed)
     margin = math.ceil(2 * radius)
@@ -110,6 +110,8 @@ def _path(anchors: Tensor, index: int, closed: bool) -> Path:
     try:
         return Path(anchors, closed)
     except InvalidInput as error:
+        if not bool(torch.isfinite(anchors).all()):
+            raise InvalidInput(f"image {index}: {error} Check the image and its normalisation.") from error
         raise InvalidInput(
             f"image {index}: {error} A translation path needs an image that is not constant in the direction it moves."
         ) from error
@@ -133,6 +135,12 @@ def _normalised(images: Tensor, normalise: Normalise) -> Tensor:
     mean, std = (
         torch.as_tensor(part, dtype=images.dtype, device=images.device).reshape(-1, 1, 1) for part in normalise
     )
+    channels = images.shape[1]
+    if not {len(mean), len(std)} <= {1, channels}:
+        raise InvalidInput(
+            f"normalise: expected (mean, std) of 1 or {channels} numbers each for images of {channels} channels, "
+            f"got {len(mean)} and {len(std)}."
+        )
     return (images - mean) / std
 
 
