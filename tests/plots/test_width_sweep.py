@@ -64,6 +64,27 @@ def test_the_interpolation_threshold_is_drawn_in_both_panels():
     assert verticals(above) == verticals(below) == []
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ([0.5, 0.3, 0.1, 0.005, 0.0], [0.55, 0.5, 0.54, 0.58, 0.45]),  # at the threshold: the test error near the top
+        ([0.9, 0.3, 0.1, 0.005, 0.0], [0.9, 0.3, 0.12, 0.05, 0.03]),  # both near the bottom
+        ([0.9, 0.005, 0.0, 0.0, 0.0], [0.2, 0.3, 0.8, 0.4, 0.3]),  # the test error rises beyond the threshold
+        ([0.9, 0.3, 0.1, 0.05, 0.0], [0.5, 0.5, 0.6, 0.5, 0.4]),  # the threshold at the right end
+    ],
+)
+def test_the_label_of_the_threshold_covers_no_curve(train, test):
+    figure = width_sweep(sweep(train_error=train, test_error=test))
+    figure.savefig(io.BytesIO(), format="png")  # places everything
+    below = figure.axes[1]
+    (label,) = below.texts
+    box = label.get_window_extent()
+    for curve in below.get_lines()[:2]:
+        assert not curve.get_path().transformed(curve.get_transform()).intersects_bbox(box, filled=False)
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1
+
+
 def test_rings_mark_the_peaks():
     table = sweep(absolute_deviation=[1.0, 2.0, 3.0, 9.0, 4.0])
     above, _, below = panels(width_sweep(table))

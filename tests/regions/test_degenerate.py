@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from against import assert_same, captured, flips_by_knot
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from against import assert_same, captured, exported_once, flips_by_knot, path_of
 from models import linear, perceptron, points
-from torch import Tensor, nn
+from torch import nn
 
 import transect
 from oracle.dense import preactivations
 from oracle.rational import restrict
 from oracle.steps import Case, Convolution, Flatten, Linear, Relu
+from transect.errors import UnresolvedWarning, VerificationError
 from transect.paths import translation_circle
 
 
-def _trace(module: nn.Module, *anchors: object, closed: bool = False, **options: object) -> transect.Trace:
+def _trace(
+    module: nn.Module | transect.Network, *anchors: object, closed: bool = False, **options: object
+) -> transect.Trace:
     path = transect.Path(torch.stack([torch.as_tensor(a, dtype=torch.float64) for a in anchors]), closed)
-    return transect.trace(transect.capture(module, path.anchors[0]), path, **options)
+    network = module if isinstance(module, transect.Network) else transect.capture(module, path.anchors[0])
+    return transect.trace(network, path, **options)
 
 
 def _copied(units: int, factors: list[float], seed: int) -> tuple[nn.Module, nn.Module]:
@@ -91,40 +93,53 @@ def test_a_unit_exactly_zero_at_an_anchor(
     anchors: list[float], crossings: list[int], at_anchors: int, starts: list[int]
 ):
     """relu(x - 1) on the line: the pattern belongs to the open intervals beside an anchor."""
-    found = _trace(nn.Sequential(linear([[1.0]], [-1.0]), nn.ReLU()), *([a] for a in anchors))
+    found = _trace(_ramp(), *([a] for a in anchors))
     assert found.crossings.tolist() == crossings
     assert found.anchor_crossings == at_anchors
     assert [int(segment.start_pattern[0]) for segment in found.segments] == starts
 
 
+@cache
+def _ramp() -> transect.Network:
+    return transect.capture(nn.Sequential(linear([[1.0]], [-1.0]), nn.ReLU()), [0.0])
+
+
 def test_a_closed_path_counts_the_anchor_around_its_end():
-    module = nn.Sequential(linear([[1.0, 0.0]]), nn.ReLU())
-    assert _trace(module, [0.0, 0.0], [1.0, 0.0], [-1.0, 1.0], closed=True).anchor_crossings == 1
-    assert _trace(module, [0.0, 0.0], [1.0, 0.0], [1.0, 1.0], closed=True).anchor_crossings == 0
-    assert _trace(module, [1.0, 0.0], [-1.0, 0.0], closed=True).path_crossings == 2
+    network = transect.capture(nn.Sequential(linear([[1.0, 0.0]]), nn.ReLU()), [0.0, 0.0])
+    assert _trace(network, [0.0, 0.0], [1.0, 0.0], [-1.0, 1.0], closed=True).anchor_crossings == 1
+    assert _trace(network, [0.0, 0.0], [1.0, 0.0], [1.0, 1.0], closed=True).anchor_crossings == 0
+    assert _trace(network, [1.0, 0.0], [-1.0, 0.0], closed=True).path_crossings == 2
 
 
-@pytest.mark.parametrize("budget", [1, 2_000_000])
-@pytest.mark.parametrize("seed", range(5))
-def test_units_that_touch_zero_and_turn_back(seed: int, budget: int):
+def test_units_that_touch_zero_and_turn_back():
     """Of |w x + b| and -|w x + b| no unit ever flips, for hundreds of hinges at generic places."""
-    weight, bias = points(100, 7, seed=seed), points(100, seed=seed + 1)
-    pair = linear(torch.cat([weight, -weight]), torch.cat([bias, -bias]))
     both = torch.eye(100, dtype=torch.float64).repeat(1, 2)
-    module = nn.Sequential(pair, nn.ReLU(), linear(torch.cat([both, -both])), nn.ReLU(), linear(points(3, 200)))
-    found = _trace(module, *(3 * points(2, 7, seed=seed + 2)), budget=budget)
-    assert int(found.crossings) > 30
-    assert found.flips_by_operation.tolist() == [[2 * int(found.crossings), 0]]
-    assert found.segments[0].start_pattern[1].tolist() == [1] * 100 + [0] * 100
+    with exported_once():
+        for seed in range(5):
+            weight, bias = points(100, 7, seed=seed), points(100, seed=seed + 1)
+            pair = linear(torch.cat([weight, -weight]), torch.cat([bias, -bias]))
+            module = nn.Sequential(pair, nn.ReLU(), linear(torch.cat([both, -both])), nn.ReLU(), linear(points(3, 200)))
+            network = transect.capture(module, torch.zeros(7))
+            for budget in (1, 2_000_000):
+                found = _trace(network, *(3 * points(2, 7, seed=seed + 2)), budget=budget)
+                assert int(found.crossings) > 30
+                assert found.flips_by_operation.tolist() == [[2 * int(found.crossings), 0]]
+                assert found.segments[0].start_pattern[1].tolist() == [1] * 100 + [0] * 100
+
+
+@cache
+def _wide() -> tuple[nn.Module, transect.Network]:
+    module = perceptron(50, 1024, 1024, 1024, 10, bias=False)
+    return module, transect.capture(module, torch.zeros(50))
 
 
 @pytest.mark.parametrize("budget", [1, 50_000, 2_000_000])
 @pytest.mark.parametrize(("far", "t"), [(-1.0, 1 / 2), (-3.0, 1 / 4), (-1e-3, 1 / 1.001), (-1e6, 1 / (1 + 1e6))])
 def test_a_wide_network_without_biases_through_the_origin(far: float, t: float, budget: int):
     """All 3,072 hyperplanes meet in the origin: one knot, with every flip between the patterns of the two ends."""
-    module = perceptron(50, 1024, 1024, 1024, 10, bias=False)
+    module, network = _wide()
     x = points(1, 50, seed=3)[0]
-    found = _trace(module, x, far * x, budget=budget)
+    found = _trace(network, x, far * x, budget=budget)
     assert found.segments[0].t.tolist() == pytest.approx([0, t, 1], rel=1e-12)
     before, after = (preactivations(module, end.unsqueeze(0)) for end in (x, far * x))
     changed = [int(((a > 0) != (b > 0)).sum()) for a, b in zip(before, after, strict=True)]
@@ -133,37 +148,46 @@ def test_a_wide_network_without_biases_through_the_origin(far: float, t: float, 
     assert found.unresolved == ()
 
 
-@pytest.mark.parametrize("distance", [1.0, 1e3, 1e6])
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_all_units_through_one_point_that_is_not_the_origin(depth: int, distance: float):
+def test_all_units_through_one_point_that_is_not_the_origin(depth: int):
     """First-layer biases put every hyperplane through p, in floating point: one knot at p, a third of the way."""
-    widths = [30] + [300] * depth + [4]
-    module = perceptron(*widths, bias=False)
-    p, direction = distance * points(1, 30, seed=1)[0], points(1, 30, seed=2)[0]
-    module[0] = linear(module[0].weight, -(module[0].weight @ p))
-    found = _trace(module, p - direction, p + 2 * direction)
-    assert found.crossings.tolist() == [1]
-    assert float(found.segments[0].t[1]) == pytest.approx(1 / 3, abs=1e-14 * (1 + distance))
-    assert int(found.flips_by_operation[0, 0]) == 300
+    with exported_once():
+        for distance in (1.0, 1e3, 1e6):
+            module = perceptron(30, *[300] * depth, 4, bias=False)
+            p, direction = distance * points(1, 30, seed=1)[0], points(1, 30, seed=2)[0]
+            module[0] = linear(module[0].weight, -(module[0].weight @ p))
+            found = _trace(module, p - direction, p + 2 * direction, verify=distance < 1e6)
+            assert found.crossings.tolist() == [1]
+            assert float(found.segments[0].t[1]) == pytest.approx(1 / 3, abs=1e-14 * (1 + distance))
+            assert int(found.flips_by_operation[0, 0]) == 300
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, database=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([None, (0.5, 0.25), (0.47, 0.24)]), st.sampled_from([1, 2_000_000]))
-def test_ties_on_translation_circles(seed: int, normalise: tuple[float, float] | None, budget: int):
-    """Shifted windows of an image meet the same weights: units tie bit for bit, and along edges over whole segments."""
-    random = np.random.default_rng(seed)
-    image = torch.from_numpy(random.integers(0, 4, (1, 5, 5)) / 4)
-    image[:, :, 3:] = image[:, :, 3:4]  # padding repeats an edge: so do windows inside a flat part
+@pytest.mark.parametrize("normalise", [None, (0.5, 0.25), (0.47, 0.24)], ids=str)
+def test_ties_on_translation_circles(normalise: tuple[float, float] | None):
+    """Shifted windows of an image meet the same weights, so that units tie bit for bit."""
+    tied = 0
+    with exported_once():
+        for seed in range(5):
+            path, cases = _circle(np.random.default_rng(seed), normalise)
+            network, exact = captured(cases[0]), [restrict(case) for case in cases]
+            for budget in (1, 2_000_000):
+                found = transect.trace(network, path, budget=budget)
+                for segment, one in zip(found.segments, exact, strict=True):
+                    assert_same(segment, one)
+            tied += int(found.flips.sum() - found.crossings.sum())
+    assert tied > 0
+
+
+def _circle(random: np.random.Generator, normalise: tuple[float, float] | None) -> tuple[transect.Path, list[Case]]:
+    """A circle of an image whose upper rows are alike, through a small ConvNet."""
+    image = torch.from_numpy(random.integers(0, 8, (1, 6, 6)) / 8)
+    image[:, :4] = image[:, :1].clone()
     path = translation_circle(image, radius=2, anchors=6, normalise=normalise)
     steps = (Convolution((0,), random.standard_normal((2, 1, 3, 3)), random.standard_normal(2) / 4), Relu((1,)),
-             Flatten((2,)), Linear((3,), random.standard_normal((6, 18)), random.standard_normal(6)), Relu((4,)),
+             Flatten((2,)), Linear((3,), random.standard_normal((6, 32)), random.standard_normal(6)), Relu((4,)),
              Linear((5,), random.standard_normal((2, 6)), None))  # fmt: skip
-    ends = list(zip(path.starts.numpy(), path.ends.numpy(), strict=True))
-    cases = [Case("circle", steps, start, end) for start, end in ends]
-    found = transect.trace(captured(cases[0]), path, budget=budget)
-    for segment, case in zip(found.segments, cases, strict=True):
-        assert_same(segment, restrict(case))
-    assert int(found.flips.sum()) > int(found.crossings.sum())
+    ends = zip(path.starts.numpy(), path.ends.numpy(), strict=True)
+    return path, [Case("circle", steps, start, end) for start, end in ends]
 
 
 def test_equal_windows_cross_at_bitwise_equal_places():
@@ -171,7 +195,7 @@ def test_equal_windows_cross_at_bitwise_equal_places():
     random = np.random.default_rng(0)
     start, end = (np.broadcast_to(random.standard_normal((1, 1, 12)), (1, 6, 12)).copy() for _ in range(2))
     case = Case("stripes", (Convolution((0,), random.standard_normal((3, 1, 3, 3)), None), Relu((1,))), start, end)
-    found = transect.trace(captured(case), transect.Path(np.stack([start, end])))
+    found = transect.trace(captured(case), path_of(case))
     assert_same(found.segments[0], restrict(case))
     assert {len(flips) for flips in flips_by_knot(found.segments[0]).values()} == {4}
 
@@ -179,11 +203,16 @@ def test_equal_windows_cross_at_bitwise_equal_places():
 @pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e30, 1e150])
 def test_the_scale_of_the_values_does_not_matter(scale: float):
     """Products of signs would underflow or overflow here; comparisons do not."""
-    module, ends = perceptron(6, 40, 30, 3, bias=False), points(2, 6, seed=1)
-    expected, found = _trace(module, *ends), _trace(module, *(scale * ends))
+    network, ends = _without_biases(), points(2, 6, seed=1)
+    expected, found = _trace(network, *ends), _trace(network, *(scale * ends))
     assert int(expected.crossings) > 10
     torch.testing.assert_close(found.segments[0].t, expected.segments[0].t, rtol=0, atol=1e-12)
     assert flips_by_knot(found.segments[0]) == flips_by_knot(expected.segments[0])
+
+
+@cache
+def _without_biases() -> transect.Network:
+    return transect.capture(perceptron(6, 40, 30, 3, bias=False), torch.zeros(6))
 
 
 def test_an_input_that_only_moves_in_one_coordinate():
@@ -195,17 +224,31 @@ def test_an_input_that_only_moves_in_one_coordinate():
     assert found.segments[0].start_pattern[0].tolist() == [0, 0, 1]
 
 
-@pytest.mark.parametrize("length", [1e-12, 1e-9, 1e-3, 1e6])
+@pytest.mark.parametrize("length", [1e-11, 1e-9, 1e-3, 1e6])
 def test_hinges_on_very_short_and_very_long_segments(length: float):
     """One unit for each third of the segment, wherever the segment lies and however short it is."""
-    places = [Fraction(1, 3), Fraction(2, 3)]
-    start, direction = points(1, 5)[0], length * points(1, 5, seed=1)[0]
-    normal = points(2, 5, seed=2)
-    bias = [-float(w @ (start + float(place) * direction)) for w, place in zip(normal, places, strict=True)]
-    case = Case("thirds", (Linear((0,), normal.numpy(), np.array(bias)), Relu((1,)), Linear((2,), np.ones((1, 2)), None)),
-                start.numpy(), (start + direction).numpy())  # fmt: skip
-    found = transect.trace(captured(case), transect.Path(np.stack([case.start, case.end])))
+    case = _thirds(length)
+    found = transect.trace(captured(case), path_of(case))
+    assert found.crossings.tolist() == [2]
     assert_same(found.segments[0], restrict(case))
+
+
+def test_what_rounding_cannot_decide_is_reported():
+    """So short that the units' values along the whole segment are nothing but rounding."""
+    case = _thirds(3e-15)
+    with pytest.warns(UnresolvedWarning):
+        found = transect.trace(captured(case), path_of(case))
+    assert {place.unit for place in found.unresolved} <= {0, 1}
+    assert found.unresolved
+
+
+def _thirds(length: float) -> Case:
+    start, along = points(1, 5)[0], points(1, 5, seed=1)[0]
+    normal = torch.stack([along, -2 * along]) + 0.1 * points(2, 5, seed=2)
+    places = start + length * along / 3 * torch.tensor([[1.0], [2.0]])
+    bias = -(normal * places).sum(1)
+    steps = (Linear((0,), normal.numpy(), bias.numpy()), Relu((1,)), Linear((2,), np.ones((1, 2)), np.ones(1)))
+    return Case("thirds", steps, start.numpy(), (start + length * along).numpy())
 
 
 def test_a_hinge_in_the_same_place_of_a_hundred_layers():
@@ -221,9 +264,21 @@ def test_a_hinge_in_the_same_place_of_a_hundred_layers():
 
 def test_constant_segments_of_values(recwarn: pytest.WarningsRecorder):
     """A unit that is zero all along a segment belongs to no region border, whatever happens downstream of it."""
-    module = nn.Sequential(linear([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), nn.ReLU(),
-                           linear([[1.0, 1.0, 1.0], [0.0, 1.0, 1.0], [0.0, -1.0, 1.0]], [-0.5, 0.0, 0.0]), nn.ReLU())  # fmt: skip
-    found: Tensor = _trace(module, [-1.0, 0.0], [1.0, 0.0])
+    first = linear([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    second = linear([[1.0, 1.0, 1.0], [0.0, 1.0, 1.0], [0.0, -1.0, 1.0]], [-0.5, 0.0, 0.0])
+    module = nn.Sequential(first, nn.ReLU(), second, nn.ReLU())
+    found = _trace(module, [-1.0, 0.0], [1.0, 0.0])
     assert found.segments[0].t.tolist() == [0, 0.5, 0.75, 1]
     assert flips_by_knot(found.segments[0]) == {1: [(0, 0, 0, 1)], 2: [(1, 0, 0, 1)]}
     assert not recwarn.list
+
+
+@pytest.mark.xfail(strict=True, raises=VerificationError, reason="verification allows for no rounding inside the model")
+@pytest.mark.parametrize("distance", [0.0, 1e6])
+def test_outputs_that_are_small_differences_are_no_disagreement(distance: float):
+    """Where the model itself rounds to worse than 1e-10 of its outputs, so may the trace."""
+    p, length = (distance, 5.0) if distance else (1.0, 1e-9)
+    weight, direction = points(20, 5, seed=2), length * points(1, 5, seed=1)[0]
+    start = p * points(1, 5)[0]
+    module = nn.Sequential(linear(weight, -(weight @ (start + direction / 3))), nn.ReLU(), linear(points(2, 20)))
+    assert _trace(module, start, start + direction).crossings.tolist() == [1]

@@ -116,7 +116,8 @@ def test_intervals_are_given_with_six_widths_on_a_side_only():
     assert "95 % interval, 2 seeds resampled; so few say little" in verdict.summary()
     verdict = judge(sweep(LONG[:-1], absolute_deviation=error[:-1], test_error=error[:-1], train_error=[0.5] * 10))
     assert (verdict.deviation.left.interval is None, verdict.deviation.right.interval is None) == (False, True)
-    assert "No interval: fewer than 6 widths (6 and 5 widths on the two sides)" in verdict.summary()
+    assert "No interval from the peak on: fewer than 6 widths (5 widths there)" in verdict.summary()
+    assert "No interval up to the peak" not in verdict.summary()
     assert "not reached in this sweep" in verdict.summary()
 
 

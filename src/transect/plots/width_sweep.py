@@ -23,6 +23,7 @@ _WIDTH_LABELS = {
 }
 _CHANNELS = "base width (channels of the first stage)"
 _ROOM_FOR_A_LABEL = 0.035  # of the axis: labels of neighbouring widths that are closer would run into one another
+_LABEL_REACH = 0.16  # of the axis: how far the threshold's label extends to its right
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def width_sweep(table: pa.Table | str | os.PathLike[str], *, split: str = "train
         _draw_nonlinearity(above, curves)
         _draw_errors(below, curves)
         _draw_widths(below, curves.widths, model)
-        _draw_threshold((above, below), curves.interpolation_threshold())
+        _draw_threshold((above, below), curves)
         figure.align_ylabels((above, below))
         figure.supxlabel(_note(curves), x=0.02, ha="left", fontsize=8.5, color=QUIET)
     return figure
@@ -141,20 +142,30 @@ def _spaced(widths: Sequence[int]) -> set[int]:
     return {*chosen, widths[-1]}
 
 
-def _draw_threshold(panels: Sequence[Axes], threshold: int | None) -> None:
+def _draw_threshold(panels: Sequence[Axes], curves: Curves) -> None:
+    threshold = curves.interpolation_threshold()
     if threshold is None:
         return
     for axes in panels:
         axes.axvline(threshold, color=INK, linestyle=(0, (4, 3)), linewidth=1.0, zorder=0)
     panels[-1].annotate(
         "interpolation\nthreshold",
-        (threshold, 1.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(6, -2),
+        (threshold, _free_height(panels[-1], curves, threshold)),
+        xytext=(6, 0),
         textcoords="offset points",
-        va="top",
+        va="center",
         fontsize=8.5,
     )
+
+
+def _free_height(axes: Axes, curves: Curves, threshold: int) -> float:
+    """Where a label to the right of the threshold is farthest from both curves: between them, or above."""
+    logs = np.log(curves.widths)
+    reach = np.log(threshold) + np.linspace(0, _LABEL_REACH * (logs[-1] - logs[0]), 50)
+    train, test = (np.interp(reach, logs, curves.mean(column)) for column in ("train_error", "test_error"))
+    low, high, top = np.minimum(train, test).max(), np.maximum(train, test), axes.get_ylim()[1]
+    between, above = (low, high.min()), (high.max(), top)
+    return float(np.mean(max(between, above, key=lambda gap: gap[1] - gap[0])))
 
 
 def _title(curves: Curves, model: str) -> str:

@@ -78,9 +78,9 @@ def _notes(verdict: Verdict) -> Iterator[str]:
         "A curve follows the test error if it peaks at the same width or its neighbour and its rank correlation with "
         "the test error is positive on each side of the test error's peak."
     )
-    if reasons := sorted({side.without for side in sides if side.without}):
-        counts = " and ".join(str(len(side.widths)) for side in sides)
-        yield from _wrapped(f"No interval: {', '.join(reasons)} ({counts} widths on the two sides).")
+    for where, side in zip(("up to the peak", "from the peak on"), sides, strict=True):
+        if side.without:
+            yield from _wrapped(f"No interval {where}: {side.without} ({_counted(len(side.widths))} there).")
     if any(side.interval for side in sides):
         few = "; so few say little" if verdict.seeds < _FEW_SEEDS else ""
         yield from _wrapped(f"[low, high]: 95 % interval, {verdict.seeds} seeds resampled{few}.")
@@ -89,6 +89,10 @@ def _notes(verdict: Verdict) -> Iterator[str]:
             "From the peak on, density and test error go opposite ways. The negative correlation says that much, and "
             "by itself is no proof that density is unreliable."
         )
+
+
+def _counted(widths: int) -> str:
+    return "one width" if widths == 1 else f"{widths} widths"
 
 
 def _wrapped(text: str) -> list[str]:
