@@ -36,7 +36,7 @@ class Tolerance:
 _STATED = 32.0  # standard deviations: the bound with which positions are stated
 # float32 crossings are dense compared with their rounding, so merging at a safe distance would lose regions: the fast
 # mode merges only what is equal to a few units in the last place, and states its positions' errors as carefully.
-_MERGED = {torch.float64: 16.0, torch.float32: 1 / 16}
+_MERGED = {torch.float64: 16.0, torch.float32: 1 / 256}
 
 
 def tolerances(program: Program, points: Tensor) -> tuple[Tolerance, ...]:
