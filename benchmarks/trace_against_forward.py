@@ -19,10 +19,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from environment import reset_peak, resident_bytes, write_results
 from torch import Tensor, nn
 
 import transect
+from environment import reset_peak, resident_bytes, write_results
 from transect.study.models.resnet import resnet18
 
 BATCHES = (16, 32, 64, 128)

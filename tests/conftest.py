@@ -1,4 +1,4 @@
-"""Puts this folder on the import path, so that every test can use the oracles: ``from oracle.rational import restrict``."""
+"""Puts this folder on the import path: every test can write ``from oracle.rational import restrict``."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ def assert_same_patterns(segment: Any, exact: Restriction) -> None:
 def assert_same_within_rounding(case: Case, segment: Any, exact: Restriction) -> None:
     """For cases whose crossings lie closer than rounding can tell apart: every unit's flips, within their stated error.
 
-    What may differ: crossings merged into one knot, or into an end of the segment; a pair of crossings of one unit at one
-    knot, which cancel; and units that are nothing but rounding over a whole piece, about which floats can say nothing.
+    What may differ: crossings merged into one knot, or into an end of the segment; a pair of crossings of one unit at
+    one knot, which cancel; and units that are nothing but rounding over a whole piece, about which floats can say nothing.
     """
     knots = [(Fraction(t) - Fraction(e), Fraction(t) + Fraction(e))
              for t, e in zip(segment.t.tolist(), segment.t_error.tolist(), strict=True)]  # fmt: skip
@@ -143,7 +143,7 @@ def _undecidable(case: Case, exact: Restriction) -> set[tuple[int, int]]:
     start, end = torch.from_numpy(case.start), torch.from_numpy(case.end)
     z = preactivations(module_of(case), torch.stack([start + t * (end - start) for t in middles]))
     return {(k, unit) for k, values in enumerate(z)
-            for unit in (values.abs() <= ROUNDING * values.abs().max()).any(0).nonzero().flatten().tolist()}  # fmt: skip
+            for unit in (values.abs() <= ROUNDING * values.abs().max()).any(0).argwhere()[:, 0].tolist()}  # fmt: skip
 
 
 def _difference(found: list, expected: list) -> str:

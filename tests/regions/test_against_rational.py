@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from against import assert_same, assert_same_within_rounding, captured, captured_siblings, path_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import transect
-from against import assert_same, assert_same_within_rounding, captured, captured_siblings, path_of
 from oracle.closed_forms import KNOWN, Known, affine, chain
 from oracle.networks import cases, coarse, decimal, generic, large, moved_away, renewed, siblings, spread
 from oracle.rational import restrict

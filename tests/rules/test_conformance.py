@@ -9,8 +9,8 @@ from rules.cases import CASES, RuleCase, Wrapped
 from transect.graph import Graph, Value, canonical_graph, export_model
 from transect.rules import RULES, Affine, Step, fold_batch_norms, prove_coverage
 
-# The form a user's call takes in the exported graph is decided by torch; these spellings, which the same function treats
-# as one that has a case, do not appear with every version of it.
+# The form a user's call takes in the exported graph is decided by torch; these spellings, which the same function
+# treats as one that has a case, do not appear with every version of it.
 ALIASES = {
     "aten._unsafe_view.default", "aten.reshape.default", "aten.squeeze.default", "aten.squeeze.dim",
     "aten.flatten.using_ints", "aten.transpose.int", "aten.t.default", "aten.alias.default", "aten.detach.default",
