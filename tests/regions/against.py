@@ -95,7 +95,8 @@ def assert_same_within_rounding(case: Case, segment: Any, exact: Restriction) ->
     """For cases whose crossings lie closer than rounding can tell apart: every unit's flips, within their stated error.
 
     What may differ: crossings merged into one knot, or into an end of the segment; a pair of crossings of one unit at
-    one knot, which cancel; and units that are nothing but rounding over a whole piece, about which floats can say nothing.
+    one knot, which cancel; and units that are nothing but rounding over a whole piece, about which floats can say
+    nothing.
     """
     knots = [(Fraction(t) - Fraction(e), Fraction(t) + Fraction(e))
              for t, e in zip(segment.t.tolist(), segment.t_error.tolist(), strict=True)]  # fmt: skip
