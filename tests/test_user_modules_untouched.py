@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
 import transect
+from transect.errors import UnsupportedModel
 
 
 def _model() -> nn.Module:
@@ -59,3 +61,62 @@ def test_global_settings_of_torch_stay():
     before = (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads())
     transect.trace(model, transect.Path(torch.randn(3, 1, 8)))
     assert before == (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads())
+
+
+class Smooth(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.gate = _model(), nn.Sigmoid()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gate(self.inner(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_module_that_is_refused_stays_as_it_was(dtype: torch.dtype):
+    model = Smooth().to(dtype)
+    before = _everything(model)
+    with pytest.raises(UnsupportedModel):
+        transect.capture(model, torch.zeros(1, 8))
+    assert _everything(model) == before
+
+
+@pytest.mark.parametrize("own", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("working", [torch.float32, torch.float64])
+def test_the_dtype_stays_whatever_the_engine_works_in(own: torch.dtype, working: torch.dtype):
+    model = _model().to(own)
+    before = _everything(model)
+    network = transect.capture(model, torch.zeros(1, 8), dtype=working)
+    transect.trace(network, transect.Path(torch.eye(8).unsqueeze(1)), keep="measures")
+    assert _everything(model) == before
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_reparametrised_weights_stay_reparametrised():
+    """Of both kinds: old-style weight norm keeps its weight as a plain attribute, set anew by a hook at every call."""
+    old, new = (norm(nn.Linear(8, 3)) for norm in (nn.utils.weight_norm, nn.utils.parametrizations.weight_norm))
+    for layer in (old, new):
+        model = nn.Sequential(layer, nn.ReLU()).eval()
+        before = _everything(model)
+        transect.trace(model, transect.Path(torch.eye(8)))
+        assert _everything(model) == before
+
+
+def test_the_module_still_trains_after_it_has_been_traced():
+    model = nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4), nn.ReLU()).eval()
+    transect.trace(model, transect.Path(torch.eye(8)))
+    model.train()(torch.randn(6, 8)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert int(model[1].num_batches_tracked) == 1
+
+
+def _everything(model: nn.Module) -> list[tuple]:
+    """All that a module consists of: attributes by name and identity, numbers by value, dtype and place in memory."""
+    found: list[tuple] = []
+    for name, part in model.named_modules():
+        attributes = {key: id(value) for key, value in vars(part).items() if not isinstance(value, dict | torch.Tensor)}
+        hooks = {key: list(value) for key, value in vars(part).items() if isinstance(value, dict)}
+        found.append((name, type(part), part.training, sorted(attributes), hooks))
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        found.append((name, id(tensor), tensor.data_ptr(), tensor.dtype, tensor.requires_grad, tensor.tolist()))
+    return found

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise, product
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 from torch import Tensor
 
 from transect.measures import Ends, Reduced, Reducer
@@ -29,6 +31,18 @@ class Curve:
     def deviation(self, t: float) -> np.ndarray:
         """f - a at one position."""
         return self.at(t) - (self.f[0] + t * (self.f[-1] - self.f[0]))
+
+    def breaks(self) -> list[float]:
+        """Where ``|f - a|`` has corners: the knots, and the zeros of every output's deviation. Quadrature must know."""
+
+        def deviation(t: float, output: int) -> float:
+            return float(self.deviation(t)[output])
+
+        found = list(self.t)
+        for output, (a, b) in product(range(self.f.shape[1]), pairwise(self.t)):
+            if deviation(a, output) * deviation(b, output) < 0:
+                found.append(brentq(deviation, a, b, args=(output,)))
+        return sorted(found)
 
     def reversed(self) -> Curve:
         return replace(self, t=1 - self.t[::-1], f=self.f[::-1])

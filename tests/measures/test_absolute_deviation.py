@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from piecewise import Curve, curves, measured, random_curve, value
 from scipy.integrate import quad
@@ -49,12 +49,12 @@ def test_equals_the_exact_integral_within_its_rounding(some: list[Curve]) -> Non
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.floats(0.1, 9))
+@example(303, 6, 1.0)  # without the zeros as break points quadrature is off by more than it says
 def test_equals_quadrature(seed: int, regions: int, length: float) -> None:
     curve = random_curve(seed, regions, 2, length=length)
     for output, found in enumerate(value(AbsoluteDeviation, _NAME, curve)[0].tolist()):
-        pieces = [quad(lambda t, c=output: abs(curve.deviation(t)[c]), a, b, limit=200)[0]
-                  for a, b in pairwise(curve.t)]  # fmt: skip
-        assert found == pytest.approx(length * sum(pieces), rel=1e-4)
+        pieces = [quad(lambda t, c=output: abs(curve.deviation(t)[c]), a, b)[0] for a, b in pairwise(curve.breaks())]
+        assert found == pytest.approx(length * sum(pieces), rel=1e-10, abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,16 @@ def test_the_scale_of_the_ends_counts_wherever_the_knot_is() -> None:
     assert _counts(Curve(t, (bend + far)[:, None]), eps) == (1, 2)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_large_neighbour_on_either_side_sets_the_scale(backwards: bool) -> None:
+    eps, height = 2.0**-30, 1024.0
+    t = np.array([0.0, 0.25, 0.5, 0.5625, 1.0])
+    large = height * np.array([0.0, -1.0, 0.0, 0.25, 0.0])  # straight through zero at the middle knot
+    small = 0.5 * 16 * eps * height * (1 / 0.25 + 1 / 0.0625) * np.maximum(t - 0.5, 0)  # bends there by half as much
+    curve = Curve(t, np.stack([large, small], 1))
+    assert _counts(curve.reversed() if backwards else curve, eps) == (2, 1)
+
+
 @settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 3), st.sampled_from([torch.float32, torch.float64]))
 def test_rounded_affine_functions_have_no_linear_crossing(

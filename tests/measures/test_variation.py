@@ -6,8 +6,9 @@ from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
-from piecewise import Curve, curves, measured
+from piecewise import Curve, curves, ends_of, measured, runs_of
 
 from transect.measures import Variation
 
@@ -38,3 +39,15 @@ def test_the_absolute_value_stands_inside_the_sum() -> None:
 def test_the_length_of_the_segment_does_not_matter() -> None:
     t, f = np.array([0.0, 0.5, 1.0]), np.array([[0.0], [2.0], [0.0]])
     assert measured(Variation, [Curve(t, f, 1.0), Curve(t, f, 9.0)])["total_variation"].value.tolist() == [[4.0], [4.0]]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_ends_known_apart_from_the_rows_keep_the_excess_within_its_bound(side: int) -> None:
+    eps = 2.0**-30
+    off = side * 15 * eps * np.array([[-1.0], [1.0]])  # rows and ends wrong in opposite directions
+    rows, ends = (Curve(np.array([0.0, 1.0]), np.array([[0.0], [1.0]]) + sign * off) for sign in (1, -1))
+    reducer = Variation(ends_of([ends], eps))
+    for run in runs_of([rows]):
+        reducer.update(run)
+    excess = reducer.results()["excess_variation"]
+    assert 0 <= excess.value.item() <= excess.rounding.item()  # of an affine function: zero

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -49,3 +51,29 @@ def total_variation(module: nn.Module, start: Tensor, end: Tensor, points: int) 
     with torch.no_grad():
         outputs = module(grid(start, end, points)[1])
     return outputs.diff(dim=0).abs().sum(0)
+
+
+def integral(function: Callable[[Tensor], Tensor], tolerance: float = 1e-13) -> Tensor:
+    """Integral over [0, 1] of a piecewise affine function by adaptive bisection, which closes in on its kinks.
+
+    Args:
+        function: Takes positions ``(N,)`` and returns values ``(N, C)``.
+        tolerance: A cell is done when quartering it instead of halving it changes its integral by less than this, in
+            units of the largest value.
+
+    Returns:
+        One integral for each column, ``(C,)``.
+    """
+    left, width = torch.arange(64, dtype=torch.float64) / 64, 1 / 64
+    total, largest = torch.zeros(()), 0.0
+    while len(left):
+        inside = torch.arange(5, dtype=torch.float64) / 4 * width
+        values = function((left.unsqueeze(1) + inside).flatten()).unflatten(0, (len(left), 5))
+        largest = max(largest, float(values.abs().max()))
+        halves = width * torch.einsum("nkc,k->nc", values, torch.tensor([1, 0, 2, 0, 1]).double() / 4)
+        quarters = width * torch.einsum("nkc,k->nc", values, torch.tensor([1, 2, 2, 2, 1]).double() / 8)
+        done = ((halves - quarters).abs() <= tolerance * largest).all(1)
+        total = total + quarters[done].sum(0)
+        left = torch.stack([left[~done], left[~done] + width / 2], 1).flatten()
+        width /= 2
+    return total

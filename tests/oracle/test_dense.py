@@ -47,3 +47,10 @@ def test_quadrature_agrees_with_the_exact_integral(case: Case):
     largest = max(abs(float(value)) for row in found.outputs for value in row)
     seen = dense.mean_absolute_deviation(module, *ends, 4001)
     torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-6 * largest + 1e-15)
+
+
+@pytest.mark.parametrize("kink", [0.5, 1 / 3, 0.123456789, 0.999])
+def test_the_adaptive_integral_closes_in_on_a_kink(kink: float):
+    """Areas of two triangles, and of a line beside them."""
+    found = dense.integral(lambda t: torch.stack([(t - kink).abs(), 3 - 2 * t], 1))
+    assert found.tolist() == pytest.approx([(kink**2 + (1 - kink) ** 2) / 2, 2.0], rel=1e-11)

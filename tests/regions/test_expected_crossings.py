@@ -1,9 +1,9 @@
 """Random networks, whose number of crossings is known on average.
 
 A bias-free ReLU network with He initialisation has N * angle / pi crossings in expectation between two points seen
-under an angle from the origin: exactly for one layer, whose hyperplanes have uniform normals; for more layers in the
-limit of wide ones, since a layer keeps the length of the curve that the angle describes. On a nearly infinite line
-the angle is pi: a region for each unit (Hanin & Rolnick 2019).
+under an angle from the origin: exactly for one layer, whose hyperplanes have uniformly distributed normals; for more
+layers in the limit of wide ones, since a layer keeps the length of the curve that the angle describes. On a nearly
+infinite line the angle is pi: a region for each unit (Hanin & Rolnick 2019).
 """
 
 from __future__ import annotations

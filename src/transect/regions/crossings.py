@@ -110,16 +110,32 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
         tolerance: Rounding of the units.
     """
     side, found = _candidates(z, threshold, knots, tolerance)
-    near = torch.minimum(found.weight, 1 - found.weight) <= found.error
-    near |= found.slope < torch.finfo(z.dtype).tiny / torch.finfo(z.dtype).eps
-    if not bool(near.any()):
-        return _ordered(side, found, knots)
-    snaps, doubts = _snap(z, threshold, found.only(near), knots, tolerance)
-    if snaps is not None:
+    snapped: list[Snaps] = []
+    doubts: tuple[Doubt, ...] = ()
+    while bool((near := _near(found, z.dtype)).any()):
+        snaps, doubtful = _snap(z, threshold, found.only(near), knots, tolerance)
+        doubts += doubtful
+        if snaps is None:
+            break
+        snapped.append(snaps)  # which can leave the next interval within rounding over its whole length
         side, found = _candidates(z, threshold, knots, tolerance)
     touching = (found.weight == 0) | (found.weight == 1)
-    touches = _touches(found.only(touching))
-    return replace(_ordered(side, found.only(~touching), knots), touches=touches, snaps=snaps, doubts=doubts)
+    if not snapped and not bool(touching.any()):
+        return replace(_ordered(side, found, knots), doubts=doubts)
+    crossings = _ordered(side, found.only(~touching), knots)
+    return replace(crossings, touches=_touches(found.only(touching)), snaps=_joined(snapped), doubts=doubts)
+
+
+def _near(found: _Candidates, dtype: torch.dtype) -> Tensor:
+    """Candidates that need a closer look: ends within rounding of the threshold, touches, subnormal values."""
+    near = torch.minimum(found.weight, 1 - found.weight) <= found.error
+    return near | (found.slope < torch.finfo(dtype).tiny / torch.finfo(dtype).eps)
+
+
+def _joined(snapped: list[Snaps]) -> Snaps | None:
+    if not snapped:
+        return None
+    return Snaps(torch.cat([part.row for part in snapped]), torch.cat([part.error for part in snapped]))
 
 
 def _candidates(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance) -> tuple[Tensor, _Candidates]:
@@ -156,22 +172,23 @@ def _touches(touching: _Candidates) -> Touches:
 def _snap(
     z: Tensor, threshold: float | Tensor, found: _Candidates, knots: Knots, tolerance: Tolerance
 ) -> tuple[Snaps | None, tuple[Doubt, ...]]:
-    """Set ends of crossing intervals to the threshold where their distance, or their position's, is rounding."""
+    """Set ends of crossing intervals to the threshold where their distance, or their position's, is rounding.
+
+    A unit exactly at its threshold at one end of an interval and within rounding of it at the other is at it all along.
+    """
     doubts = _subnormal(z, found)
-    close = found.only((found.weight > 0) & (found.weight < 1))
-    if len(close.row) == 0:
-        return None, doubts
-    left, right, bound = close.weight, 1 - close.weight, tolerance.merge[close.unit] / close.slope
-    near_left = (left <= bound) | ((left <= close.error) & (left <= right) & (right > bound))
-    near_right = (right <= bound) | ((right <= close.error) & (right < left) & (left > bound))
-    rows = torch.cat([close.row[near_left], close.row[near_right] + 1])
+    left, right, bound = found.weight, 1 - found.weight, tolerance.merge[found.unit] / found.slope
+    strict = (left > 0) & (right > 0)
+    near_left = (left > 0) & ((left <= bound) | (strict & (left <= found.error) & (left <= right) & (right > bound)))
+    near_right = (right > 0) & ((right <= bound) | (strict & (right <= found.error) & (right < left) & (left > bound)))
+    rows = torch.cat([found.row[near_left], found.row[near_right] + 1])
     if len(rows) == 0:
         return None, doubts
-    units = torch.cat([close.unit[near_left], close.unit[near_right]])
+    units = torch.cat([found.unit[near_left], found.unit[near_right]])
     z[rows, units] = threshold[units].to(z.dtype) if isinstance(threshold, Tensor) else threshold
-    reach = (torch.minimum(left, right) + tolerance.stated * close.error) * knots.t.diff()[close.row]
+    reach = (torch.minimum(left, right) + tolerance.stated * found.error) * knots.t.diff()[found.row]
     snaps = Snaps(rows, torch.cat([reach[near_left], reach[near_right]]))
-    return snaps, doubts + _snapping_doubts(close, near_left, near_right)
+    return snaps, doubts + _snapping_doubts(found, near_left, near_right)
 
 
 def _snapping_doubts(close: _Candidates, near_left: Tensor, near_right: Tensor) -> tuple[Doubt, ...]:
