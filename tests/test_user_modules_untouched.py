@@ -116,7 +116,7 @@ def _everything(model: nn.Module) -> list[tuple]:
     for name, part in model.named_modules():
         attributes = {key: id(value) for key, value in vars(part).items() if not isinstance(value, dict | torch.Tensor)}
         hooks = {key: list(value) for key, value in vars(part).items() if isinstance(value, dict)}
-        found.append((name, type(part), part.training, sorted(attributes), hooks))
+        found.append((name, type(part), part.training, attributes, hooks))
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         found.append((name, id(tensor), tensor.data_ptr(), tensor.dtype, tensor.requires_grad, tensor.tolist()))
     return found

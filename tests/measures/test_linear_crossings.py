@@ -50,6 +50,15 @@ def test_the_scale_of_the_ends_counts_wherever_the_knot_is() -> None:
     assert _counts(Curve(t, (bend + far)[:, None]), eps) == (1, 2)
 
 
+def test_the_undecided_are_the_doubt_about_the_linear() -> None:
+    t = np.array([0.0, 0.25, 0.5, 1.0])
+    bent = np.array([0.0, 1.0, 0.0, 0.0]) + np.array([0.0, 0.0, 2.0**-50, 0.0])  # the second knot is bent as well
+    nearly = np.array([1.0, 1.0 + 2.0**-50, 1.0, 1.0])
+    found = measured(LinearCrossings, [Curve(t, f[:, None]) for f in (bent, nearly)])
+    assert found["linear_crossings"].value.tolist() == [2.0, 0.0]
+    assert found["linear_crossings"].rounding.tolist() == found["undecided_crossings"].value.tolist() == [0.0, 2.0]
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 def test_a_large_neighbour_on_either_side_sets_the_scale(backwards: bool) -> None:
     eps, height = 2.0**-30, 1024.0

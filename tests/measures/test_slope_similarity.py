@@ -89,3 +89,18 @@ def test_outputs_wrong_by_the_assumed_rounding_stay_within_the_bound(
     for name in ("slope_similarity", "slope_similarity_weighted"):
         error = (found[name].value - expected[name].value).abs().item()
         assert error <= found[name].rounding.item()
+
+
+def test_two_slopes_that_are_zero_are_alike_without_doubt() -> None:
+    found = measured(SlopeSimilarity, [_curve(np.zeros((3, 2)))])
+    for name in ("slope_similarity", "slope_similarity_weighted"):
+        assert (found[name].value.item(), found[name].rounding.item()) == (1.0, 0.0)
+
+
+def test_no_cosine_is_wrong_by_more_than_two() -> None:
+    eps = 2.0**-20
+    barely = 33 * eps  # just more than the 32 eps that count as zero
+    found = measured(SlopeSimilarity, [_curve(np.array([[1 - 2 * barely], [barely], [barely]]))], eps=eps)
+    assert found["slope_pairs"].value.item() == 2
+    for name in ("slope_similarity", "slope_similarity_weighted"):
+        assert 1 < found[name].rounding.item() <= 2
