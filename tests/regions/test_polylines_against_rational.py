@@ -29,7 +29,7 @@ OUTPUTS_RELATIVE = 1e-12
 
 
 @pytest.mark.parametrize("numbers", [generic, coarse, repeating, uneven], ids=lambda numbers: numbers.__name__)
-@settings(max_examples=5, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+@settings(max_examples=2, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
 @given(data=st.data())
 def test_polylines(numbers: Callable[[int], Numbers], data: st.DataObject):
     family = data.draw(siblings(numbers, 5))
