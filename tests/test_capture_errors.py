@@ -6,6 +6,7 @@ What belongs to single arguments is in ``test_errors_a_user_meets.py``; here are
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -176,7 +177,7 @@ def test_a_path_that_cannot_be_walked_is_refused_when_it_is_made(anchors: Tensor
 
 @pytest.mark.parametrize("anchors", [torch.eye(5), torch.eye(4).unsqueeze(1), torch.eye(2)])
 def test_a_path_through_another_space_names_both_shapes(anchors: Tensor):
-    network, other = transect.capture(Written(lambda m, x: m.linear(x)), torch.zeros(4)), transect.Path(anchors)
+    network, other = _small_network(), transect.Path(anchors)
     with pytest.raises(InvalidInput) as caught:
         transect.trace(network, [_path(4), other])
     assert "path 1" in str(caught.value)
@@ -219,6 +220,10 @@ def test_weights_that_are_no_numbers_are_refused(weight: float):
     ],
 )
 def test_more_arguments_that_should_be_named(call: Callable[[transect.Network], object]):
-    network = transect.capture(nn.Sequential(nn.Linear(4, 2), nn.ReLU()), torch.zeros(4))
     with pytest.raises(InvalidInput):
-        call(network)
+        call(_small_network())
+
+
+@cache
+def _small_network() -> transect.Network:
+    return transect.capture(nn.Sequential(nn.Linear(4, 2), nn.ReLU()), torch.zeros(4))

@@ -72,17 +72,18 @@ class Smooth(nn.Module):
         return self.gate(self.inner(x))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_module_that_is_refused_stays_as_it_was(dtype: torch.dtype):
-    model = Smooth().to(dtype)
+def test_a_module_that_is_refused_stays_as_it_was():
+    model = Smooth()
     before = _everything(model)
     with pytest.raises(UnsupportedModel):
         transect.capture(model, torch.zeros(1, 8))
     assert _everything(model) == before
 
 
-@pytest.mark.parametrize("own", [torch.float32, torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("working", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("own", "working"),
+    [(torch.float32, torch.float64), (torch.float64, torch.float32), (torch.bfloat16, torch.float64)],
+)
 def test_the_dtype_stays_whatever_the_engine_works_in(own: torch.dtype, working: torch.dtype):
     model = _model().to(own)
     before = _everything(model)
@@ -111,10 +112,10 @@ def test_the_module_still_trains_after_it_has_been_traced():
 
 
 def _everything(model: nn.Module) -> list[tuple]:
-    """All that a module consists of: attributes by name and identity, numbers by value, dtype and place in memory."""
+    """All that a module consists of: attributes, hooks, and tensors with identity, dtype, place in memory and values."""
     found: list[tuple] = []
     for name, part in model.named_modules():
-        attributes = {key: id(value) for key, value in vars(part).items() if not isinstance(value, dict | torch.Tensor)}
+        attributes = {key: value for key, value in vars(part).items() if not isinstance(value, dict | torch.Tensor)}
         hooks = {key: list(value) for key, value in vars(part).items() if isinstance(value, dict)}
         found.append((name, type(part), part.training, attributes, hooks))
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
