@@ -112,7 +112,7 @@ def test_the_module_still_trains_after_it_has_been_traced():
 
 
 def _everything(model: nn.Module) -> list[tuple]:
-    """All that a module consists of: attributes, hooks, and tensors with identity, dtype, place in memory and values."""
+    """All that a module consists of: attributes, hooks, and tensors with identity, dtype, place and values."""
     found: list[tuple] = []
     for name, part in model.named_modules():
         attributes = {key: value for key, value in vars(part).items() if not isinstance(value, dict | torch.Tensor)}

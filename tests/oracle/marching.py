@@ -35,7 +35,9 @@ class Marched:
 
 def march(module: nn.Module, start: Tensor, end: Tensor) -> Marched:
     """All boundaries of linear regions from ``start`` to ``end`` (single inputs, without a batch dimension)."""
-    t, boundaries, patterns = 0.0, [], []
+    t = 0.0
+    boundaries: list[float] = []
+    patterns: list[list[Tensor]] = []
     while True:
         pattern, step = _look_ahead(module, torch.lerp(start, end, t), end - start)
         patterns.append(pattern)
