@@ -90,9 +90,10 @@ class _Candidates:
 
     row: Tensor
     unit: Tensor
-    left: Tensor  # distance to the threshold at row, signed
-    slope: Tensor  # absolute change to row + 1
-    weight: Tensor  # where between the two the threshold lies; exactly 0 or 1 for a touch
+    left: Tensor  # distance from the threshold at row; zero exactly for a touch
+    right: Tensor  # distance at row + 1; not 1 - weight, which rounds to zero where this is merely small
+    slope: Tensor  # change from row to row + 1
+    weight: Tensor  # where between the two the threshold lies
     error: Tensor  # of the weight, for merging
     rising: Tensor
 
@@ -119,7 +120,7 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
             break
         snapped.append(snaps)  # which can leave the next interval within rounding over its whole length
         side, found = _candidates(z, threshold, knots, tolerance)
-    touching = (found.weight == 0) | (found.weight == 1)
+    touching = (found.left == 0) | (found.right == 0)
     if not snapped and not bool(touching.any()):
         return replace(_ordered(side, found, knots), doubts=doubts)
     crossings = _ordered(side, found.only(~touching), knots)
@@ -128,7 +129,7 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
 
 def _near(found: _Candidates, dtype: torch.dtype) -> Tensor:
     """Candidates that need a closer look: ends within rounding of the threshold, touches, subnormal values."""
-    near = torch.minimum(found.weight, 1 - found.weight) <= found.error
+    near = torch.minimum(found.left, found.right) <= found.error * found.slope
     return near | (found.slope < torch.finfo(dtype).tiny / torch.finfo(dtype).eps)
 
 
@@ -144,10 +145,11 @@ def _candidates(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: T
     flat, values = row * z.shape[1] + unit, z.reshape(-1)
     left, right = values[flat].double(), values[flat + z.shape[1]].double()
     shift = threshold[unit].double() if isinstance(threshold, Tensor) else threshold
-    left, right = left - shift, right - shift
-    slope = (right - left).abs()
+    rising = right > left
+    left, right = (left - shift).abs(), (right - shift).abs()
+    slope = left + right  # the ends lie on different sides
     error = torch.maximum(tolerance.merge[unit] / slope, T_ULPS / knots.t.diff()[row])
-    return side, _Candidates(row, unit, left, slope, left.abs() / slope, error, right > left)
+    return side, _Candidates(row, unit, left, right, slope, left / slope, error, rising)
 
 
 def _ordered(side: Tensor, found: _Candidates, knots: Knots) -> Crossings:
@@ -165,7 +167,7 @@ def _order(row: Tensor, weight: Tensor, knots: Knots) -> Tensor:
 
 
 def _touches(touching: _Candidates) -> Touches:
-    at_right = touching.weight == 1
+    at_right = touching.right == 0
     return Touches(touching.row + at_right.long(), touching.unit, at_right)
 
 
@@ -177,18 +179,18 @@ def _snap(
     A unit exactly at its threshold at one end of an interval and within rounding of it at the other is at it all along.
     """
     doubts = _subnormal(z, found)
-    left, right, bound = found.weight, 1 - found.weight, tolerance.merge[found.unit] / found.slope
+    left, right, bound, reach = found.left, found.right, tolerance.merge[found.unit], found.error * found.slope
     strict = (left > 0) & (right > 0)
-    near_left = (left > 0) & ((left <= bound) | (strict & (left <= found.error) & (left <= right) & (right > bound)))
-    near_right = (right > 0) & ((right <= bound) | (strict & (right <= found.error) & (right < left) & (left > bound)))
+    near_left = (left > 0) & ((left <= bound) | (strict & (left <= reach) & (left <= right) & (right > bound)))
+    near_right = (right > 0) & ((right <= bound) | (strict & (right <= reach) & (right < left) & (left > bound)))
     rows = torch.cat([found.row[near_left], found.row[near_right] + 1])
     if len(rows) == 0:
         return None, doubts
     units = torch.cat([found.unit[near_left], found.unit[near_right]])
     z[rows, units] = threshold[units].to(z.dtype) if isinstance(threshold, Tensor) else threshold
-    reach = (torch.minimum(left, right) + tolerance.stated * found.error) * knots.t.diff()[found.row]
-    snaps = Snaps(rows, torch.cat([reach[near_left], reach[near_right]]))
-    return snaps, doubts + _snapping_doubts(found, near_left, near_right)
+    distance = (torch.minimum(left, right) / found.slope + tolerance.stated * found.error) * knots.t.diff()[found.row]
+    snaps = Snaps(rows, torch.cat([distance[near_left], distance[near_right]]))
+    return snaps, doubts + _snapping_doubts(found, near_left & strict, near_right & strict)
 
 
 def _snapping_doubts(close: _Candidates, near_left: Tensor, near_right: Tensor) -> tuple[Doubt, ...]:
