@@ -22,7 +22,7 @@ def test_known_deviation_and_variation(known: Known):
     assert variation.tolist() == pytest.approx([float(value) for value in known.variation], rel=1e-2)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(cases(generic))
 def test_sign_changes_on_a_grid_are_a_lower_bound_that_is_reached(case: Case):
     found = restrict(case)
@@ -37,7 +37,7 @@ def test_sign_changes_on_a_grid_are_a_lower_bound_that_is_reached(case: Case):
         assert seen == flips
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(cases(generic))
 def test_quadrature_agrees_with_the_exact_integral(case: Case):
     module = Described(case.steps, case.start.ndim)

@@ -17,7 +17,7 @@ def test_known_restrictions(known: Known):
     _check(known.case, list(known.flips))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(cases(generic))
 def test_marching_agrees_with_rational_arithmetic(case: Case):
     _check(case, restrict(case).flips)

@@ -38,7 +38,7 @@ def test_knots_of_one_layer_are_where_the_units_cross():
     np.testing.assert_allclose([float(knot) for knot in restrict(case).knots[1:-1]], expected, rtol=1e-12)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=75, deadline=None, derandomize=True, database=None)
 @given(cases(generic) | cases(coarse))
 def test_outputs_at_the_knots_are_those_of_the_module(case: Case):
     found = restrict(case)
@@ -49,7 +49,7 @@ def test_outputs_at_the_knots_are_those_of_the_module(case: Case):
     torch.testing.assert_close(outputs, expected, rtol=1e-11, atol=1e-11 * float(expected.abs().max()) + 1e-13)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=75, deadline=None, derandomize=True, database=None)
 @given(cases(generic))
 def test_patterns_are_those_of_the_module_in_the_middle_of_each_piece(case: Case):
     found = restrict(case)
@@ -61,7 +61,7 @@ def test_patterns_are_those_of_the_module_in_the_middle_of_each_piece(case: Case
         assert torch.equal((z > 0)[certain], expected.bool()[certain])
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(cases(generic) | cases(coarse))
 def test_pieces_tile_the_segment_and_neighbours_differ(case: Case):
     found = restrict(case)
@@ -73,7 +73,7 @@ def test_pieces_tile_the_segment_and_neighbours_differ(case: Case):
     assert all(flips for _, flips in found.flips)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(cases(generic) | cases(coarse))
 def test_reversal_mirrors_everything(case: Case):
     there, back = restrict(case), restrict(Case(case.name, case.steps, case.end, case.start))
