@@ -90,6 +90,7 @@ CASES = (
     RuleCase("slices", lambda x: x[:, 1::2][:, :2], (6,)),
     RuleCase("select", lambda x: x[:, -1], (3, 2)),
     RuleCase("cat", lambda x: torch.cat([x, 2 * x[:, :1], torch.ones(x.size(0), 2, dtype=x.dtype)], 1), (3,)),
+    RuleCase("constant like", lambda x: torch.cat([torch.ones_like(x), x + torch.zeros_like(x)], 1), (3,)),
     RuleCase("copies", lambda x: torch.dropout(x.clone().detach().contiguous().to(torch.float32), 0.5, False), (3,)),
     RuleCase("mean", lambda x: x.mean((1, 3)) + x.mean(-2).sum(-1)[:, :1], (2, 3, 2)),
     RuleCase("sum", lambda x: x.sum((-1, 1), keepdim=True), (2, 3)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from transect.rules import arithmetic, averages, convolutions, hinges, linear_layers, normalisation, shapes
+from transect.rules import arithmetic, averages, constants, convolutions, hinges, linear_layers, normalisation, shapes
 from transect.rules.base import Rule, merged
 
 RULES: Mapping[str, Rule] = MappingProxyType(
@@ -16,6 +16,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         arithmetic.RULES,
         shapes.RULES,
         averages.RULES,
+        constants.RULES,
         hinges.RULES,
     )
 )
