@@ -70,10 +70,7 @@ def test_models_whose_samples_depend_on_one_another_are_refused(what: str):
         lambda m, x: torch.relu(m.linear(x).t()).t(),
         lambda m, x: torch.stack(list(m.linear(x).unbind(1)), 1),
         lambda m, x: torch.cat([x.new_zeros(x.size(0), 2), x], 1),
-        pytest.param(
-            lambda m, x: torch.cat([torch.zeros_like(x), x], 1),
-            marks=pytest.mark.xfail(strict=True, raises=UnsupportedModel, reason="full_like has no rule"),
-        ),
+        lambda m, x: torch.cat([torch.zeros_like(x), x], 1),
         lambda m, x: m.linear(x) - m.linear(x).mean(1, keepdim=True),
         lambda m, x: m.linear(x.unsqueeze(1).expand(-1, 3, -1)).sum(1),
     ],
@@ -203,7 +200,6 @@ def test_weights_that_are_no_numbers_are_refused(weight: float):
         transect.capture(model, torch.ones(4))
 
 
-@pytest.mark.xfail(strict=True, reason="not checked yet: the error is torch's or Python's own, or there is none")
 @pytest.mark.parametrize(
     "call",
     [

@@ -106,10 +106,11 @@ def capture(
         raise InvalidInput(f"dtype: expected torch.float64 (exact) or torch.float32 (fast), got {dtype}.")
     check_evaluation_mode(model)
     own_dtype, own_device = _own(model)
+    working_device = own_device if device is None else _as_device(device)
     batch = _example_batch(model, example, own_dtype, own_device)
     exported = export_model(model, batch[:1])
     refuse_mutated_output(exported)
-    graph = canonical_graph(exported, dtype, torch.device(device) if device is not None else own_device)
+    graph = canonical_graph(exported, dtype, working_device)
     prove_coverage(graph)
     folded = fold_batch_norms(graph)
     program = compile_program(folded, prove_coverage(folded))
@@ -152,6 +153,13 @@ def as_float_tensor(x: Any, argument: str) -> Tensor:
     return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
 
 
+def _as_device(device: torch.device | str) -> torch.device:
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidInput(f'device: expected a device of torch such as "cpu" or "cuda", got {device!r}.') from error
+
+
 def _own(model: nn.Module) -> tuple[torch.dtype, torch.device]:
     """Floating dtype and device of the module's parameters and buffers."""
     tensors = [*model.parameters(), *model.buffers()]
@@ -163,6 +171,8 @@ def _own(model: nn.Module) -> tuple[torch.dtype, torch.device]:
 def _example_batch(model: nn.Module, example: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The example as a batch: as it is if the module takes it so, else with a batch dimension in front."""
     tensor = as_float_tensor(example, "example")
+    if tensor.numel() == 0:
+        raise InvalidInput(f"example: expected at least one input, got an empty tensor of shape {tuple(tensor.shape)}.")
     if not bool(torch.isfinite(tensor).all()):
         raise InvalidInput("example: it contains NaN or infinite values; expected an ordinary input.")
     tensor = tensor.to(device=device, dtype=dtype)
@@ -199,6 +209,8 @@ def _try_batches(model: nn.Module, batch: Tensor) -> dict[int, str]:
 def _rows_lost(made: Any, rows: int) -> str:
     if not isinstance(made, Tensor):
         return f"the model returns {type(made).__name__}, expected one tensor"
+    if made.dim() > 0 and made.numel() == 0:
+        return f"the model has no outputs (shape {tuple(made.shape)})"
     return "" if made.dim() > 0 and len(made) == rows else f"the output has shape {tuple(made.shape)}"
 
 
@@ -215,6 +227,9 @@ def _refuse_fixed_batch(candidates: list[Tensor], tried: list[dict[int, str]]) -
 
 
 def _check_agreement(model: nn.Module, network: Network, batch: Tensor) -> None:
+    unusable = [name for name, value in model.state_dict().items() if not bool(torch.isfinite(value).all())]
+    if unusable:
+        raise InvalidInput(f"model: expected finite weights, but these contain NaN or infinity: {', '.join(unusable)}.")
     points = batch[: min(len(batch), 4)]
     with torch.no_grad():
         own = model(points.clone()).reshape(len(points), -1)

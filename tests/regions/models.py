@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+import transect
 from transect.study.models.resnet import resnet18
 
 
@@ -49,3 +50,9 @@ def residual_network(size: int = 8, seed: int = 0) -> nn.Module:
 def points(count: int, *shape: int, seed: int = 0) -> Tensor:
     """Normal points of an input space, ``(count, *shape)``."""
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def built_and_traced(build: Callable[[], nn.Module], anchors: Tensor) -> tuple[nn.Module, transect.Trace]:
+    """A module, and its trace along the open path through the anchors."""
+    module = build()
+    return module, transect.trace(transect.capture(module, anchors[0]), transect.Path(anchors))

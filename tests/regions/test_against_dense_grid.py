@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from models import perceptron, points, residual_network
+from models import built_and_traced, perceptron, points, residual_network
 from torch import Tensor, nn
 
 import transect
@@ -24,9 +24,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
 
 @cache
 def _traced(name: str) -> tuple[nn.Module, transect.Trace]:
-    build, anchors = CASES[name]
-    module = build()
-    return module, transect.trace(transect.capture(module, anchors[0]), transect.Path(anchors))
+    return built_and_traced(*CASES[name])
 
 
 @pytest.fixture(params=CASES)

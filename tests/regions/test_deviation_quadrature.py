@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from models import perceptron, points, residual_network
+from models import built_and_traced, perceptron, points, residual_network
 from scipy.integrate import quad
 from torch import Tensor, nn
 
@@ -25,9 +25,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
 
 @cache
 def _traced(name: str) -> tuple[nn.Module, transect.Trace]:
-    build, anchors = CASES[name]
-    module = build()
-    return module, transect.trace(transect.capture(module, anchors[0]), transect.Path(anchors))
+    return built_and_traced(*CASES[name])
 
 
 @pytest.fixture(params=CASES)

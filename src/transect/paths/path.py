@@ -15,7 +15,7 @@ class Path:
 
     Args:
         anchors: Anchors, ``(A, *input_shape)`` with A >= 2: anything ``torch.as_tensor`` takes, of floating dtype
-            (lists of Python numbers count as such).
+            (lists of Python numbers are float64).
         closed: Whether the last anchor is joined to the first.
 
     Raises:
@@ -102,7 +102,7 @@ class Path:
         Raises:
             InvalidInput: Not ``0 <= start < stop <= S``.
         """
-        if not 0 <= start < stop <= self.segments:
+        if not 0 <= start < stop <= self.segments:  # also where one of them is NaN
             raise InvalidInput(f"between: expected 0 <= start < stop <= {self.segments}, got ({start}, {stop}).")
         inner = [k for k in range(int(start) + 1, self.segments + 1) if k < stop]
         return Path(self.evaluate([start, *inner, stop]))
@@ -119,10 +119,14 @@ class Path:
 def _checked(anchors: Any) -> Tensor:
     try:
         tensor = torch.as_tensor(anchors)
+        if tensor.is_floating_point() and not hasattr(anchors, "dtype"):  # numbers of Python are float64
+            tensor = torch.as_tensor(anchors, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidInput(
             f"anchors: expected a tensor or array of shape (A, *input_shape), got {type(anchors).__name__} ({error})."
         ) from error
+    if tensor.layout != torch.strided:
+        raise InvalidInput(f"anchors: expected a dense tensor, got layout {tensor.layout}; use anchors.to_dense().")
     if not tensor.is_floating_point():
         raise InvalidInput(
             f"anchors: expected floating-point numbers, got {tensor.dtype}; convert them, for images usually to [0, 1] "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -24,7 +25,11 @@ def as_paths(path: Path | Sequence[Path], between: tuple[float, float] | None) -
     for one in paths:
         if not isinstance(one, Path):
             raise InvalidInput(f"path: expected a transect.Path, got {type(one).__name__}; make one from its anchors.")
-    return paths if between is None else [one.between(*between) for one in paths]
+    if between is None:
+        return paths
+    if not isinstance(between, Sequence) or len(between) != 2 or not all(isinstance(t, int | float) for t in between):
+        raise InvalidInput(f"between: expected two positions (start, stop), got {between!r}.")
+    return [one.between(*between) for one in paths]
 
 
 def as_network(network: Network | nn.Module, paths: Sequence[Path], dtype: torch.dtype | None) -> Network:
@@ -53,17 +58,21 @@ def output_indices(outputs: Sequence[int] | None, network: Network) -> Tensor | 
     """
     if outputs is None:
         return None
-    indices = [int(index) for index in outputs]
+    try:
+        indices = [operator.index(output) for output in outputs]
+    except TypeError as error:
+        raise InvalidInput(f"outputs: expected a sequence of whole numbers such as [0, 3], got {outputs!r}.") from error
     if not indices or not all(-network.outputs <= index < network.outputs for index in indices):
-        raise InvalidInput(f"outputs: expected indices below {network.outputs}, got {list(outputs)}.")
+        raise InvalidInput(f"outputs: expected indices below {network.outputs}, got {indices}.")
     return torch.tensor([index % network.outputs for index in indices], device=network.device)
 
 
-def check_budget(budget: int) -> None:
-    """Refuse a budget that is not a positive number.
+def check_whole(least: int, **arguments: int) -> None:
+    """Refuse arguments that are not whole numbers of at least ``least``.
 
     Raises:
-        InvalidInput: It is not.
+        InvalidInput: Names the first that is not.
     """
-    if not isinstance(budget, int) or budget < 1:
-        raise InvalidInput(f"budget: expected a positive whole number of values, got {budget!r}.")
+    for name, value in arguments.items():
+        if not isinstance(value, int) or value < least:
+            raise InvalidInput(f"{name}: expected a whole number of at least {least}, got {value!r}.")

@@ -14,7 +14,7 @@ from transect.paths import Path
 from transect.regions.run import Run
 from transect.results import Trace
 from transect.tracing.anchors import AnchorJudge
-from transect.tracing.arguments import as_network, as_paths, check_budget, output_indices
+from transect.tracing.arguments import as_network, as_paths, check_whole, output_indices
 from transect.tracing.keeping import Keeper
 from transect.tracing.pack import PackWalker
 from transect.tracing.segments import check_paths, packs
@@ -103,7 +103,8 @@ def trace(
     """
     if keep not in ("all", "measures"):
         raise InvalidInput(f'keep: expected "all" or "measures", got {keep!r}.')
-    check_budget(budget)
+    check_whole(1, budget=budget, max_bytes=max_bytes)
+    check_whole(0, seed=seed)
     paths = as_paths(path, between)
     network = as_network(network, paths, dtype)
     check_paths(network, paths)
@@ -142,7 +143,7 @@ def stream(
     Yields:
         Runs, in order of (segment, t), with their flips.
     """
-    check_budget(budget)
+    check_whole(1, budget=budget)
     paths = as_paths(path, between)
     network = as_network(network, paths, dtype)
     check_paths(network, paths)
