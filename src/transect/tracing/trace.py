@@ -70,7 +70,7 @@ def trace(
 
     Args:
         network: A captured network, or a module (captured on the fly, on its own device).
-        path: A path, or several, which are walked together (much faster than one after the other).
+        path: A path, or several, which are walked together and share their rows.
         keep: ``"all"`` keeps knots, outputs and flips of every segment; ``"measures"`` only the measures, in memory
             that does not grow with the number of regions.
         outputs: Indices of the outputs to keep and to measure; all by default.
