@@ -21,6 +21,8 @@ from transect import network as capturing
 
 # Outputs at a knot, relative to the largest: rounding of the values, and of t times the slope.
 OUTPUT_TOLERANCE = 1e-9
+# Positions closer than this on [0, 1] are one (docs/method.md).
+POSITION = Fraction(64 * 2.0**-52)
 # A pre-activation smaller than this, relative to the largest of its operation, is made of rounding errors only.
 ROUNDING = 1e-15
 
@@ -128,7 +130,8 @@ def _unmatched(found: list, expected: list, knots: list) -> str | None:
 
 def _hidden(waiting: list, knots: list) -> int:
     """How many of the next exact flips leave no trace: one at an end, or two at one knot."""
-    if _within(waiting[0][0], knots[0]) or _within(waiting[0][0], knots[-1]):
+    first = waiting[0][0]
+    if min(first, 1 - first) <= POSITION or _within(first, knots[0]) or _within(first, knots[-1]):
         return 1
     pair = [t for t, *_ in waiting[:2]]
     return 2 if len(pair) == 2 and any(_within(pair[0], knot) and _within(pair[1], knot) for knot in knots) else 0

@@ -29,8 +29,8 @@ def mean_absolute_value(left: Tensor, right: Tensor) -> Tensor:
 class AbsoluteDeviation:
     """L times the integral of ``|f_c - a_c|`` over t in [0, 1], ``(S, C)``.
 
-    Rounding: each of f and a is known to 16 eps max|f| at every point, so that their difference adds at most
-    32 eps max|f| L; adding up the regions loses at most (regions + C + 8) float64 eps of the sum.
+    Rounding: each of f and a is known to r (:meth:`Ends.rounding`) at every point, so that their difference adds at
+    most 2 r L; adding up the regions loses at most (regions + C + 8) float64 eps of the sum.
     """
 
     def __init__(self, ends: Ends) -> None:

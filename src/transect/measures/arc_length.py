@@ -13,7 +13,7 @@ from transect.regions.run import Run
 class ArcLength:
     """Sum over the regions of ``||f(t_{r+1}) - f(t_r)||_2``, ``(S,)``.
 
-    Rounding: at most 32 eps max|f| sqrt(C) a region, and (regions + C + 8) float64 eps of the sum.
+    Rounding: at most 2 r sqrt(C) a region (r: see :meth:`Ends.rounding`), and (regions + C + 8) float64 eps of the sum.
     """
 
     def __init__(self, ends: Ends) -> None:

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from transect.regions.run import Pieces, Run
 
-# Rounding of one output at a knot, in units of eps times the largest output: sums of many terms, over some layers.
-OUTPUT_ROUNDING = 16.0
+_SURE = 16.0  # multiples of eps max|f|, or of the standard deviation of rounding, by which an output is known
 
 
 @dataclass(frozen=True)
@@ -25,12 +24,19 @@ class Ends:
         end: Outputs at the end, ``(S, C)`` float64.
         length: Length, ``(S,)`` float64.
         eps: Unit roundoff of the dtype the outputs are computed in.
+        deviation: Standard deviation of the outputs' rounding errors, carried through the network: above eps max|f|
+            where the outputs are small differences of larger values.
     """
 
     start: Tensor
     end: Tensor
     length: Tensor
     eps: float
+    deviation: float = 0.0
+
+    def rounding(self, peak: Tensor) -> Tensor:
+        """r: how far rounding may move one output, where the largest is ``peak``: 16 times eps max|f| or sigma."""
+        return _SURE * (self.eps * peak).clamp_min(self.deviation)
 
     @cached_property
     def scale(self) -> Tensor:
@@ -68,8 +74,7 @@ class Seen:
     """What rounding bounds are made of: the largest output and the number of regions of every segment so far."""
 
     def __init__(self, ends: Ends) -> None:
-        self._known = OUTPUT_ROUNDING * ends.eps
-        self._outputs = ends.start.shape[1]
+        self._ends, self._outputs = ends, ends.start.shape[1]
         self._peak = ends.scale.clone()
         self.regions = torch.zeros_like(ends.length)
 
@@ -80,8 +85,8 @@ class Seen:
 
     @property
     def difference(self) -> Tensor:
-        """Rounding of the difference of two outputs, each known to 16 eps max|f|: 32 eps max|f|, ``(S,)``."""
-        return 2 * self._known * self._peak
+        """Rounding of the difference of two outputs: 2 r, ``(S,)``."""
+        return 2 * self._ends.rounding(self._peak)
 
     @property
     def summation(self) -> Tensor:

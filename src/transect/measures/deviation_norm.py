@@ -55,7 +55,7 @@ def _quadrature(u0: Tensor, u1: Tensor, across: Tensor) -> Tensor:
 class DeviationNorm:
     """L times the integral of ``||f - a||_2`` over t in [0, 1], ``(S,)``.
 
-    Rounding: at most 32 eps max|f| sqrt(C) L, and (regions + C + 8) float64 eps of the sum.
+    Rounding: at most 2 r sqrt(C) L (r: see :meth:`Ends.rounding`), and (regions + C + 8) float64 eps of the sum.
     """
 
     def __init__(self, ends: Ends) -> None:

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from transect.measures.base import OUTPUT_ROUNDING, Ends, Reduced
+from transect.measures.base import Ends, Reduced
 from transect.regions.run import Run
 
 
 class LinearCrossings:
     """Counts the crossings at which the slope of some output changes beyond rounding.
 
-    A knot is linear iff, for some output, ``|slope right - slope left| > 16 eps max|f| (1/h_left + 1/h_right)``, with
-    max|f| over the segment's ends and the knot's neighbours. Knots below that where some slope changes at all are
-    undecided.
+    A knot is linear iff, for some output, ``|slope right - slope left|`` exceeds the sum over both sides of
+    ``(r + 2 u |slope|) / h``: r is the rounding of an output, with max|f| over the segment's ends and the knot's
+    neighbours, u that of a position (the unit roundoff of float64). Knots below that where some slope changes at all
+    are undecided.
     """
 
     def __init__(self, ends: Ends) -> None:
@@ -35,13 +36,14 @@ class LinearCrossings:
         self._undecided += torch.bincount(segment[undecided], minlength=len(self._linear))
 
     def _jump(self, run: Run, knot: Tensor, segment: Tensor) -> tuple[Tensor, Tensor]:
-        """Absolute change of slope of every output, ``(K, C)``, and what rounding can make of it, ``(K, 1)``."""
-        f, step, t = run.outputs.double(), run.outputs.double().diff(dim=0), run.t.diff()
-        slope = step / t.unsqueeze(1)
-        peak = f.abs().amax(1)
+        """Absolute change of slope of every output and what rounding can make of it, each ``(K, C)``."""
+        f, h = run.outputs.double(), run.t.diff().unsqueeze(1)
+        slope, peak = f.diff(dim=0) / h, f.abs().amax(1)
         near = torch.stack([self._ends.scale[segment], peak[knot - 1], peak[knot], peak[knot + 1]]).amax(0)
-        tolerance = OUTPUT_ROUNDING * self._ends.eps * near * (1 / t[knot - 1] + 1 / t[knot])
-        return (slope[knot] - slope[knot - 1]).abs(), tolerance.unsqueeze(1)
+        output, position = self._ends.rounding(near).unsqueeze(1), 2 * torch.finfo(torch.float64).eps
+        left, right = knot - 1, knot
+        unsure = sum((output + position * slope[side].abs()) / h[side] for side in (left, right))
+        return (slope[right] - slope[left]).abs(), torch.as_tensor(unsure)
 
     def results(self) -> Mapping[str, Reduced]:
         """``linear_crossings`` and ``undecided_crossings``, each ``(S,)``."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from transect.measures.base import OUTPUT_ROUNDING, Ends, Reduced, add_by_segment
+from transect.measures.base import Ends, Reduced, add_by_segment
 from transect.regions.run import Run
 
 
@@ -16,9 +16,9 @@ class SlopeSimilarity:
 
     Plain, and weighted by the length of the two regions. Where both derivatives are zero the cosine is 1; where one is,
     the pair is left out and counted. A derivative is zero where the outputs change by no more than rounding, which is
-    r = 32 eps max|f| sqrt(C) between the region's ends. NaN where no pair is left.
+    d = 2 r sqrt(C) between the region's ends, r the rounding of one output. NaN where no pair is left.
 
-    Rounding: mean over the pairs of the sum of ``r / (|change| - r/2)`` over both regions, at most 2 each. (For any two
+    Rounding: mean over the pairs of the sum of ``d / (|change| - d/2)`` over both regions, at most 2 each. (For any two
     vectors, ``|v/|v| - w/|w|| <= 2 |v - w| / (|v| + |w|)``: Dunkl and Williams 1964.)
     """
 
@@ -46,7 +46,7 @@ class SlopeSimilarity:
     def _noise(self, f: Tensor, run: Run) -> Tensor:
         peak = f.abs().amax(1)
         near = torch.maximum(torch.maximum(peak[1:], peak[:-1]), self._ends.scale[run.segment[1:]])
-        return 2 * OUTPUT_ROUNDING * self._ends.eps * near * f.shape[1] ** 0.5
+        return 2 * self._ends.rounding(near) * f.shape[1] ** 0.5
 
     def _add(self, segment: Tensor, cosine: Tensor, error: Tensor, length: Tensor, left_out: Tensor) -> None:
         kept = ~left_out

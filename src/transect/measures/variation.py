@@ -16,7 +16,7 @@ class Variation:
     The absolute value stands inside the sum: outside it would telescope to ``|f_c(1) - f_c(0)|``, which is subtracted
     for the excess variation (zero for an affine function).
 
-    Rounding: two outputs a region, each known to 16 eps max|f|: at most 32 eps max|f| a region, and (regions + C + 8)
+    Rounding: two outputs a region, each known to r (:meth:`Ends.rounding`): at most 2 r a region, and (regions + C + 8)
     float64 eps of the sum; the excess subtracts two more outputs.
     """
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transect.regions.crossings import Crossings, Doubt, Touches, find_crossings
-from transect.regions.merging import merge
+from transect.regions.merging import looked_at_closely, merge
 from transect.regions.rounding import Tolerance
 from transect.regions.rows import Grid, Knots
 from transect.rules import Hinge
@@ -45,6 +45,7 @@ def bend_rows(hinge: Hinge, z: Tensor, knots: Knots, tolerance: Tolerance) -> Be
     """Find everything at once; ``z`` is ``(R, units)`` and may be snapped in place."""
     found = [find_crossings(z, threshold, knots, tolerance) for threshold in _flat(hinge, z)]
     pooled, which = _pool(found)
+    pooled = looked_at_closely(pooled, knots, tolerance)
     rows = merge(pooled)
     grid, moved, place = _insert(len(knots), rows.row, rows.weight)
     final = _insert_knots(knots, grid, place, tolerance.stated * rows.error, found)
@@ -67,12 +68,12 @@ def _pool(found: list[Crossings]) -> tuple[Crossings, Tensor]:
     which = torch.cat([torch.full_like(part.row, index) for index, part in enumerate(found)])
     if len(found) == 1:
         return found[0], which
-    names = ("row", "unit", "weight", "error", "rising")
-    row, unit, weight, error, rising = (torch.cat([getattr(part, name) for part in found]) for name in names)
+    names = ("row", "unit", "weight", "slope", "error", "rising")
+    row, unit, weight, slope, error, rising = (torch.cat([getattr(part, name) for part in found]) for name in names)
     order = torch.argsort(weight, stable=True)
     order = order[torch.argsort(row[order], stable=True)]
-    pooled = Crossings(found[0].side, row[order], unit[order], weight[order], error[order], rising[order])
-    return pooled, which[order]
+    columns = row[order], unit[order], weight[order], slope[order], error[order], rising[order]
+    return Crossings(found[0].side, *columns), which[order]
 
 
 def _insert(rows: int, row: Tensor, weight: Tensor) -> tuple[Grid, Tensor, Tensor]:

@@ -18,6 +18,7 @@ from transect.regions.rows import Knots
 from transect.regions.signs import above, changes
 
 T_ULPS = 64 * torch.finfo(torch.float64).eps  # positions closer than this on [0, 1] are one, whatever the values say
+_FLAT = "within rounding of its threshold over a whole interval"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Crossings:
         row: Row at the left of the interval a unit crosses in, ``(C,)``, ordered by (row, weight).
         unit: The unit, ``(C,)``.
         weight: Position between row and row + 1, in (0, 1), ``(C,)``.
+        slope: Change of the unit from row to row + 1, without sign, ``(C,)``.
         error: Bound on the error of the weight for merging, ``(C,)``.
         rising: Whether the unit goes from below the threshold to above, ``(C,)``.
         touches: Units at their threshold at a row; None where there is none.
@@ -77,6 +79,7 @@ class Crossings:
     row: Tensor
     unit: Tensor
     weight: Tensor
+    slope: Tensor
     error: Tensor
     rising: Tensor
     touches: Touches | None = None
@@ -92,6 +95,8 @@ class _Candidates:
     unit: Tensor
     left: Tensor  # distance from the threshold at row; zero exactly for a touch
     right: Tensor  # distance at row + 1; not 1 - weight, which rounds to zero where this is merely small
+    left_bound: Tensor  # distances below this are rounding
+    right_bound: Tensor
     slope: Tensor  # change from row to row + 1
     weight: Tensor  # where between the two the threshold lies
     error: Tensor  # of the weight, for merging
@@ -99,6 +104,12 @@ class _Candidates:
 
     def only(self, chosen: Tensor) -> _Candidates:
         return _Candidates(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+    def within(self) -> Tensor:
+        """Which have an end that is not at the threshold, and that rounding cannot tell from it."""
+        reach = self.error * self.slope
+        left = (self.left > 0) & ((self.left <= self.left_bound) | (self.left <= reach))
+        return left | (self.right > 0) & ((self.right <= self.right_bound) | (self.right <= reach))
 
 
 def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance) -> Crossings:
@@ -110,11 +121,13 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
         knots: The rows.
         tolerance: Rounding of the units.
     """
+    doubts = _settle_noise(z, threshold, knots, tolerance)
     side, found = _candidates(z, threshold, knots, tolerance)
     snapped: list[Snaps] = []
-    doubts: tuple[Doubt, ...] = ()
-    while bool((near := _near(found, z.dtype)).any()):
-        snaps, doubtful = _snap(z, threshold, found.only(near), knots, tolerance)
+    while bool((near := found.within() | _subnormal(found, z.dtype)).any()):
+        looked = _from_nearby(found.only(near), knots, tolerance)
+        found.error[near] = looked.error
+        snaps, doubtful = _snap(z, threshold, looked, knots, tolerance)
         doubts += doubtful
         if snaps is None:
             break
@@ -127,10 +140,38 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
     return replace(crossings, touches=_touches(found.only(touching)), snaps=_joined(snapped), doubts=doubts)
 
 
-def _near(found: _Candidates, dtype: torch.dtype) -> Tensor:
-    """Candidates that need a closer look: ends within rounding of the threshold, touches, subnormal values."""
-    near = torch.minimum(found.left, found.right) <= found.error * found.slope
-    return near | (found.slope < torch.finfo(dtype).tiny / torch.finfo(dtype).eps)
+def _settle_noise(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance) -> tuple[Doubt, ...]:
+    """Set units to their threshold at both ends of intervals all along which they are above it by rounding only."""
+    side, beyond = above(z, threshold), above(z, (tolerance.merge + threshold).to(z.dtype))
+    if torch.equal(side, beyond):
+        return ()
+    within = side & ~beyond
+    row, unit = (within[1:] & within[:-1] & knots.joined().unsqueeze(1)).nonzero(as_tuple=True)
+    shift = threshold[unit] if isinstance(threshold, Tensor) else threshold
+    noise = torch.ones_like(row, dtype=torch.bool)
+    for end in (row, row + 1):
+        noise &= z[end, unit] - shift <= tolerance.nearby(knots.segment[end], knots.t[end], unit)
+    row, unit = row[noise], unit[noise]
+    for end in (row, row + 1):
+        z[end, unit] = threshold[unit].to(z.dtype) if isinstance(threshold, Tensor) else threshold
+    return (Doubt(row, unit, _FLAT),) if len(row) else ()
+
+
+def _subnormal(found: _Candidates, dtype: torch.dtype) -> Tensor:
+    return found.slope < torch.finfo(dtype).tiny / torch.finfo(dtype).eps
+
+
+def _from_nearby(found: _Candidates, knots: Knots, tolerance: Tolerance) -> _Candidates:
+    """The same candidates, their rounding worked out from the values at the ends of their own intervals."""
+    ends, unit = torch.cat([found.row, found.row + 1]), found.unit.repeat(2)
+    left, right = tolerance.nearby(knots.segment[ends], knots.t[ends], unit).chunk(2)
+    error = weight_error(torch.lerp(left, right, found.weight), found.slope, knots, found.row)
+    return replace(found, left_bound=left, right_bound=right, error=error)
+
+
+def weight_error(bound: Tensor, slope: Tensor, knots: Knots, row: Tensor) -> Tensor:
+    """Error of a crossing's weight from the rounding of the unit and from that of positions."""
+    return torch.maximum(bound / slope, T_ULPS / knots.t.diff()[row])
 
 
 def _joined(snapped: list[Snaps]) -> Snaps | None:
@@ -148,14 +189,15 @@ def _candidates(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: T
     rising = right > left
     left, right = (left - shift).abs(), (right - shift).abs()
     slope = left + right  # the ends lie on different sides
-    error = torch.maximum(tolerance.merge[unit] / slope, T_ULPS / knots.t.diff()[row])
-    return side, _Candidates(row, unit, left, right, slope, left / slope, error, rising)
+    bound = tolerance.merge[unit]
+    error = weight_error(bound, slope, knots, row)
+    return side, _Candidates(row, unit, left, right, bound, bound, slope, left / slope, error, rising)
 
 
 def _ordered(side: Tensor, found: _Candidates, knots: Knots) -> Crossings:
     order = _order(found.row, found.weight, knots)
     found = found.only(order)
-    return Crossings(side, found.row, found.unit, found.weight, found.error, found.rising)
+    return Crossings(side, found.row, found.unit, found.weight, found.slope, found.error, found.rising)
 
 
 def _order(row: Tensor, weight: Tensor, knots: Knots) -> Tensor:
@@ -178,11 +220,12 @@ def _snap(
 
     A unit exactly at its threshold at one end of an interval and within rounding of it at the other is at it all along.
     """
-    doubts = _subnormal(z, found)
-    left, right, bound, reach = found.left, found.right, tolerance.merge[found.unit], found.error * found.slope
+    doubts = _subnormal_doubts(found, z.dtype)
+    left, right, reach = found.left, found.right, found.error * found.slope
     strict = (left > 0) & (right > 0)
-    near_left = (left > 0) & ((left <= bound) | (strict & (left <= reach) & (left <= right) & (right > bound)))
-    near_right = (right > 0) & ((right <= bound) | (strict & (right <= reach) & (right < left) & (left > bound)))
+    far_left, far_right = left > found.left_bound, right > found.right_bound
+    near_left = (left > 0) & (~far_left | (strict & (left <= reach) & (left <= right) & far_right))
+    near_right = (right > 0) & (~far_right | (strict & (right <= reach) & (right < left) & far_left))
     rows = torch.cat([found.row[near_left], found.row[near_right] + 1])
     if len(rows) == 0:
         return None, doubts
@@ -196,7 +239,7 @@ def _snap(
 def _snapping_doubts(close: _Candidates, near_left: Tensor, near_right: Tensor) -> tuple[Doubt, ...]:
     """Units within rounding over a whole interval, and units snapped at one row from both sides."""
     flat = near_left & near_right
-    doubts = [Doubt(close.row[flat], close.unit[flat], "within rounding of its threshold over a whole interval")]
+    doubts = [Doubt(close.row[flat], close.unit[flat], _FLAT)]
     units = int(close.unit.max()) + 1
     only_left, only_right = near_left & ~flat, near_right & ~flat
     left_keys = close.row[only_left] * units + close.unit[only_left]
@@ -206,9 +249,8 @@ def _snapping_doubts(close: _Candidates, near_left: Tensor, near_right: Tensor) 
     return tuple(doubt for doubt in doubts if len(doubt.row))
 
 
-def _subnormal(z: Tensor, found: _Candidates) -> tuple[Doubt, ...]:
-    info = torch.finfo(z.dtype)
-    small = found.slope < info.tiny / info.eps
+def _subnormal_doubts(found: _Candidates, dtype: torch.dtype) -> tuple[Doubt, ...]:
+    small = _subnormal(found, dtype)
     if not bool(small.any()):
         return ()
     reason = "its values are in the subnormal range, where rounding is not relative"

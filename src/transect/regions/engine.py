@@ -57,8 +57,7 @@ class Engine:
 
     Args:
         program: The compiled network.
-        starts: Starts of the segments, ``(S, *input_shape)``.
-        directions: End minus start, ``(S, *input_shape)``.
+        line: The segments in the input space, one row each.
         tolerances: Rounding of every bending operation.
         budget: Most numbers the rows of one run may keep alive.
         keep_flips: Whether the runs list their flips; they are counted in any case.
@@ -67,17 +66,16 @@ class Engine:
     def __init__(
         self,
         program: Program,
-        starts: Tensor,
-        directions: Tensor,
+        line: Line,
         tolerances: tuple[Tolerance, ...],
         budget: int,
         keep_flips: bool,
     ) -> None:
         self._program, self._tolerances = program, tolerances
         self._budget, self._keep_flips = budget, keep_flips
-        self._lines = _prefix_lines(program, Line(starts, directions))
-        self.pieces = PieceLog.empty(len(starts), program.units, starts.device)
-        self.flips = torch.zeros((len(starts), len(program.bends)), dtype=torch.int64, device=starts.device)
+        self._lines = _prefix_lines(program, line)
+        self.pieces = PieceLog.empty(len(line.start), program.units, line.start.device)
+        self.flips = torch.zeros((len(line.start), len(program.bends)), dtype=torch.int64, device=line.start.device)
         self.unresolved: list[Unresolved] = []
 
     def runs(self) -> Iterator[FinishedRun]:

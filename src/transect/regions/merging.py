@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from transect.regions.crossings import Crossings, Doubt
+from transect.regions.crossings import Crossings, Doubt, weight_error
+from transect.regions.rounding import Tolerance
+from transect.regions.rows import Knots
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,26 @@ class NewRows:
     doubts: tuple[Doubt, ...]
 
 
+def looked_at_closely(found: Crossings, knots: Knots, tolerance: Tolerance) -> Crossings:
+    """The same crossings; where two seem too close to be told apart, their errors come from the values nearby."""
+    together = ~_apart(found)
+    if not bool(together.any()):
+        return found
+    pad = torch.nn.functional.pad
+    close = pad(together, (1, 0)) | pad(together, (0, 1))
+    row, unit, weight = found.row[close], found.unit[close], found.weight[close]
+    ends = torch.cat([row, row + 1])
+    left, right = tolerance.nearby(knots.segment[ends], knots.t[ends], unit.repeat(2)).chunk(2)
+    error = found.error.clone()
+    error[close] = weight_error(torch.lerp(left, right, weight), found.slope[close], knots, row)
+    return replace(found, error=error)
+
+
+def _apart(found: Crossings) -> Tensor:
+    """Whether each crossing is told from the next, ``(C - 1,)``."""
+    return (found.row[1:] != found.row[:-1]) | (found.weight.diff() > found.error[1:] + found.error[:-1])
+
+
 def merge(found: Crossings) -> NewRows:
     """Group crossings of one interval that lie within their errors of one another.
 
@@ -37,7 +59,7 @@ def merge(found: Crossings) -> NewRows:
     """
     if len(found.row) == 0:
         return NewRows(found.row, found.weight, found.error, found.row, ())
-    apart = (found.row[1:] != found.row[:-1]) | (found.weight.diff() > found.error[1:] + found.error[:-1])
+    apart = _apart(found)
     group = torch.nn.functional.pad(apart, (1, 0), value=False).long().cumsum(0)
     if bool(apart.all()):
         return NewRows(found.row, found.weight, found.error, group, ())

@@ -10,12 +10,13 @@ from torch import Tensor
 from transect.measures import Ends, Reduced, default_reducers
 from transect.network import Network
 from transect.regions.engine import Engine
+from transect.regions.rounding import Spread
 from transect.results import Doubtful
 from transect.tracing.anchors import AnchorJudge
 from transect.tracing.keeping import Keeper
 from transect.tracing.segments import Pack
 from transect.tracing.verification import Verification, Verifier
-from transect.tracing.walk import engine_for, overlapping_runs
+from transect.tracing.walk import engine_for, overlapping_runs, rounding_of
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class PackWalker:
             TraceTooLarge: What is to be kept does not fit.
             VerificationError: Trace and model disagree.
         """
-        engine = engine_for(self.network, pack, self.budget, keep_flips=self.keeper is not None)
-        ends = self._ends(pack)
+        spread = rounding_of(self.network, pack)
+        engine = engine_for(self.network, pack, spread, self.budget, keep_flips=self.keeper is not None)
+        ends = self._ends(pack, spread)
         reducers = default_reducers(ends)
         verifier = None if self.seed is None else Verifier(self.network, pack, self.chosen, self.seed + pack.first)
         seen = [*(reducer.update for reducer in reducers), *(part.see for part in (verifier, self.keeper) if part)]
@@ -72,12 +74,13 @@ class PackWalker:
             ends,
             {name: _on_cpu(found) for reducer in reducers for name, found in reducer.results().items()},
             _doubtful(engine, self.network, pack),
-            verifier.verdict(ends.start, ends.end) if verifier else Verification(),
+            verifier.verdict(ends) if verifier else Verification(),
         )
 
-    def _ends(self, pack: Pack) -> Ends:
+    def _ends(self, pack: Pack, spread: Spread) -> Ends:
         start, end = self._evaluate(pack.start), self._evaluate(pack.end)
-        return Ends(start, end, pack.length, torch.finfo(self.network.dtype).eps)
+        deviation = spread.outputs if self.chosen is None else spread.outputs[self.chosen]
+        return Ends(start, end, pack.length, torch.finfo(self.network.dtype).eps, float(deviation.max()))
 
     def _evaluate(self, x: Tensor) -> Tensor:
         program = self.network.program

@@ -19,7 +19,7 @@ from transect.tracing.keeping import Keeper
 from transect.tracing.pack import PackWalker
 from transect.tracing.segments import check_paths, packs
 from transect.tracing.split import one_trace_a_path, warn_of_unresolved
-from transect.tracing.walk import engine_for, overlapping_runs
+from transect.tracing.walk import engine_for, overlapping_runs, rounding_of
 
 BUDGET = 2_000_000  # numbers a run may keep alive: about what stays in a last-level cache, where it is fastest
 MAX_BYTES = 2 * 2**30  # what keep="all" may hold before it is refused
@@ -149,7 +149,8 @@ def stream(
     check_paths(network, paths)
     chosen = output_indices(outputs, network)
     for pack in packs(network, paths, budget):
-        runs = overlapping_runs(engine_for(network, pack, budget, True), pack.first, chosen)
+        engine = engine_for(network, pack, rounding_of(network, pack), budget, keep_flips=True)
+        runs = overlapping_runs(engine, pack.first, chosen)
         while True:
             with torch.no_grad():  # not around the yield: it would change the caller's mode
                 run = next(runs, None)

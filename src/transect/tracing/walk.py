@@ -9,17 +9,24 @@ from torch import Tensor
 
 from transect.network import Network
 from transect.regions.engine import Engine, FinishedRun
-from transect.regions.rounding import tolerances
+from transect.regions.rounding import RoundingNearby, Spread, spread_along, tolerances
+from transect.regions.rows import Line
 from transect.regions.run import Flips, Run
 from transect.tracing.segments import Pack
 
 _SAMPLED = 17  # points of a pack at which the magnitudes of its values are looked at, at least
 
 
-def engine_for(network: Network, pack: Pack, budget: int, keep_flips: bool) -> Engine:
-    """An engine for a pack, with the rounding of every bending operation judged beforehand."""
-    found = tolerances(network.program, _sample(pack))
-    return Engine(network.program, pack.start, pack.direction, found, budget, keep_flips)
+def rounding_of(network: Network, pack: Pack) -> Spread:
+    """Rounding of every unit and output along a pack, judged before it is walked."""
+    return spread_along(network.program, _sample(pack))
+
+
+def engine_for(network: Network, pack: Pack, spread: Spread, budget: int, keep_flips: bool) -> Engine:
+    """An engine for a pack."""
+    program, line = network.program, Line(pack.start, pack.direction)
+    nearby = RoundingNearby(program, line, max(1, budget // (4 * program.row_elements)))
+    return Engine(program, line, tolerances(spread, nearby, network.dtype), budget, keep_flips)
 
 
 def _sample(pack: Pack) -> Tensor:
