@@ -233,6 +233,8 @@ def _check_agreement(model: nn.Module, network: Network, batch: Tensor) -> None:
     points = batch[: min(len(batch), 4)]
     with torch.no_grad():
         own = model(points.clone()).reshape(len(points), -1)
+    if not bool(own.isfinite().all()):
+        raise InvalidInput(f"model: its outputs at the example overflow {own.dtype}; look for very large weights.")
     captured = network(points).to(own.device)
     scale = float(own.abs().max().double().clamp_min(1e-300))
     worst = float((own.double() - captured.double()).abs().max()) / scale

@@ -134,11 +134,13 @@ class Trace:
         """Absolute deviation per unit of length, ``(S, C)``."""
         return self._measure("absolute_deviation") / self.length.unsqueeze(1)
 
-    def normalised_deviation(self, std: Tensor | float) -> Tensor:
+    def normalised_deviation(self, std: Tensor | float, centred: bool = False) -> Tensor:
         """Mean deviation in units of the outputs' standard deviation over a data set, ``(S, C)``.
 
         Args:
-            std: Standard deviation of each output, ``(C,)``, or one number for all.
+            std: Standard deviation of each output, ``(C,)``, or one number for all; that of the centred outputs where
+                they are centred.
+            centred: Subtract the mean over the outputs traced from each output first: a softmax ignores it.
 
         Raises:
             InvalidInput: It is not positive.
@@ -146,7 +148,12 @@ class Trace:
         scale = torch.as_tensor(std, dtype=torch.float64)
         if not bool((scale > 0).all()):
             raise InvalidInput(f"std: expected positive standard deviations, got {scale.tolist()}.")
-        return self.mean_deviation() / scale
+        deviation = self._measure("centred_deviation" if centred else "absolute_deviation")
+        return deviation / self.length.unsqueeze(1) / scale
+
+    def centred_deviation(self) -> Tensor:
+        """Absolute deviation of the outputs less their mean over the outputs traced, ``(S, C)``."""
+        return self._measure("centred_deviation")
 
     def deviation_norm(self) -> Tensor:
         """L times the integral of the l2 norm of ``f - a`` over the outputs, ``(S,)``."""
@@ -163,6 +170,11 @@ class Trace:
     def arc_length(self) -> Tensor:
         """Length of the curve the outputs describe, ``(S,)``."""
         return self._measure("arc_length")
+
+    @property
+    def slope_pairs(self) -> Tensor:
+        """Neighbouring regions compared in the slope similarity, ``(S,)`` int64."""
+        return self._counts("slope_pairs")
 
     @property
     def slope_pairs_left_out(self) -> Tensor:
@@ -194,6 +206,10 @@ class Trace:
     def per_path(self, values: Tensor) -> Tensor:
         """Sum over the segments of the path."""
         return values.sum(0)
+
+    def per_length(self, values: Tensor) -> Tensor:
+        """Sum over the segments per unit of the path's length: the mean deviation of a path, or its density."""
+        return values.sum(0) / self.length.sum()
 
     def plot(self, **options: Any) -> Figure:
         """Outputs along the path with their affine interpolations, and the crossings below (needs ``keep="all"``)."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from transect.measures import Ends, Reduced, Reducer, default_reducers
 
-_PER_OUTPUT = {"absolute_deviation", "total_variation", "excess_variation"}
+_PER_OUTPUT = {"absolute_deviation", "centred_deviation", "total_variation", "excess_variation"}
 _PER_SEGMENT = {
     "crossings",
     "linear_crossings",
@@ -27,7 +27,7 @@ _PER_SEGMENT = {
     "slope_pairs",
     "slope_pairs_left_out",
 }
-_CONTINUOUS = {"absolute_deviation", "deviation_norm", "total_variation", "excess_variation", "arc_length"}
+_CONTINUOUS = _PER_OUTPUT | {"deviation_norm", "arc_length"}
 
 
 class _Everything:
@@ -184,3 +184,16 @@ def test_a_segment_without_runs_yet_measures_nothing() -> None:
     results = _Everything(ends_of([random_curve(0, 3, 2)])).results()
     for name in _CONTINUOUS - {"excess_variation"} | {"crossings", "slope_pairs"}:
         assert bool((results[name].value == 0).all()), name
+
+
+def test_outputs_that_cancel_inside_the_network_have_the_bounds_they_deserve() -> None:
+    """Where rounding inside the network exceeds that of the outputs, it sets the bounds."""
+    curve, ends = random_curve(1, 4, 2), ends_of([random_curve(1, 4, 2)])
+    found = [_Everything(replace(ends, deviation=deviation)) for deviation in (0.0, 1e-6)]
+    for everything in found:
+        for run in runs_of([curve]):
+            everything.update(run)
+    exact, doubtful = (everything.results() for everything in found)
+    for name in _CONTINUOUS:
+        assert bool((exact[name].rounding < 1e-12).all())
+        assert bool((doubtful[name].rounding >= 2 * 16 * 1e-6 * 0.9).all())

@@ -97,3 +97,13 @@ def test_crossings_count_interior_knots_of_each_segment() -> None:
     found = measured(Crossings, some, cuts=[3, 5])["crossings"]
     assert found.value.tolist() == [0.0, 1.0, 6.0]
     assert found.rounding.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_steep_line_cut_at_rounded_positions_has_no_linear_crossing() -> None:
+    """Positions are rounded too: on short regions that changes a large slope."""
+    rng = np.random.default_rng(0)
+    t = np.unique(np.concatenate([[0.0, 1.0], 0.75 + rng.integers(1, 2**20, 200) * 2.0**-50]))
+    rounded = np.nextafter(t, rng.choice([0.0, 1.0], len(t)))
+    rounded[[0, -1]] = [0.0, 1.0]
+    f = 1e6 * (t - 0.75)[:, None]  # small near the cuts, where it is known better than its slope
+    assert _counts(Curve(rounded, f))[0] == 0

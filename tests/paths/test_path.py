@@ -132,3 +132,9 @@ def test_a_stretch_has_the_points_of_the_whole(path: Path, first: float, second:
 def test_a_stretch_outside_the_path_is_refused(stretch: tuple[float, float]) -> None:
     with pytest.raises(InvalidInput, match="between"):
         Path([[0.0], [1.0], [0.0]]).between(*stretch)
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-160, 1e160])
+def test_lengths_of_very_short_and_very_long_segments(scale: float):
+    path = Path(torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 0.0]], dtype=torch.float64) * scale)
+    assert path.lengths.tolist() == [5 * scale, 4 * scale]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 
 import numpy as np
@@ -281,3 +282,35 @@ def test_outputs_that_are_small_differences_are_no_disagreement(distance: float)
     start = p * points(1, 5)[0]
     module = nn.Sequential(linear(weight, -(weight @ (start + direction / 3))), nn.ReLU(), linear(points(2, 20)))
     assert _trace(module, start, start + direction).crossings.tolist() == [1]
+
+
+class _Normalised(nn.Module):
+    """h = relu(|x| - 1) over two units, normalised so that h = 0 gives exactly 0: n = (h - m) / 3 + m / 3."""
+
+    def __init__(self, m: float) -> None:
+        super().__init__()
+        self.first, self.second = linear([[1.0], [-1.0]], [-1.0, -1.0]), linear([[1.0, 1.0]])
+        self.norm, self.third = nn.BatchNorm1d(1, eps=0.0).double().eval(), linear([[1.0]])
+        with torch.no_grad():
+            self.norm.running_mean.fill_(m)
+            self.norm.running_var.fill_(9.0)
+            self.norm.bias.fill_(m / 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.third(torch.relu(self.norm(self.second(torch.relu(self.first(x))))))
+
+
+def test_a_unit_that_is_zero_but_for_rounding_is_zero_and_named():
+    """Zero over the whole middle piece: noise above zero there makes no active unit, and is reported."""
+    named = 0
+    with exported_once():
+        for m in torch.linspace(0.1, 0.9, 23, dtype=torch.float64).tolist():
+            network = transect.capture(_Normalised(m), torch.zeros(1, dtype=torch.float64))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UnresolvedWarning)
+                found = _trace(network, [-3.0], [3.0])
+            assert found.segments[0].t.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
+            flips = flips_by_knot(found.segments[0])
+            assert flips == {1: [(0, 1, 1, 0), (1, 0, 1, 0)], 2: [(0, 0, 0, 1), (1, 0, 0, 1)]}
+            named += bool(found.unresolved)
+    assert 0 < named < 23, "no network with noise above zero, or none without"

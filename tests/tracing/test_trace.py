@@ -148,6 +148,36 @@ def test_measures_per_path_and_across_outputs():
     assert float(found.per_path(found.across_outputs(deviation))) == pytest.approx(by_hand)
     torch.testing.assert_close(found.mean_deviation(), deviation / found.path.lengths.unsqueeze(1))
     torch.testing.assert_close(found.normalised_deviation(2.0), found.mean_deviation() / 2)
+    torch.testing.assert_close(found.per_length(deviation), deviation.sum(0) / found.path.length)
+    assert bool((found.slope_pairs + found.slope_pairs_left_out == found.crossings).all())
+
+
+def test_centred_outputs_do_not_know_a_common_shift():
+    """The same network twice, once with one more function added to every output."""
+    network, shifted = _mlp(), _mlp()
+    with torch.no_grad():
+        shifted[-1].weight += torch.linspace(-1, 1, 30, dtype=torch.float64)
+    one, other = (transect.trace(model, _paths(1)[0]) for model in (network, shifted))
+    torch.testing.assert_close(one.centred_deviation(), other.centred_deviation(), rtol=1e-10, atol=0)
+    assert not torch.allclose(one.absolute_deviation(), other.absolute_deviation())
+    by_hand = one.centred_deviation() / one.length.unsqueeze(1) / 3
+    torch.testing.assert_close(one.normalised_deviation(3.0, centred=True), by_hand)
+
+
+def test_outputs_that_overflow_are_no_result():
+    network = transect.capture(_steep(), torch.zeros(6))
+    with pytest.raises(VerificationError, match=r"overflow torch\.float64 .* shorter"):
+        transect.trace(network, transect.Path(1e200 * _paths(1)[0].anchors), verify=False)
+    with pytest.raises(InvalidInput, match=r"outputs at the example overflow torch\.float64"):
+        transect.capture(_steep(), torch.full((6,), 1e200, dtype=torch.float64))
+
+
+def _steep() -> nn.Module:
+    model = _mlp()
+    with torch.no_grad():
+        model[2].weight *= 1e60
+        model[4].weight *= 1e60
+    return model
 
 
 def test_anchor_crossings_are_those_of_the_patterns_beside_each_anchor():

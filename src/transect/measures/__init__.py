@@ -3,6 +3,7 @@
 from transect.measures.absolute_deviation import AbsoluteDeviation
 from transect.measures.arc_length import ArcLength
 from transect.measures.base import Ends, Reduced, Reducer
+from transect.measures.centred_deviation import CentredDeviation
 from transect.measures.crossings import Crossings
 from transect.measures.deviation_norm import DeviationNorm
 from transect.measures.linear_crossings import LinearCrossings
@@ -13,6 +14,7 @@ from transect.measures.variation import Variation
 __all__ = [
     "AbsoluteDeviation",
     "ArcLength",
+    "CentredDeviation",
     "Crossings",
     "DeviationNorm",
     "Ends",
@@ -32,6 +34,7 @@ def default_reducers(ends: Ends) -> tuple[Reducer, ...]:
         Crossings(ends),
         LinearCrossings(ends),
         AbsoluteDeviation(ends),
+        CentredDeviation(ends),
         DeviationNorm(ends),
         Variation(ends),
         ArcLength(ends),

@@ -30,7 +30,7 @@ class Path:
     def __init__(self, anchors: Any, closed: bool = False) -> None:
         self._anchors = _checked(anchors)
         self._closed = bool(closed)
-        self._lengths = (self.ends.double() - self.starts.double()).flatten(1).norm(dim=1)
+        self._lengths = _norms((self.ends.double() - self.starts.double()).flatten(1))
         zero = (self._lengths == 0).nonzero().flatten().tolist()
         if zero:
             following = (zero[0] + 1) % len(self._anchors)
@@ -136,8 +136,17 @@ def _checked(anchors: Any) -> Tensor:
         raise InvalidInput(
             f"anchors: expected at least two anchors, shape (A, *input_shape) with A >= 2, got {tuple(tensor.shape)}."
         )
+    if tensor[0].numel() == 0:
+        raise InvalidInput(f"anchors: expected inputs that are not empty, got shape {tuple(tensor.shape)}.")
     finite = torch.isfinite(tensor.flatten(1)).all(1)
     if not bool(finite.all()):
         bad = (~finite).nonzero().flatten().tolist()
         raise InvalidInput(f"anchors: expected finite values, but anchor {bad[0]} contains NaN or infinity.")
     return tensor.detach().clone()
+
+
+def _norms(differences: Tensor) -> Tensor:
+    """l2 norm of every row; squares neither overflow nor vanish."""
+    largest = differences.abs().amax(1)
+    scale = torch.where(largest > 0, largest, 1.0)
+    return (differences / scale.unsqueeze(1)).norm(dim=1) * scale

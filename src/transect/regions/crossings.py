@@ -121,8 +121,8 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
         knots: The rows.
         tolerance: Rounding of the units.
     """
-    doubts = _settle_noise(z, threshold, knots, tolerance)
-    side, found = _candidates(z, threshold, knots, tolerance)
+    side, doubts = _settle_noise(z, threshold, knots, tolerance)
+    found = _candidates(z, side, threshold, knots, tolerance)
     snapped: list[Snaps] = []
     while bool((near := found.within() | _subnormal(found, z.dtype)).any()):
         looked = _from_nearby(found.only(near), knots, tolerance)
@@ -132,7 +132,8 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
         if snaps is None:
             break
         snapped.append(snaps)  # which can leave the next interval within rounding over its whole length
-        side, found = _candidates(z, threshold, knots, tolerance)
+        side = above(z, threshold)
+        found = _candidates(z, side, threshold, knots, tolerance)
     touching = (found.left == 0) | (found.right == 0)
     if not snapped and not bool(touching.any()):
         return replace(_ordered(side, found, knots), doubts=doubts)
@@ -140,11 +141,16 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
     return replace(crossings, touches=_touches(found.only(touching)), snaps=_joined(snapped), doubts=doubts)
 
 
-def _settle_noise(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance) -> tuple[Doubt, ...]:
-    """Set units to their threshold at both ends of intervals all along which they are above it by rounding only."""
+def _settle_noise(
+    z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance
+) -> tuple[Tensor, tuple[Doubt, ...]]:
+    """Set units to their threshold at both ends of intervals all along which they are above it by rounding only.
+
+    Also returns which values are above their threshold after that.
+    """
     side, beyond = above(z, threshold), above(z, (tolerance.merge + threshold).to(z.dtype))
-    if torch.equal(side, beyond):
-        return ()
+    if torch.equal(side.view(torch.int64), beyond.view(torch.int64)):  # eight at a time
+        return side, ()
     within = side & ~beyond
     row, unit = (within[1:] & within[:-1] & knots.joined().unsqueeze(1)).nonzero(as_tuple=True)
     shift = threshold[unit] if isinstance(threshold, Tensor) else threshold
@@ -154,7 +160,8 @@ def _settle_noise(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance:
     row, unit = row[noise], unit[noise]
     for end in (row, row + 1):
         z[end, unit] = threshold[unit].to(z.dtype) if isinstance(threshold, Tensor) else threshold
-    return (Doubt(row, unit, _FLAT),) if len(row) else ()
+        side[end, unit] = False
+    return side, (Doubt(row, unit, _FLAT),) if len(row) else ()
 
 
 def _subnormal(found: _Candidates, dtype: torch.dtype) -> Tensor:
@@ -180,8 +187,7 @@ def _joined(snapped: list[Snaps]) -> Snaps | None:
     return Snaps(torch.cat([part.row for part in snapped]), torch.cat([part.error for part in snapped]))
 
 
-def _candidates(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance) -> tuple[Tensor, _Candidates]:
-    side = above(z, threshold)
+def _candidates(z: Tensor, side: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance) -> _Candidates:
     row, unit = changes(side, knots.joined())
     flat, values = row * z.shape[1] + unit, z.reshape(-1)
     left, right = values[flat].double(), values[flat + z.shape[1]].double()
@@ -191,7 +197,7 @@ def _candidates(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: T
     slope = left + right  # the ends lie on different sides
     bound = tolerance.merge[unit]
     error = weight_error(bound, slope, knots, row)
-    return side, _Candidates(row, unit, left, right, bound, bound, slope, left / slope, error, rising)
+    return _Candidates(row, unit, left, right, bound, bound, slope, left / slope, error, rising)
 
 
 def _ordered(side: Tensor, found: _Candidates, knots: Knots) -> Crossings:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from transect.errors import VerificationError
 from transect.network import Network
 from transect.regions.engine import Engine, FinishedRun
 from transect.regions.rounding import RoundingNearby, Spread, spread_along, tolerances
@@ -18,8 +19,19 @@ _SAMPLED = 17  # points of a pack at which the magnitudes of its values are look
 
 
 def rounding_of(network: Network, pack: Pack) -> Spread:
-    """Rounding of every unit and output along a pack, judged before it is walked."""
-    return spread_along(network.program, _sample(pack))
+    """Rounding of every unit and output along a pack, judged before it is walked.
+
+    Raises:
+        VerificationError: It overflows.
+    """
+    spread = spread_along(network.program, _sample(pack))
+    if not all(bool(deviation.isfinite().all()) for deviation in (*spread.bends, spread.outputs)):
+        raise VerificationError(
+            f"Values inside the network are too large: their squares overflow {network.dtype} along segments "
+            f"{pack.first} to {pack.first + len(pack) - 1}. Trace in float64, over shorter segments, or look for very "
+            "large weights."
+        )
+    return spread
 
 
 def engine_for(network: Network, pack: Pack, spread: Spread, budget: int, keep_flips: bool) -> Engine:
@@ -59,6 +71,11 @@ def overlapping_runs(engine: Engine, first: int, outputs: Tensor | None) -> Iter
 def _run(finished: FinishedRun, first: int, outputs: Tensor | None) -> Run:
     knots, found = finished.knots, finished.flips
     chosen = finished.outputs if outputs is None else finished.outputs.index_select(1, outputs)
+    if not bool(chosen.isfinite().all()):
+        raise VerificationError(
+            f"The outputs overflow {chosen.dtype} on segment {int(knots.segment[0]) + first}, or are not numbers: "
+            "trace in float64, over shorter segments, or look for very large weights."
+        )
     flips = None if found is None else Flips(*found.unbind(1))
     return Run(knots.segment + first, knots.t, chosen, 0, knots.error, flips)
 
