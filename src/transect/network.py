@@ -13,7 +13,7 @@ from transect.errors import InvalidInput, UnsupportedModel, VerificationError
 from transect.graph import Graph, canonical_graph, check_evaluation_mode, export_model
 from transect.graph.canonical import refuse_mutated_output
 from transect.regions.program import Program, compile_program
-from transect.rules import fold_batch_norms, prove_coverage
+from transect.rules import fold_batch_norms, prove_coverage, rewrite
 
 WORKING_DTYPES = (torch.float64, torch.float32)
 
@@ -111,8 +111,9 @@ def capture(
     exported = export_model(model, batch[:1])
     refuse_mutated_output(exported)
     graph = canonical_graph(exported, dtype, working_device)
-    prove_coverage(graph)
-    folded = fold_batch_norms(graph)
+    rewritten = rewrite(graph)
+    prove_coverage(rewritten)
+    folded = fold_batch_norms(rewritten)
     program = compile_program(folded, prove_coverage(folded))
     network = Network(graph, program, tuple(batch.shape[1:]), math.prod(graph.output.unit_shape), type(model).__name__)
     _check_agreement(model, network, batch)

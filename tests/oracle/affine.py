@@ -7,7 +7,7 @@ binary digits.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache, singledispatch
 from itertools import product
@@ -15,7 +15,22 @@ from itertools import product
 import numpy as np
 
 from oracle.exact import Exact, Line
-from oracle.steps import AveragePool, BatchNorm, Concatenation, Convolution, Flatten, Linear, Step, Sum
+from oracle.steps import (
+    AveragePool,
+    BatchNorm,
+    Concatenation,
+    Convolution,
+    Flatten,
+    Linear,
+    Pad,
+    Reshape,
+    Reversal,
+    Slice,
+    Step,
+    Sum,
+    TransposedConvolution,
+    Upsample,
+)
 
 _ROOT_BITS = 200
 
@@ -78,7 +93,59 @@ def _(step: Concatenation, x: Line, y: Line) -> Line:
 
 @apply.register
 def _(step: Flatten, x: Line) -> Line:
-    return Line(*(Exact(part.over.reshape(-1), part.under) for part in (x.constant, x.slope)))
+    return x.flat()
+
+
+@apply.register
+def _(step: Reshape, x: Line) -> Line:
+    return _rearranged(x, lambda entries: entries.reshape(step.shape))
+
+
+@apply.register
+def _(step: Slice, x: Line) -> Line:
+    chosen = (*(slice(None),) * step.dimension, slice(step.start, step.stop, step.step))
+    return _rearranged(x, lambda entries: entries[chosen])
+
+
+@apply.register
+def _(step: Reversal, x: Line) -> Line:
+    return _rearranged(x, lambda entries: np.flip(entries, step.dimension))
+
+
+@apply.register
+def _(step: Upsample, x: Line) -> Line:
+    def twice(entries: np.ndarray) -> np.ndarray:
+        for dimension in range(1, entries.ndim):
+            entries = entries.repeat(2, dimension)
+        return entries
+
+    return _rearranged(x, twice)
+
+
+@apply.register
+def _(step: Pad, x: Line) -> Line:
+    """Every entry of the result is one of the value, or, one place after the last of them, the constant."""
+    shape = x.constant.over.shape
+    widths = [(0, 0)] * (len(shape) - len(step.amounts)) + list(step.amounts)
+    places, outside = np.arange(math.prod(shape)).reshape(shape), math.prod(shape)
+    if step.mode == "constant":
+        chosen = np.pad(places, widths, constant_values=outside)
+    else:
+        chosen = np.pad(places, widths, {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[step.mode])
+    flat = x.flat()
+    constant = _joined(flat.constant, Exact.of_fractions([Fraction(step.value)]))
+    slope = _joined(flat.slope, Exact.of_fractions([Fraction(0)]))
+    return Line(Exact(constant.over[chosen], constant.under), Exact(slope.over[chosen], slope.under))
+
+
+@apply.register
+def _(step: TransposedConvolution, x: Line) -> Line:
+    weight = _parameter(step, "weight")
+
+    def spread(v: Exact) -> Exact:
+        return Exact(_scattered(v.over, weight.over, step), weight.under * v.under)
+
+    return _shifted(step, Line(spread(x.constant), spread(x.slope)))
 
 
 @cache
@@ -98,7 +165,11 @@ def _inverse_root(square: Fraction) -> Fraction:
     return Fraction(math.isqrt(int(4**_ROOT_BITS / square)), 2**_ROOT_BITS)
 
 
-def _shifted(step: Linear | Convolution, x: Line) -> Line:
+def _rearranged(x: Line, change: Callable[[np.ndarray], np.ndarray]) -> Line:
+    return Line(*(Exact(change(part.over), part.under) for part in (x.constant, x.slope)))
+
+
+def _shifted(step: Linear | Convolution | TransposedConvolution, x: Line) -> Line:
     return x if step.bias is None else Line(x.constant + _parameter(step, "bias").for_channels_of(x), x.slope)
 
 
@@ -115,6 +186,17 @@ def _correlate(x: np.ndarray, weight: np.ndarray, step: Convolution) -> np.ndarr
             total = total + (seen * weight[(o, slice(None), *offset)].reshape(-1, *(1,) * len(kernel))).sum(0)
         channels.append(total)
     return np.stack(channels)
+
+
+def _scattered(x: np.ndarray, weight: np.ndarray, step: TransposedConvolution) -> np.ndarray:
+    """Every entry puts a copy of the kernel, times itself, where it lies; ``padding`` is cut off on all sides."""
+    into, out, *kernel = weight.shape
+    sizes = [(size - 1) * step.stride + width + step.output_padding for size, width in zip(x.shape[1:], kernel)]
+    whole = np.full((out, *sizes), 0, dtype=object)
+    for channel, *place in product(range(into), *map(range, x.shape[1:])):
+        corner = [slice(at * step.stride, at * step.stride + width) for at, width in zip(place, kernel)]
+        whole[(slice(None), *corner)] += x[(channel, *place)] * weight[channel]
+    return whole[(slice(None), *(slice(step.padding, size - step.padding) for size in sizes))]
 
 
 def _padded(x: np.ndarray, padding: int) -> np.ndarray:

@@ -61,9 +61,18 @@ class Line:
     slope: Exact
 
     def at(self, t: Fraction) -> list[Fraction]:
-        return [c + t * s for c, s in zip(self.constant.fractions(), self.slope.fractions(), strict=True)]
+        return self.value(t).fractions()
 
-    def roots(self) -> set[Fraction]:
-        """Where its entries cross zero; an entry that is constant crosses nowhere."""
-        pairs = zip(self.constant.over.reshape(-1), self.slope.over.reshape(-1), strict=True)
-        return {Fraction(-c * self.slope.under, s * self.constant.under) for c, s in pairs if s}
+    def value(self, t: Fraction) -> Exact:
+        """What it is worth at t."""
+        return self.constant + Exact(self.slope.over * t.numerator, self.slope.under * t.denominator)
+
+    def flat(self) -> Line:
+        """Its entries in one dimension."""
+        return Line(*(Exact(part.over.reshape(-1), part.under) for part in (self.constant, self.slope)))
+
+    def meets(self, level: Fraction) -> set[Fraction]:
+        """Where its entries cross a level; an entry that is constant crosses it nowhere."""
+        distance = self.constant + -Exact.of_fractions([level])
+        pairs = zip(distance.over.reshape(-1), self.slope.over.reshape(-1), strict=True)
+        return {Fraction(-c * self.slope.under, s * distance.under) for c, s in pairs if s}

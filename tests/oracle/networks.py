@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import strategies as st
 
+from oracle.choices import Choices, Drawn
 from oracle.steps import (
     AveragePool,
     BatchNorm,
@@ -141,20 +142,35 @@ class Growing:
         return Case(name, tuple(self.steps), *_ends(self.shapes[0], self.numbers))
 
 
+Family = Callable[[Choices, Numbers], Growing]
+"""Writes a random network up to its head."""
+
+
 @st.composite
 def cases(draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic) -> Case:
     """A random network with up to four bending operations, in one to three dimensions, and a segment."""
-    grow = draw(st.sampled_from([_vector, _signal, _image]))
-    seed = draw(st.integers(0, 2**32 - 1))
-    network = grow(draw, numbers(seed))
-    network.head(draw(st.integers(1, 3)))
-    return network.case(f"{grow.__name__[1:]}, {numbers.__name__}, seed {seed}")
+    return drawn(Drawn(draw), FAMILIES, numbers)
+
+
+def drawn(choose: Choices, families: Sequence[Family], numbers: Callable[[int], Numbers]) -> Case:
+    """A network of one of these families, with a linear head, and a segment."""
+    grow = choose.one_of(families)
+    seed = choose.whole(0, 2**32 - 1)
+    network = grow(choose, numbers(seed))
+    network.head(choose.whole(1, 3))
+    return network.case(f"{grow.__name__.strip('_')}, {numbers.__name__}, seed {seed}")
+
+
+Strategy = Callable[[Callable[[int], Numbers]], st.SearchStrategy[Case]]
+"""Cases whose numbers are of a kind."""
 
 
 @st.composite
-def siblings(draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic, count: int = 6) -> list[Case]:
+def siblings(
+    draw: st.DrawFn, numbers: Callable[[int], Numbers] = generic, count: int = 6, of: Strategy = cases
+) -> list[Case]:
     """Several cases of one architecture, each with its own numbers: capturing an architecture is what takes time."""
-    first = draw(cases(numbers))
+    first = draw(of(numbers))
     seed = draw(st.integers(0, 2**32 - 1))
     return [first] + [renewed(first, numbers(seed + k)) for k in range(1, count)]
 
@@ -221,53 +237,56 @@ def polyline(case: Case, elsewhere: np.ndarray) -> list[Case]:
     return [Case(f"{case.name}, segment {k}", case.steps, low, high) for k, (low, high) in enumerate(pairwise(anchors))]
 
 
-def _vector(draw: st.DrawFn, numbers: Numbers) -> Growing:
-    network = Growing((draw(st.integers(1, 8)),), numbers)
-    for _ in range(draw(st.integers(1, 4))):
-        network.linear(draw(st.integers(1, 12)), draw(st.booleans()))
-        _bend(draw, network)
-        _branch(draw, network, lambda: network.linear(network.shape[0]))
+def _vector(choose: Choices, numbers: Numbers) -> Growing:
+    network = Growing((choose.whole(1, 8),), numbers)
+    for _ in range(choose.whole(1, 4)):
+        network.linear(choose.whole(1, 12), choose.maybe())
+        _bend(choose, network)
+        _branch(choose, network, lambda: network.linear(network.shape[0]))
     return network
 
 
-def _signal(draw: st.DrawFn, numbers: Numbers) -> Growing:
-    network = Growing((draw(st.integers(1, 3)), draw(st.integers(6, 14))), numbers)
-    return _convolutional(draw, network, draw(st.integers(1, 3)))
+def _signal(choose: Choices, numbers: Numbers) -> Growing:
+    network = Growing((choose.whole(1, 3), choose.whole(6, 14)), numbers)
+    return _convolutional(choose, network, choose.whole(1, 3))
 
 
-def _image(draw: st.DrawFn, numbers: Numbers) -> Growing:
-    network = Growing((draw(st.integers(1, 2)), draw(st.integers(4, 6)), draw(st.integers(4, 6))), numbers)
-    return _convolutional(draw, network, draw(st.integers(1, 2)))
+def _image(choose: Choices, numbers: Numbers) -> Growing:
+    network = Growing((choose.whole(1, 2), choose.whole(4, 6), choose.whole(4, 6)), numbers)
+    return _convolutional(choose, network, choose.whole(1, 2))
 
 
-def _convolutional(draw: st.DrawFn, network: Growing, layers: int) -> Growing:
+FAMILIES: list[Family] = [_vector, _signal, _image]
+
+
+def _convolutional(choose: Choices, network: Growing, layers: int) -> Growing:
     for _ in range(layers):
-        _convolution(draw, network)
-        _bend(draw, network)
-        _branch(draw, network, lambda: network.convolution(network.shape[0], 3, 1, 1, 1, 1))
-        if min(network.shape[1:]) >= 3 and draw(st.booleans()):
-            network.average_pool(*draw(st.sampled_from([(2, 2, 0), (3, 2, 1), (2, 1, 0)])))
+        convolution(choose, network)
+        _bend(choose, network)
+        _branch(choose, network, lambda: network.convolution(network.shape[0], 3, 1, 1, 1, 1))
+        if min(network.shape[1:]) >= 3 and choose.maybe():
+            network.average_pool(*choose.one_of([(2, 2, 0), (3, 2, 1), (2, 1, 0)]))
     return network
 
 
-def _convolution(draw: st.DrawFn, network: Growing) -> None:
+def convolution(choose: Choices, network: Growing) -> None:
     into, *sizes = network.shape
-    kernel = draw(st.integers(1, 3))
-    dilation = draw(st.integers(1, 2)) if min(sizes) > 2 * (kernel - 1) else 1
-    padding = draw(st.integers(0, 1)) if dilation * (kernel - 1) < min(sizes) else dilation * (kernel - 1)
-    groups = draw(st.sampled_from([g for g in (1, 2, 3) if into % g == 0]))
-    network.convolution(groups * draw(st.integers(1, 2)), kernel, draw(st.integers(1, 2)), padding, dilation, groups)
+    kernel = choose.whole(1, 3)
+    dilation = choose.whole(1, 2) if min(sizes) > 2 * (kernel - 1) else 1
+    padding = choose.whole(0, 1) if dilation * (kernel - 1) < min(sizes) else dilation * (kernel - 1)
+    groups = choose.one_of([g for g in (1, 2, 3) if into % g == 0])
+    network.convolution(groups * choose.whole(1, 2), kernel, choose.whole(1, 2), padding, dilation, groups)
 
 
-def _bend(draw: st.DrawFn, network: Growing) -> None:
-    if draw(st.booleans()):
+def _bend(choose: Choices, network: Growing) -> None:
+    if choose.maybe():
         network.batch_norm()
     network.relu()
 
 
-def _branch(draw: st.DrawFn, network: Growing, layer: Callable[[], None]) -> None:
+def _branch(choose: Choices, network: Growing, layer: Callable[[], None]) -> None:
     """Nothing, or a residual sum or a concatenation around a further layer, bent before or after it joins."""
-    kind = draw(st.sampled_from(["none", "none", "sum", "sum, then bend", "concatenation"]))
+    kind = choose.one_of(["none", "none", "sum", "sum, then bend", "concatenation"])
     if kind == "none":
         return
     kept = network.here

@@ -1,7 +1,8 @@
 """A network restricted to a segment, in rational arithmetic: no rounding anywhere.
 
-On an interval between two knots each value is affine in t, that is a pair of rational arrays (constant, slope); a ReLU
-cuts the interval at the roots of its units, exactly, and each part is followed to the output on its own.
+On an interval between two knots each value is affine in t, that is a pair of rational arrays (constant, slope); a
+bending step cuts the interval where a unit goes from one piece to another, exactly, and each part is followed to the
+output on its own.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-import numpy as np
-
 from oracle.affine import apply
+from oracle.bends import bend
 from oracle.exact import Exact, Line
-from oracle.steps import Case, Relu, Step
+from oracle.steps import Bending, Case, Step
 
 Flip = tuple[int, int, int, int]
 """(operation, flat unit, piece before, piece after)"""
@@ -23,7 +23,7 @@ Flip = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Piece:
-    """An open interval on which the network is affine, with the pattern there: for each ReLU a 0 or 1 for each unit."""
+    """An open interval on which the network is affine, with the pattern there: for each bending step a piece a unit."""
 
     low: Fraction
     high: Fraction
@@ -100,32 +100,15 @@ def _follow(
     pattern: tuple[tuple[int, ...], ...],
 ) -> list[Piece]:
     """The pieces between ``low`` and ``high``, where all ``values`` so far are affine."""
-    while at < len(steps) and not isinstance(steps[at], Relu):
+    while at < len(steps) and not isinstance(steps[at], Bending):
         values = [*values, apply(steps[at], *(values[source] for source in steps[at].sources))]
         at += 1
     if at == len(steps):
         return [Piece(low, high, pattern, values[-1])]
-    z = values[steps[at].sources[0]]
     pieces = []
-    for left, right in pairwise([low, *_roots(z, low, high), high]):
-        active = _active(z, (left + right) / 2)
-        part = _follow(steps, at + 1, left, right, [*values, _masked(z, active)], (*pattern, active))
-        pieces += part
+    for part in bend(steps[at], low, high, *(values[source] for source in steps[at].sources)):
+        pieces += _follow(steps, at + 1, part.low, part.high, [*values, part.value], (*pattern, part.pieces))
     return pieces
-
-
-def _roots(z: Line, low: Fraction, high: Fraction) -> list[Fraction]:
-    return sorted(t for t in z.roots() if low < t < high)
-
-
-def _active(z: Line, inside: Fraction) -> tuple[int, ...]:
-    """1 for each unit that is positive at a point of an interval without roots; a unit that is zero there is 0."""
-    return tuple(int(value > 0) for value in z.at(inside))
-
-
-def _masked(z: Line, active: tuple[int, ...]) -> Line:
-    mask = np.array(active, dtype=object).reshape(z.constant.over.shape)
-    return Line(Exact(z.constant.over * mask, z.constant.under), Exact(z.slope.over * mask, z.slope.under))
 
 
 def _changes(before: tuple[tuple[int, ...], ...], after: tuple[tuple[int, ...], ...]) -> frozenset[Flip]:

@@ -63,6 +63,98 @@ class Relu:
 
 
 @dataclass(frozen=True, eq=False)
+class LeakyRelu:
+    """``x`` above zero, ``slope * x`` below."""
+
+    sources: tuple[int]
+    slope: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prelu:
+    """``x`` above zero, below it ``x`` times the slope of its channel (the first dimension), of any sign and size."""
+
+    sources: tuple[int]
+    slopes: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Clamp:
+    """``min(max(x, low), high)``; one of the two may be None."""
+
+    sources: tuple[int]
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class HardSigmoid:
+    """``min(max(x + 3, 0), 6) / 6``."""
+
+    sources: tuple[int]
+
+
+@dataclass(frozen=True, eq=False)
+class SoftShrink:
+    """``x`` moved towards zero by ``reach``, zero where it is no farther away."""
+
+    sources: tuple[int]
+    reach: float
+
+
+@dataclass(frozen=True, eq=False)
+class Absolute:
+    """``|x|``."""
+
+    sources: tuple[int]
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool:
+    """Largest entry of each window, one number a dimension but the first; padding, and what lies beyond, never wins.
+
+    Rounded up (``ceil_mode``), a last window that begins within the value or the padding before it is kept.
+    """
+
+    sources: tuple[int]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    ceil_mode: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Maximum:
+    """The larger of two values of one shape, entry by entry."""
+
+    sources: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """The smaller of two values of one shape, entry by entry."""
+
+    sources: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class MaxOver:
+    """The largest over some dimensions, which are left out of the result."""
+
+    sources: tuple[int]
+    dimensions: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class MinOver:
+    """The smallest over some dimensions, which are left out of the result."""
+
+    sources: tuple[int]
+    dimensions: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Sum:
     """The sum of two values of one shape."""
 
@@ -83,7 +175,72 @@ class Flatten:
     sources: tuple[int]
 
 
-Step = Linear | Convolution | AveragePool | BatchNorm | Relu | Sum | Concatenation | Flatten
+@dataclass(frozen=True, eq=False)
+class Reshape:
+    """The same entries, the last index fastest, in another shape."""
+
+    sources: tuple[int]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Upsample:
+    """Every entry twice in every dimension but the first."""
+
+    sources: tuple[int]
+
+
+@dataclass(frozen=True, eq=False)
+class TransposedConvolution:
+    """The transpose of a cross-correlation; weight ``(in, out, *kernel)`` in one or two dimensions."""
+
+    sources: tuple[int]
+    weight: np.ndarray
+    bias: np.ndarray | None
+    stride: int = 1
+    padding: int = 0
+    output_padding: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Pad:
+    """Entries put before and after, ``amounts`` of them in each of the last dimensions.
+
+    ``mode`` is "constant" (``value`` everywhere), "reflect", "replicate" or "circular".
+    """
+
+    sources: tuple[int]
+    mode: str
+    amounts: tuple[tuple[int, int], ...]
+    value: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """Every ``step``-th entry of a dimension from ``start`` on, before ``stop``."""
+
+    sources: tuple[int]
+    dimension: int
+    start: int
+    stop: int
+    step: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Reversal:
+    """The entries of a dimension in opposite order."""
+
+    sources: tuple[int]
+    dimension: int
+
+
+UnitWise = Relu | LeakyRelu | Prelu | Clamp | HardSigmoid | SoftShrink | Absolute
+OverWindows = MaxPool | Maximum | Minimum | MaxOver | MinOver
+Bending = UnitWise | OverWindows
+Rearranging = Flatten | Reshape | Upsample | Pad | Slice | Reversal
+Step = (
+    Linear | Convolution | TransposedConvolution | AveragePool | BatchNorm | Sum | Concatenation | Rearranging | Bending
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,43 @@ def _batch_norm(x: Tensor) -> Tensor:
     return torch.nn.functional.batch_norm(x, mean, variance, weight, bias)
 
 
-MATRIX, ROW = _weights(3, 4), _weights(4)
+def _written_into_constants(x: Tensor) -> Tensor:
+    y = torch.zeros(x.size(0), 4, dtype=x.dtype)
+    y[:, 1:3] = x
+    y[:, 0] = 7
+    z = torch.ones(x.size(0), 5, dtype=x.dtype)
+    z[:, [4, 0]] = 2 * x
+    return torch.cat([y, z], 1)
+
+
+def _shuffled(x: Tensor) -> Tensor:
+    functional = torch.nn.functional
+    together = functional.pixel_shuffle(x, 2)
+    return functional.pixel_unshuffle(together, 2) + functional.channel_shuffle(x, 2)
+
+
+def _upsampled() -> list[RuleCase]:
+    def resized(**options: Any) -> Forward:
+        return lambda x: torch.nn.functional.interpolate(x, **options)
+
+    shapes = {"nearest": (2, 2, 3), "bilinear": (1, 2, 3), "bicubic": (2, 3, 4)}
+    found = [
+        RuleCase(f"upsampling, {mode}", resized(scale_factor=2, mode=mode), shape) for mode, shape in shapes.items()
+    ]
+    found += [RuleCase("upsampling, linear", resized(size=5, mode="linear"), (2, 3))]
+    found += [RuleCase("upsampling, nearest 1-D", resized(scale_factor=3), (2, 3))]
+    found += [RuleCase("upsampling, nearest 3-D", resized(scale_factor=2), (1, 2, 1, 2))]
+    found += [RuleCase("upsampling, trilinear", resized(scale_factor=2, mode="trilinear"), (1, 2, 2, 2))]
+    found += [RuleCase("upsampling, nearest-exact", resized(scale_factor=2, mode="nearest-exact"), (1, 2, 2))]
+    found += [RuleCase("upsampling, by area", resized(size=(2, 2), mode="area"), (1, 3, 4))]
+    for mode in ("bilinear", "bicubic"):
+        options = {"size": (2, 3), "mode": mode, "antialias": True}
+        found.append(RuleCase(f"downsampling, {mode}", resized(**options), (1, 5, 6)))
+    found.append(RuleCase("corners aligned", resized(size=(4, 3), mode="bicubic", align_corners=True), (1, 3, 2)))
+    return found
+
+
+MATRIX, ROW, MASK = _weights(3, 4), _weights(4), torch.tensor([True, False, True])
 aten = torch.ops.aten
 
 CASES = (
@@ -100,5 +136,76 @@ CASES = (
     RuleCase("adaptive pooling 1-D", lambda x: torch.nn.functional.adaptive_avg_pool1d(x, 3), (2, 7)),
     RuleCase("adaptive pooling 2-D", lambda x: torch.nn.functional.adaptive_avg_pool2d(x, (2, 3)), (2, 5, 5)),
     RuleCase("adaptive pooling 3-D", lambda x: torch.nn.functional.adaptive_avg_pool3d(x, 2), (1, 3, 4, 5)),
+    RuleCase("running sum", lambda x: x.cumsum(1) + x.cumsum(-1), (3, 4)),
+    RuleCase("einsum", lambda x: torch.einsum("bij,kj->bki", x, _weights(5, 3)), (2, 3)),
+    RuleCase("einsum of three", lambda x: torch.einsum("k,bij,kj->bi", _weights(5), x, _weights(5, 3)), (2, 3)),
+    RuleCase("matmul from the left", lambda x: _weights(3, 4) @ x, (4, 2)),
+    RuleCase("matmul with a stack", lambda x: x.unsqueeze(1) @ _weights(2, 4, 3), (2, 4)),
+    RuleCase("matmul of columns of samples", lambda x: (_weights(3, 4) @ x.t()).t(), (4,)),
+    RuleCase("bmm", lambda x: torch.bmm(x, _weights(4, 3).expand(x.size(0), 4, 3)), (2, 4)),
+    RuleCase("split", lambda x: torch.cat(x.split([2, 3], 1)[::-1], 1), (5,)),
+    RuleCase("chunk", lambda x: x.chunk(2, -1)[0] - x.chunk(2, -1)[1], (3, 4)),
+    RuleCase("unbind and stack", lambda x: torch.stack(x.unbind(1)[::-1], -1), (3, 4)),
+    RuleCase("flip and roll", lambda x: x.flip((1, 2)).roll(1, 1), (3, 4)),
+    RuleCase("quarter turn", lambda x: torch.rot90(x, 1, (2, 3)), (1, 2, 3)),
+    RuleCase("index", lambda x: x[:, [2, 0, 0]] + x[:, :, torch.tensor([1])], (3, 4)),
+    RuleCase("index of two dimensions", lambda x: x[:, [0, 1], :, [2, 0]], (2, 2, 3)),
+    RuleCase("index select", lambda x: x.index_select(2, torch.tensor([3, 1])), (3, 4)),
+    RuleCase("gather", lambda x: x.gather(1, torch.tensor([[2, 0]]).expand(x.size(0), 2)), (3,)),
+    RuleCase("diagonal and unfold", lambda x: x.unfold(1, 3, 1).diagonal(dim1=1, dim2=-1), (5,)),
+    RuleCase("repeat", lambda x: x.repeat(1, 2, 1).repeat_interleave(2, 2), (2, 3)),
+    RuleCase("written into a constant", _written_into_constants, (2,)),
+    RuleCase("written into a value", lambda x: torch.select_scatter(2 * x, x[:, 1], 1, 0), (3, 2)),
+    RuleCase("scattered", lambda x: torch.slice_scatter(x, x[:, :2] * 3, 1, 1, 5, 2), (6,)),
+    RuleCase("pad with a constant", lambda x: torch.nn.functional.pad(x, (1, 2, -1, 0), value=3.0), (3, 4)),
+    RuleCase("pad by reflection", lambda x: torch.nn.functional.pad(x, (1, 2), mode="reflect"), (2, 4)),
+    RuleCase("pad by replication", lambda x: torch.nn.functional.pad(x, (1, 2, 1, 0), mode="replicate"), (1, 2, 3)),
+    RuleCase("pad in a circle", lambda x: torch.nn.functional.pad(x, (1, 2, 1, 0), mode="circular"), (1, 2, 3)),
+    RuleCase("shuffles", _shuffled, (4, 2, 2)),
+    *_upsampled(),
+    RuleCase("where with a constant condition", lambda x: torch.where(MASK, x, 2.0) + torch.where(MASK, 1.0, -x), (3,)),
+    RuleCase("where of two values", lambda x: torch.where(MASK, x, x.sum(1, keepdim=True)), (3,)),
+    RuleCase("masked fill", lambda x: x.masked_fill(MASK, 5.0), (3,)),
+    RuleCase("lower triangle", lambda x: torch.tril(x), (3, 3)),
+    RuleCase("linear interpolation", lambda x: torch.lerp(x, 3 * x + 1, 0.3), (3,)),
+    RuleCase("numbers that are none", torch.nan_to_num, (3,)),
     RuleCase("relu", torch.relu, (4,)),
+    RuleCase("relu6", torch.nn.functional.relu6, (4,)),
+    RuleCase("leaky relu", lambda x: torch.nn.functional.leaky_relu(x, 0.3), (4,)),
+    RuleCase("leaky relu with a negative slope", lambda x: torch.nn.functional.leaky_relu(x, -2.0), (4,)),
+    RuleCase("prelu of channels", lambda x: torch.prelu(x, _weights(3)), (3, 2)),
+    RuleCase("prelu of all", lambda x: torch.prelu(x, _weights(1)), (3, 2)),
+    RuleCase("rrelu", lambda x: torch.rrelu(x, 0.1, 0.3), (4,)),
+    RuleCase("hardtanh", lambda x: torch.nn.functional.hardtanh(x, -0.5, 0.7), (4,)),
+    RuleCase("hardsigmoid", lambda x: torch.nn.functional.hardsigmoid(4 * x), (4,)),
+    RuleCase("softshrink", lambda x: torch.nn.functional.softshrink(x, 0.3), (4,)),
+    RuleCase("threshold", lambda x: torch.nn.functional.threshold(x, 0.2, 0.2), (4,)),
+    RuleCase("abs", torch.abs, (4,)),
+    RuleCase("clamp", lambda x: x.clamp(-0.3, 0.4) + x.clamp(min=0.1) + x.clamp_max(0.2), (4,)),
+    RuleCase("clamp that is constant", lambda x: x.clamp(0.5, -0.5) + x, (4,)),
+    RuleCase("clamp with tensors", lambda x: x.clamp(_weights(4) - 5, _weights(4)) + x.clamp(min=_weights(4)), (3, 4)),
+    RuleCase("maximum with a constant", lambda x: torch.maximum(x, _weights(4)), (3, 4)),
+    RuleCase("minimum with a constant", lambda x: torch.minimum(torch.zeros_like(x), x), (3, 4)),
+    RuleCase("maximum", lambda x: torch.maximum(x, x.mean(1, keepdim=True)), (3, 4)),
+    RuleCase("minimum", lambda x: torch.minimum(x, 1 - 2 * x), (3, 4)),
+    RuleCase(
+        "largest along dimensions", lambda x: x.amax((1, 3)) + x.max(2, keepdim=True).values.amax(3)[:, 0], (2, 3, 4)
+    ),
+    RuleCase("smallest along dimensions", lambda x: x.amin((-1,), keepdim=True) + x.min(1)[0].unsqueeze(1), (2, 3)),
+    RuleCase("norm of order one", lambda x: x.norm(p=1, dim=1), (2, 3)),
+    RuleCase("largest magnitude", lambda x: torch.linalg.vector_norm(x, ord=torch.inf, dim=-1), (2, 3)),
+    RuleCase("max-pooling 1-D", lambda x: torch.nn.functional.max_pool1d(x, 3, 2, 1), (2, 7)),
+    RuleCase("max-pooling 2-D", lambda x: torch.nn.functional.max_pool2d(x, 3, 2, 1), (2, 6, 5)),
+    RuleCase("max-pooling with dilation", lambda x: torch.nn.functional.max_pool2d(x, 2, 1, 0, dilation=2), (1, 5, 5)),
+    RuleCase("max-pooling in ceil mode", lambda x: torch.nn.functional.max_pool2d(x, 3, 2, ceil_mode=True), (1, 6, 6)),
+    RuleCase("max-pooling 3-D", lambda x: torch.nn.functional.max_pool3d(x, 2, 1), (1, 3, 2, 3)),
+    RuleCase("adaptive max-pooling 1-D", lambda x: torch.nn.functional.adaptive_max_pool1d(x, 3), (2, 7)),
+    RuleCase("adaptive max-pooling 2-D", lambda x: torch.nn.functional.adaptive_max_pool2d(x, (2, 3)), (2, 5, 5)),
+    RuleCase("adaptive max-pooling 3-D", lambda x: torch.nn.functional.adaptive_max_pool3d(x, 2), (1, 3, 4, 5)),
+    RuleCase("relu by comparison", lambda x: x * (x > 0) + (x >= 0).to(x.dtype) * x, (4,)),
+    RuleCase("leaky relu by comparison", lambda x: torch.where(x <= 0, 0.1 * x, x), (4,)),
+    RuleCase("relu by filling", lambda x: x.masked_fill(x < 0, 0.0), (4,)),
+    RuleCase("a bend elsewhere", lambda x: torch.where(2 * x + 1 > x.flip(1), x + 1, x.flip(1) - x), (4,)),
+    RuleCase("the larger by comparison", lambda x: torch.where(x > x.roll(1, 1), x, x.roll(1, 1)), (4,)),
+    RuleCase("a bend at another place for each unit", lambda x: torch.where(x > _weights(4), x, _weights(4)), (4,)),
 )

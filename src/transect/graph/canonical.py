@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,8 +33,17 @@ def canonical_graph(program: ExportedProgram, dtype: torch.dtype, device: torch.
     output = fold.known[_output_name(program)]
     if not isinstance(output, Value):
         raise InvalidInput("model: its output does not depend on the input; expected a function of the input.")
-    nodes = _reachable(fold.nodes, output)
+    nodes = reachable(fold.nodes, output)
     return Graph(nodes, fold.input, output, dtype, device, _notes(program, nodes))
+
+
+@dataclass(frozen=True)
+class _Several:
+    """An operation with several results, of which each that is read becomes a node of its own."""
+
+    node: fx.Node
+    args: Any
+    kwargs: dict[str, Any]
 
 
 class _Fold:
@@ -62,17 +73,19 @@ class _Fold:
             self.known[node.name] = self.input
 
     def _call(self, node: fx.Node) -> None:
-        target = node.target
+        target, made = node.target, node.meta.get("val")
         assert callable(target)
         args = self._resolve(node.args)
         kwargs = self._working_dtype(self._resolve(dict(node.kwargs)))
-        made = _result(node)
-        if target is operator.getitem and isinstance(args[0], Value) and args[1] == 0:
-            self.known[node.name] = args[0]  # only the first result of a normalisation or a pooling is a value
+        if target is operator.getitem and isinstance(args[0], _Several):
+            self._append(args[0].node, args[0].args, args[0].kwargs, _value(node.name, made), True, part=args[1])
             return
         from_input, from_rows = self._depends((args, kwargs))
         if not from_input and not from_rows and not _symbolic(made):
             self.known[node.name] = self.convert(target(*args, **kwargs))
+            return
+        if isinstance(made, tuple | list) and from_input:
+            self.known[node.name] = _Several(node, args, kwargs)
             return
         value = _value(node.name, made) if isinstance(made, Tensor) else None
         if not from_input:
@@ -85,15 +98,17 @@ class _Fold:
             self.probe[node.name] = _PROBE
         self._append(node, args, kwargs, value, from_input and value is not None)
 
-    def _append(self, node: fx.Node, args: Any, kwargs: dict, value: Value | None, from_input: bool) -> None:
-        target = node.target
+    def _append(
+        self, node: fx.Node, args: Any, kwargs: dict, value: Value | None, from_input: bool, part: int | None = None
+    ) -> None:
+        target, name = node.target, node.name if value is None else value.name
         assert callable(target)
-        self.known[node.name] = value if value is not None else Rows(node.name)
+        self.known[name] = value if value is not None else Rows(name)
         if str(target) == "aten.sym_size.int":
-            self.probe[node.name] = _PROBE
+            self.probe[name] = _PROBE
         origin = module_path(node), source_line(node)
         self.nodes.append(
-            Node(node.name, operation_name(target), target, tuple(args), kwargs, value, *origin, from_input)
+            Node(name, operation_name(target), target, tuple(args), kwargs, value, *origin, from_input, part)
         )
 
     def _resolve(self, argument: Any) -> Any:
@@ -160,11 +175,6 @@ def _output_name(program: ExportedProgram) -> str:
     return names[0]
 
 
-def _result(node: fx.Node) -> Any:
-    made = node.meta.get("val")
-    return made[0] if isinstance(made, tuple | list) else made
-
-
 def _symbolic(made: Any) -> bool:
     if isinstance(made, torch.SymInt):
         return True
@@ -177,7 +187,7 @@ def _value(name: str, made: Any) -> Value:
     whole = [dim for dim in symbolic if made.shape[dim].node.expr.is_symbol]
     row_dim = whole[0] if len(symbolic) == 1 and whole == symbolic else None
     shape = tuple(ROWS if dim in symbolic else int(size) for dim, size in enumerate(made.shape))
-    return Value(name, shape, row_dim)
+    return Value(name, shape, row_dim, made.is_floating_point())
 
 
 def _same_in_every_row(probe: Tensor, value: Value) -> Tensor | None:
@@ -187,7 +197,8 @@ def _same_in_every_row(probe: Tensor, value: Value) -> Tensor | None:
     return first.clone() if torch.equal(first.expand_as(probe), probe) else None
 
 
-def _reachable(nodes: list[Node], output: Value) -> tuple[Node, ...]:
+def reachable(nodes: Sequence[Node], output: Value) -> tuple[Node, ...]:
+    """The nodes that the output depends on, in their order."""
     needed, kept = {output.name}, []
     for node in reversed(nodes):
         if node.name in needed:

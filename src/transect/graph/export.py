@@ -16,13 +16,13 @@ from transect.errors import InvalidInput, UnsupportedModel
 # Decomposed, these would lose what the user wrote (a PReLU becomes gt/mul/where) or fold the rows into another
 # dimension (a linear layer on (rows, length, channels) becomes a view to (rows * length, channels)).
 KEPT_WHOLE = (
-    "linear matmul prelu rrelu hardsigmoid hardswish silu mish elu celu selu gelu softplus hardtanh relu6 leaky_relu "
-    "threshold softshrink hardshrink logit softmax log_softmax "
+    "linear matmul einsum prelu rrelu hardsigmoid hardswish silu mish elu celu selu gelu softplus hardtanh relu6 "
+    "leaky_relu threshold softshrink hardshrink logit softmax log_softmax "
     "pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d "
     "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
     "upsample_trilinear3d upsample_bicubic2d pixel_shuffle pixel_unshuffle channel_shuffle "
     "layer_norm native_layer_norm group_norm native_group_norm instance_norm "
-    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
+    "nan_to_num adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
 ).split()
 
 BATCH = 3  # an odd batch of at least 3: export specialises a batch of 1, and an even one can hide a fold

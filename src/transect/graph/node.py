@@ -20,11 +20,13 @@ class Value:
         name: Name of the node that makes it.
         shape: Its sizes; the row dimension is :data:`ROWS`.
         row_dim: Position of the row dimension, or None where the exported graph has lost it.
+        floating: Whether it is made of floating-point numbers, and not of truth values or indices.
     """
 
     name: str
     shape: tuple[int, ...]
     row_dim: int | None
+    floating: bool = True
 
     @property
     def unit_shape(self) -> tuple[int, ...]:
@@ -53,6 +55,8 @@ class Node:
         module: Path and class of the module it comes from, such as ``layer1.0.relu (ReLU)``.
         source: File, line and text of the user's deepest frame, or an empty string.
         from_input: Whether its value depends on the input, and not only on the number of rows.
+        part: Which of several results this is, where the operation has several; else None.
+        written: The operation the user wrote, where this node stands for a part of it; else an empty string.
     """
 
     name: str
@@ -64,6 +68,8 @@ class Node:
     module: str
     source: str
     from_input: bool
+    part: int | None = None
+    written: str = ""
 
     def inputs(self) -> tuple[Value, ...]:
         """The values the node reads, in order of its arguments (repeated where it reads one twice)."""
@@ -86,22 +92,31 @@ class Graph:
         known: dict[str, Any] = {self.input.name: x}
         for node in self.nodes:
             args, kwargs = (replace(part, known) for part in (node.args, dict(node.kwargs)))
-            if node.operation == "aten.cat.default":  # which does not broadcast the one row of a constant by itself
-                args = (_same_rows(args[0], node.value, len(x)), *args[1:])
+            if node.operation in NO_BROADCAST:
+                args = with_all_rows(node, args, len(x))
             result = node.target(*args, **kwargs)
-            known[node.name] = result[0] if isinstance(result, tuple | list) and node.value is not None else result
+            known[node.name] = result if node.part is None else result[node.part]
         return known[self.output.name]
 
 
-def _same_rows(parts: Any, made: Value | None, rows: int) -> Any:
-    if made is None or made.row_dim is None:
-        return parts
-    dim = made.row_dim
-    alike = [part.shape[dim] == 1 and part.dim() == len(made.shape) for part in parts]
-    return [
-        part.expand(*part.shape[:dim], rows, *part.shape[dim + 1 :]) if one and rows > 1 else part
-        for part, one in zip(parts, alike, strict=True)
-    ]
+NO_BROADCAST = frozenset(
+    f"aten.{name}" for name in ("cat.default", "slice_scatter.default", "select_scatter.default", "gather.default",
+                                "diagonal_scatter.default", "index_put.default", "copy.default", "bmm.default")
+)  # fmt: skip
+"""Operations that do not broadcast the one row of a constant by themselves."""
+
+
+def with_all_rows(node: Node, argument: Any, rows: int) -> Any:
+    """Arguments whose constants of one row, along the row dimension of the result, are given as many as there are."""
+    if isinstance(argument, tuple | list):
+        return type(argument)(with_all_rows(node, part, rows) for part in argument)
+    made = node.value
+    if made is None or made.row_dim is None or not isinstance(argument, Tensor):
+        return argument
+    dim, places = made.row_dim, not argument.is_floating_point() and not node.operation.startswith("aten.gather")
+    if rows == 1 or places or argument.dim() != len(made.shape) or argument.shape[dim] != 1:
+        return argument
+    return argument.expand(*argument.shape[:dim], rows, *argument.shape[dim + 1 :])
 
 
 def replace(argument: Any, known: Mapping[str, Any]) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from transect.regions.crossings import Crossings, Doubt, Touches, find_crossings
+from transect.regions.crossings import Crossings, Doubt, Snaps, Touches, find_crossings
 from transect.regions.merging import looked_at_closely, merge
+from transect.regions.pieces import HingePieces, Pieces
 from transect.regions.rounding import Tolerance
 from transect.regions.rows import Grid, Knots
 from transect.rules import Hinge
@@ -26,7 +28,7 @@ class Bending:
         member_threshold: Index of the threshold, ``(C,)``.
         flips: Changes at these rows, ``(n, 4)``: final row, unit, piece before, piece after; ordered by row.
         moved: Final position of every old row, ``(R,)``.
-        found: What each threshold finds between the old rows.
+        pieces: Pieces of every unit on the intervals between the old rows.
         doubts: What rounding could not decide; rows are final rows.
     """
 
@@ -37,25 +39,30 @@ class Bending:
     member_threshold: Tensor
     flips: Tensor
     moved: Tensor
-    found: tuple[Crossings, ...]
+    pieces: Pieces
     doubts: tuple[Doubt, ...]
 
 
 def bend_rows(hinge: Hinge, z: Tensor, knots: Knots, tolerance: Tolerance) -> Bending:
-    """Find everything at once; ``z`` is ``(R, units)`` and may be snapped in place."""
+    """Find everything at a unit-wise operation at once; ``z`` is ``(R, units)`` and may be snapped in place."""
     found = [find_crossings(z, threshold, knots, tolerance) for threshold in _flat(hinge, z)]
     pooled, which = _pool(found)
     pooled = looked_at_closely(pooled, knots, tolerance)
     rows = merge(pooled)
-    grid, moved, place = _insert(len(knots), rows.row, rows.weight)
-    final = _insert_knots(knots, grid, place, tolerance.stated * rows.error, found)
+    grid, moved, place = insert(len(knots), rows.row, rows.weight)
+    snaps = [part.snaps for part in found if part.snaps is not None]
+    final = insert_knots(knots, grid, place, tolerance.stated * rows.error, snaps)
     flips = _crossing_flips(pooled, which, place[rows.group])
     if touched := _touch_flips(found, knots, moved):
         flips = torch.cat([flips, *touched])
         flips = flips[torch.argsort(flips[:, 0], stable=True)]
+    if len(found) > 1:
+        flips = joined_flips(flips)
     doubts = tuple(Doubt(moved[d.row], d.unit, d.reason) for part in found for d in part.doubts)
     doubts += tuple(Doubt(moved[d.row], d.unit, d.reason) for d in rows.doubts)
-    return Bending(grid, final, place[rows.group], pooled.unit, which, flips, moved, tuple(found), doubts)
+    return Bending(
+        grid, final, place[rows.group], pooled.unit, which, flips, moved, HingePieces(found, z.shape[1]), doubts
+    )
 
 
 def _flat(hinge: Hinge, z: Tensor) -> list[float | Tensor]:
@@ -76,7 +83,7 @@ def _pool(found: list[Crossings]) -> tuple[Crossings, Tensor]:
     return Crossings(found[0].side, *columns), which[order]
 
 
-def _insert(rows: int, row: Tensor, weight: Tensor) -> tuple[Grid, Tensor, Tensor]:
+def insert(rows: int, row: Tensor, weight: Tensor) -> tuple[Grid, Tensor, Tensor]:
     """The grid of old and new rows in order, the final positions of the old rows, and those of the new ones."""
     old = torch.arange(rows, device=row.device)
     moved = old + torch.searchsorted(row, old)  # as many new rows lie left of each old one
@@ -88,11 +95,11 @@ def _insert(rows: int, row: Tensor, weight: Tensor) -> tuple[Grid, Tensor, Tenso
     return Grid(parent, weights), moved, place
 
 
-def _insert_knots(knots: Knots, grid: Grid, place: Tensor, stated: Tensor, found: list[Crossings]) -> Knots:
+def insert_knots(knots: Knots, grid: Grid, place: Tensor, stated: Tensor, snaps: Sequence[Snaps]) -> Knots:
+    """The final knots: new ones with the error ``stated``, old ones with that of what was snapped to them."""
     error = knots.error
-    for part in found:
-        if part.snaps is not None:
-            error = error.scatter_reduce(0, part.snaps.row, part.snaps.error, "amax")
+    for part in snaps:
+        error = error.scatter_reduce(0, part.row, part.error, "amax")
     row = grid.parent[place]
     length = knots.t.diff()[row]
     t, error = knots.t[grid.parent], error[grid.parent]
@@ -106,13 +113,24 @@ def _crossing_flips(pooled: Crossings, which: Tensor, final_row: Tensor) -> Tens
     return torch.stack([final_row, pooled.unit, which + 1 - rising, which + rising], 1)
 
 
+def joined_flips(flips: Tensor) -> Tensor:
+    """Several flips of one unit at one row, in the order in which they happen, become one (none, if it comes back)."""
+    if len(flips) == 0:
+        return flips
+    key = flips[:, 0] * (int(flips[:, 1].max()) + 1) + flips[:, 1]
+    order = torch.argsort(key, stable=True)
+    key, flips = key[order], flips[order]
+    new = torch.nn.functional.pad(key.diff() != 0, (1, 0), value=True)
+    old = torch.nn.functional.pad(key.diff() != 0, (0, 1), value=True)
+    result = torch.cat([flips[new][:, :3], flips[old][:, 3:]], 1)
+    return result[result[:, 2] != result[:, 3]]
+
+
 def _touch_flips(found: list[Crossings], knots: Knots, moved: Tensor) -> list[Tensor]:
     """Units exactly at their threshold at an old row, above it on one side of the row and not on the other."""
     if all(part.touches is None for part in found):
         return []
-    joined = knots.joined()
-    inner = torch.zeros(len(knots), dtype=torch.bool, device=joined.device)
-    inner[1:-1] = joined[1:] & joined[:-1]
+    inner = knots.inner()
     return [_touch_flips_of(part.touches, index, inner, moved)
             for index, part in enumerate(found) if part.touches is not None]  # fmt: skip
 

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from transect.regions.bending import Bending, bend_rows
-from transect.regions.pieces import PieceLog, pieces_at_border, pieces_beside
+from transect.regions.envelopes import bend_windows
+from transect.regions.pieces import PieceLog
 from transect.regions.program import Instruction, Program
 from transect.regions.rounding import Tolerance
 from transect.regions.rows import Item, Knots, Line, Stored
-from transect.rules import Affine, Hinge
+from transect.rules import Affine, Bend, Hinge
 
 FEWEST_ROWS = 8  # a run repeats one row of the run before: with fewer rows that would cost too much
 
@@ -74,7 +75,7 @@ class Engine:
         self._program, self._tolerances = program, tolerances
         self._budget, self._keep_flips = budget, keep_flips
         self._lines = _prefix_lines(program, line)
-        self.pieces = PieceLog.empty(len(line.start), program.units, line.start.device)
+        self.pieces = PieceLog.empty(len(line.start), program.units, program.pieces, line.start.device)
         self.flips = torch.zeros((len(line.start), len(program.bends)), dtype=torch.int64, device=line.start.device)
         self.unresolved: list[Unresolved] = []
 
@@ -107,28 +108,32 @@ class Engine:
             if instruction.in_prefix:
                 continue
             operation = instruction.operation
-            if isinstance(operation, Hinge):
+            if not isinstance(operation, Affine):
                 return self._bend(item, instruction, operation)
             operands = [item.read(slot, self._lines) for slot in instruction.reads]
             item.stored[instruction.writes] = Stored(operation.value(*operands), None)
             item.free(instruction.frees)
         return None
 
-    def _bend(self, item: Item, instruction: Instruction, hinge: Hinge) -> Iterator[Item]:
+    def _bend(self, item: Item, instruction: Instruction, bend: Bend) -> Iterator[Item]:
         slot, rows = instruction.reads[0], len(item.knots)
-        z = item.read(slot, self._lines).reshape(rows, -1)
-        bending = bend_rows(hinge, z, item.knots, self._tolerances[instruction.bend])
-        item.stored[slot] = Stored(z.reshape(rows, *instruction.shape), None)  # as snapped
+        values, tolerance = item.read(slot, self._lines), self._tolerances[instruction.bend]
+        if isinstance(bend, Hinge):
+            z = values.reshape(rows, -1)
+            bending = bend_rows(bend, z, item.knots, tolerance)
+            item.stored[slot] = Stored(z.reshape(rows, *instruction.shape), None)  # as snapped
+        else:
+            bending = bend_windows(bend, values, item.knots, tolerance)
         flips = self._log(item, bending, instruction.bend)
         refined = item.refined(bending.grid, item.at)
         refined.knots, refined.flips = bending.knots, self._collect(item.flips, flips, bending, instruction.bend)
-        return self._parts(refined, bending, instruction, hinge)
+        return self._parts(refined, bending, instruction, bend)
 
     def _log(self, item: Item, bending: Bending, bend: int) -> Tensor:
         """Note the pieces at the borders of the run, count its flips, and return them with those at its first row."""
         knots, flips = item.knots, bending.flips
         if item.continues:
-            first = pieces_at_border(bending.found, self._program.units[bend], last=False)
+            first = bending.pieces.at_border(last=False)
             border = self.pieces.flips_at_border(bend, first)
             flips = torch.cat([border, flips]) if len(border) else flips
         self._log_ends(knots, bending, bend)
@@ -145,14 +150,14 @@ class Engine:
 
     def _log_ends(self, knots: Knots, bending: Bending, bend: int) -> None:
         """Keep the pieces beside the run's last knot and beside the ends of its segments."""
-        pieces, units, found = self.pieces, self._program.units[bend], bending.found
+        pieces = self.pieces
         if knots.t[-1] < 1:
-            pieces.carry[bend] = pieces_at_border(found, units, last=True)
+            pieces.carry[bend] = bending.pieces.at_border(last=True)
         if knots.one_segment() and knots.t[0] > 0 and knots.t[-1] < 1:
             return
         starts, ends = (knots.t == 0).nonzero().squeeze(1), (knots.t == 1).nonzero().squeeze(1)
-        pieces.start[bend][knots.segment[starts]] = pieces_beside(found, starts, units, after=True)
-        pieces.end[bend][knots.segment[ends]] = pieces_beside(found, ends, units, after=False)
+        pieces.start[bend][knots.segment[starts]] = bending.pieces.beside(starts, after=True)
+        pieces.end[bend][knots.segment[ends]] = bending.pieces.beside(ends, after=False)
 
     def _collect(self, old: Tensor | None, new: Tensor, bending: Bending, bend: int) -> Tensor | None:
         """All flips at the final rows, ordered by row."""
@@ -163,21 +168,22 @@ class Engine:
         flips = torch.cat([moved, fresh])
         return flips[torch.argsort(flips[:, 0], stable=True)]
 
-    def _parts(self, refined: Item, bending: Bending, instruction: Instruction, hinge: Hinge) -> Iterator[Item]:
+    def _parts(self, refined: Item, bending: Bending, instruction: Instruction, bend: Bend) -> Iterator[Item]:
         """Write the rows, run after run, each when its turn comes."""
         most = max(FEWEST_ROWS, self._budget // max(1, instruction.row_elements))
         for first, last in cut(refined.knots.t, most):
-            yield _write_rows(refined, bending, instruction, hinge, first, last)
+            yield _write_rows(refined, bending, instruction, bend, first, last)
 
 
-def _write_rows(refined: Item, bending: Bending, instruction: Instruction, hinge: Hinge, first: int, last: int) -> Item:
+def _write_rows(refined: Item, bending: Bending, instruction: Instruction, bend: Bend, first: int, last: int) -> Item:
     part = refined.part(first, last)
     held = part.stored[instruction.reads[0]]
     assert held.grid is not None
     z = part.grids[held.grid].interpolate(held.values.flatten(1))
-    members = _within(bending.member_row, first, last, len(refined.knots))
-    _set_to_threshold(z, hinge, bending, members, first)
-    result = hinge.apply(z.reshape(len(z), *instruction.shape))
+    if isinstance(bend, Hinge):
+        members = _within(bending.member_row, first, last, len(refined.knots))
+        _set_to_threshold(z, bend, bending, members, first)
+    result = bend.apply(z.reshape(len(z), *instruction.shape))
     part.stored[instruction.writes] = Stored(result, None)
     part.free(instruction.frees)
     if refined.flips is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,17 +17,38 @@ from torch import Tensor
 from transect.regions.crossings import Crossings
 
 
-def pieces_beside(found: Sequence[Crossings], rows: Tensor, units: int, *, after: bool) -> Tensor:
-    """Pieces of every unit on the open interval right (``after``) or left of each row, ``(len(rows), units)`` uint8.
+class Pieces(Protocol):
+    """Pieces of every unit of a bending operation on the intervals between its rows, before any is inserted."""
 
-    The rows are distinct, and each has an interval on that side.
+    def beside(self, rows: Tensor, *, after: bool) -> Tensor:
+        """On the open interval right (``after``) or left of each row, ``(len(rows), units)``.
+
+        The rows are distinct, and each has an interval on that side.
+        """
+
+    def at_border(self, *, last: bool) -> Tensor:
+        """On the first, or the last, open interval of the run, ``(units,)``."""
+
+
+@dataclass(frozen=True)
+class HingePieces:
+    """Pieces of a unit-wise operation: the number of thresholds a unit is above.
+
+    Attributes:
+        found: What each threshold finds between the rows.
+        units: Number of units.
     """
-    return _pieces([_above_beside(part, rows, after)[:, :units] for part in found])
 
+    found: Sequence[Crossings]
+    units: int
 
-def pieces_at_border(found: Sequence[Crossings], units: int, *, last: bool) -> Tensor:
-    """Pieces of every unit on the first, or the last, open interval of a run, ``(units,)`` uint8."""
-    return _pieces([_above_at_border(part, last)[:units] for part in found])
+    def beside(self, rows: Tensor, *, after: bool) -> Tensor:
+        """See :class:`Pieces`."""
+        return _pieces([_above_beside(part, rows, after)[:, : self.units] for part in self.found])
+
+    def at_border(self, *, last: bool) -> Tensor:
+        """See :class:`Pieces`."""
+        return _pieces([_above_at_border(part, last)[: self.units] for part in self.found])
 
 
 def _pieces(above: list[Tensor]) -> Tensor:
@@ -70,11 +92,14 @@ class PieceLog:
     end: list[Tensor]
 
     @classmethod
-    def empty(cls, segments: int, units: Sequence[int], device: torch.device) -> PieceLog:
+    def empty(cls, segments: int, units: Sequence[int], pieces: Sequence[int], device: torch.device) -> PieceLog:
         """A log of nothing yet, for a pack of segments."""
 
         def blank() -> list[Tensor]:
-            return [torch.zeros((segments, n), dtype=torch.uint8, device=device) for n in units]
+            return [
+                torch.zeros((segments, n), dtype=torch.uint8 if most <= 256 else torch.int32, device=device)
+                for n, most in zip(units, pieces, strict=True)
+            ]
 
         return cls([None] * len(units), blank(), blank())
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from transect.graph import Graph
-from transect.rules import Affine, Bend, Step
+from transect.rules import Affine, Bend, Envelope, Step
 
 INPUT = "input"
 
@@ -27,7 +27,7 @@ class Instruction:
         bend: Index among the bending operations, or -1.
         in_prefix: Affine and downstream of no bend: evaluated once a segment, as a start and a direction.
         row_elements: Most numbers a row keeps alive from this instruction to the next bending one.
-        shape: Shape of one row of the result.
+        shape: Shape of one row of its (first) operand.
     """
 
     operation: Affine | Bend
@@ -50,6 +50,7 @@ class Program:
         output: Slot of the output.
         bends: Names of the bending operations, ``layer1.0.relu`` or ``relu@1`` for the second call of one module.
         units: Number of units of each bending operation.
+        pieces: Number of pieces of a unit of each.
     """
 
     instructions: tuple[Instruction, ...]
@@ -57,6 +58,7 @@ class Program:
     output: str
     bends: tuple[str, ...]
     units: tuple[int, ...]
+    pieces: tuple[int, ...]
 
     @property
     def row_elements(self) -> int:
@@ -90,7 +92,7 @@ def compile_program(graph: Graph, steps: Sequence[Step]) -> Program:
     last_read[graph.output.name] = len(steps)
     prefix = _prefix(graph, steps)
     costs = _row_elements(steps, last_read, prefix, graph)
-    names, units = _bends(steps)
+    names, sizes = _bends(steps)
     bend_index = iter(range(len(names)))
     instructions = tuple(
         Instruction(
@@ -101,11 +103,11 @@ def compile_program(graph: Graph, steps: Sequence[Step]) -> Program:
             bend=-1 if isinstance(step.operation, Affine) else next(bend_index),
             in_prefix=step.node.name in prefix,
             row_elements=costs[index],
-            shape=step.node.value.unit_shape if step.node.value else (),
+            shape=step.node.inputs()[0].unit_shape,
         )
         for index, step in enumerate(steps)
     )
-    return Program(instructions, graph.input.name, graph.output.name, names, units)
+    return Program(instructions, graph.input.name, graph.output.name, names, *sizes)
 
 
 def _prefix(graph: Graph, steps: Sequence[Step]) -> set[str]:
@@ -116,18 +118,30 @@ def _prefix(graph: Graph, steps: Sequence[Step]) -> set[str]:
     return prefix
 
 
-def _bends(steps: Sequence[Step]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _bends(steps: Sequence[Step]) -> tuple[tuple[str, ...], tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Names of the bending operations; how many units each has, and how many pieces a unit."""
     bends = [step for step in steps if not isinstance(step.operation, Affine)]
     seen: Counter[str] = Counter()
     names = []
     for step in bends:
         name = step.node.module.partition(" (")[0]
-        kind = step.node.operation.split(".")[1]
+        kind = (step.node.written or step.node.operation).split(".")[1]
         leaf = step.node.module.rpartition("(")[2].rstrip(")").lower()
         name = name if leaf == kind else f"{name}.{kind}" if name and name != "model" else kind
         names.append(f"{name}@{seen[name]}" if seen[name] else name)
         seen[name] += 1
-    return tuple(names), tuple(math.prod(step.node.inputs()[0].unit_shape) for step in bends)
+    return tuple(names), (tuple(map(_units, bends)), tuple(map(_pieces, bends)))
+
+
+def _units(step: Step) -> int:
+    assert step.node.value is not None
+    return math.prod(step.node.value.unit_shape)
+
+
+def _pieces(step: Step) -> int:
+    operation = step.operation
+    assert not isinstance(operation, Affine)
+    return operation.windows.shape[1] if isinstance(operation, Envelope) else len(operation.thresholds) + 1
 
 
 def _row_elements(steps: Sequence[Step], last_read: dict[str, int], prefix: set[str], graph: Graph) -> list[int]:

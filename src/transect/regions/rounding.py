@@ -77,8 +77,8 @@ def spread_along(program: Program, points: Tensor) -> Spread:
         if isinstance(instruction.operation, Affine):
             variance[instruction.writes] = _affine_variance(instruction.operation, before, operands, result, _peak)
         else:
-            bends.append(_deviation(before[0], points.dtype).reshape(-1))
-            variance[instruction.writes] = before[0]
+            bends.append(_deviation(instruction.operation.flat(before[0]), points.dtype).reshape(-1))
+            variance[instruction.writes] = instruction.operation.variance(before[0])
     return Spread(tuple(bends), _deviation(variance[program.output], points.dtype).reshape(-1))
 
 
@@ -127,7 +127,8 @@ class RoundingNearby:
         for instruction in self.program.instructions:
             before = [variance[slot] for slot in instruction.reads]
             if instruction.bend == bend:
-                return _deviation(before[0], points.dtype).reshape(rows, -1)
+                assert not isinstance(instruction.operation, Affine)
+                return _deviation(instruction.operation.flat(before[0]), points.dtype)
             operands = [values[slot] if instruction.in_prefix else values[slot][:rows] for slot in instruction.reads]
             self._step(instruction, operands, before, values, variance)
         raise AssertionError(f"there is no bending operation {bend}")
@@ -147,10 +148,10 @@ class RoundingNearby:
             variance[slot] = _affine_variance(operation, before, operands, values[slot], squares)
         else:
             z = operands[0]
-            values[slot] = operation.apply(z.clone())
+            values[slot], variance[slot] = operation.apply(z.clone()), operation.variance(before[0])
             margin = (_CERTAIN * _deviation(before[0], z.dtype)).to(z.dtype)
             flat = operation.apply(z - margin) == operation.apply(z + margin)  # a dead unit hides its errors
-            variance[slot] = before[0].masked_fill(flat, 0)
+            variance[slot] = variance[slot].masked_fill(flat, 0)
         for name in instruction.frees:
             values.pop(name, None)
             variance.pop(name, None)

@@ -91,6 +91,13 @@ class Knots:
         """Whether rows k and k + 1 bound an interval of one segment, ``(R - 1,)``."""
         return self.segment[1:] == self.segment[:-1]
 
+    def inner(self) -> Tensor:
+        """Whether a row lies between two others of its segment, ``(R,)``."""
+        joined = self.joined()
+        found = torch.zeros(len(self), dtype=torch.bool, device=joined.device)
+        found[1:-1] = joined[1:] & joined[:-1]
+        return found
+
     def one_segment(self) -> bool:
         """Whether all rows lie on one segment."""
         return bool(self.segment[0] == self.segment[-1])

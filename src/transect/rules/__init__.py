@@ -1,8 +1,9 @@
 """What each operation is: affine, bending, or refused; one small file a family."""
 
-from transect.rules.base import Affine, Bend, Hinge
+from transect.rules.base import Affine, Bend, Envelope, Hinge
 from transect.rules.coverage import Step, prove_coverage
 from transect.rules.folding import fold_batch_norms
+from transect.rules.rewriting import rewrite
 from transect.rules.table import RULES
 
-__all__ = ["RULES", "Affine", "Bend", "Hinge", "Step", "fold_batch_norms", "prove_coverage"]
+__all__ = ["RULES", "Affine", "Bend", "Envelope", "Hinge", "Step", "fold_batch_norms", "prove_coverage", "rewrite"]

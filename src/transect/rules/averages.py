@@ -1,4 +1,4 @@
-"""Means, sums and average pooling.
+"""Means, sums, running sums and average pooling.
 
 The variance of an average is at most the average of the variances, so each is its own bound on squared coefficients.
 """
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from transect.graph import Node
 from transect.rules.base import MIXES_ROWS, Affine, Refused, only_input, row_dim, stored_dim
+from transect.rules.written import as_written, keep_samples_apart
 
 
 def reduction(node: Node) -> Affine:
@@ -20,6 +21,12 @@ def reduction(node: Node) -> Affine:
     keepdim = bool(node.args[2]) if len(node.args) > 2 else bool(node.kwargs.get("keepdim", False))
     reduce = torch.mean if node.operation.startswith("aten.mean") else torch.sum
     return Affine.selecting(lambda x: reduce(x, dims, keepdim=keepdim))
+
+
+def running_sum(node: Node) -> Affine:
+    """``cumsum(x, dim)``."""
+    keep_samples_apart(node, node.args[1])
+    return Affine.selecting(as_written(node))
 
 
 def pooling(node: Node) -> Affine:
@@ -40,6 +47,7 @@ def pooling(node: Node) -> Affine:
 _aten = torch.ops.aten
 RULES = {
     **{str(op): reduction for op in (_aten.mean.dim, _aten.mean.default, _aten.sum.dim_IntList, _aten.sum.default)},
+    str(_aten.cumsum.default): running_sum,
     **{str(op): pooling for op in (_aten.avg_pool1d.default, _aten.avg_pool2d.default, _aten.avg_pool3d.default,
                                    _aten._adaptive_avg_pool2d.default, _aten._adaptive_avg_pool3d.default,
                                    _aten.adaptive_avg_pool1d.default, _aten.adaptive_avg_pool2d.default,

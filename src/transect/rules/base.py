@@ -1,4 +1,4 @@
-"""What a rule says of a node: the two kinds of operation, and how a rule refuses.
+"""What a rule says of a node: the kinds of operation, and how a rule refuses.
 
 Rules see every tensor *rows first*: whatever position the row dimension has in the user's code, the engine stores it as
 dimension 0, and :func:`stored_dim` and :func:`stored_constant` translate.
@@ -42,16 +42,58 @@ class Affine:
 class Hinge:
     """A unit-wise bending operation: affine between thresholds, continuous at each.
 
+    A unit is an entry of the input; its piece is the number of thresholds it is above.
+
     Attributes:
         thresholds: Ascending; numbers, or tensors that broadcast against one row.
         apply: The operation; may write into its argument.
+        squared_gain: Square of its steepest slope (or an upper bound); broadcasts against one row.
     """
 
     thresholds: tuple[float | Tensor, ...]
     apply: Callable[[Tensor], Tensor]
+    squared_gain: float | Tensor = 1.0
+
+    def flat(self, x: Tensor) -> Tensor:
+        """Rows of the numbers it compares, ``(R, units)``."""
+        return x.flatten(1)
+
+    def variance(self, before: Tensor) -> Tensor:
+        """Upper bound of the variance of the rounding errors of its results."""
+        return before if isinstance(self.squared_gain, float) and self.squared_gain == 1 else before * self.squared_gain
 
 
-Bend = Hinge
+@dataclass(frozen=True)
+class Envelope:
+    """A bending operation that takes the largest number of every window: max-pooling, a maximum over dimensions.
+
+    Numbers are arranged as positions within channels, and every channel has the same windows. A unit is a window of a
+    channel, in the order of the results; its piece is the place within the window of the number that wins, the first
+    of those that are largest all along an interval.
+
+    Attributes:
+        windows: Positions of the places of every window, ascending, -1 where there is none, ``(windows, places)``.
+        arrange: Rows ``(R, *shape)`` to ``(R, channels, positions)``.
+        apply: The operation, ``(R, *shape)`` to its results.
+        winners: ``(R, *shape)`` to the position of each window's largest number (the first of equal ones), int64,
+            ``(R, channels, windows)``.
+    """
+
+    windows: Tensor
+    arrange: Callable[[Tensor], Tensor]
+    apply: Callable[[Tensor], Tensor]
+    winners: Callable[[Tensor], Tensor]
+
+    def flat(self, x: Tensor) -> Tensor:
+        """Rows of the numbers it compares, channel after channel, ``(R, channels * positions)``."""
+        return self.arrange(x).flatten(1)
+
+    def variance(self, before: Tensor) -> Tensor:
+        """Upper bound of the variance of the rounding errors of its results."""
+        return self.apply(before)
+
+
+Bend = Hinge | Envelope
 Rule = Callable[[Node], Affine | Bend]
 
 
@@ -65,6 +107,8 @@ class Refused(Exception):
 
 MIXES_ROWS = "make the model treat each sample on its own"
 ESTIMATE = "leave it out, or replace it by a piecewise affine operation (ReLU, max-pooling, clamp, ...)"
+
+CONTINUOUS = "write it so that its pieces meet, for example with relu, clamp, maximum or max-pooling"
 
 
 def only_input(node: Node) -> Value:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from transect.errors import UnsupportedModel
 from transect.graph import Graph, Node
-from transect.rules.base import Affine, Bend, Refused, row_dim
+from transect.rules.base import CONTINUOUS, Affine, Bend, Refused, row_dim
 from transect.rules.refusals import refusal
+from transect.rules.rewriting import COMPARISONS
 from transect.rules.table import RULES
 
 
@@ -40,7 +41,12 @@ def prove_coverage(graph: Graph) -> tuple[Step, ...]:
         UnsupportedModel: Lists *every* node without a rule, or that its rule refuses, with operation, module path,
             source line where there is one, reason and remedy.
     """
-    found = [_judge(node) for node in graph.nodes if node.value is not None and not _follows_from_another(node)]
+    read = {value.name for node in graph.nodes for value in node.inputs()}
+    found = [
+        _judge(node)
+        for node in graph.nodes
+        if node.value is not None and not _follows_from_another(node) and not _is_read_comparison(node, read)
+    ]
     problems = [entry for entry in found if isinstance(entry, Problem)]
     if problems:
         raise UnsupportedModel(
@@ -55,6 +61,11 @@ def _follows_from_another(node: Node) -> bool:
     return any(value.row_dim is None for value in node.inputs()) or (not node.from_input and bool(node.inputs()))
 
 
+def _is_read_comparison(node: Node, read: set[str]) -> bool:
+    """Whether the node compares activations for another one, which is listed."""
+    return node.operation in COMPARISONS and node.name in read
+
+
 def _judge(node: Node) -> Step | Problem:
     rule = RULES.get(node.operation) or refusal(node.operation)
     try:
@@ -62,6 +73,8 @@ def _judge(node: Node) -> Step | Problem:
             raise Refused("it makes a constant that differs from sample to sample", "use one constant for all samples")
         if rule is None:
             raise Refused("no rule is known for it", "replace it by operations of the list in the documentation")
+        if any(not value.floating for value in node.inputs()):
+            raise Refused("it computes with a comparison or with indices of activations, and so jumps", CONTINUOUS)
         assert node.value is not None
         row_dim(node.value)
         return Step(node, rule(node))

@@ -1,4 +1,4 @@
-"""Matrix products with a constant factor: ``linear``, ``addmm``, ``mm``, ``matmul``."""
+"""Linear layers: ``linear``, ``addmm``, ``mm`` with constant weights."""
 
 from __future__ import annotations
 
@@ -38,19 +38,9 @@ def linear(node: Node) -> Affine:
 
 
 def mm(node: Node) -> Affine:
-    """``mm(x, matrix)``, and ``matmul`` with a constant right factor of one or two dimensions."""
+    """``mm(x, matrix)``."""
     _, matrix = _weights(node, node.args[0], node.args[1])
-    if matrix.dim() == 1:
-        row = matrix.unsqueeze(0)
-        product = _product(row, None)
-        return Affine(*(_without_last(part) for part in (product.value, product.linear, product.squares)))
-    if matrix.dim() != 2:
-        raise Refused("it multiplies by a stack of matrices", "use a linear layer")
     return _product(matrix.t().contiguous(), None)
-
-
-def _without_last(part):  # type: ignore[no-untyped-def]
-    return lambda x: part(x).squeeze(-1)
 
 
 def addmm(node: Node) -> Affine:
@@ -70,5 +60,4 @@ RULES = {
     str(torch.ops.aten.linear.default): linear,
     str(torch.ops.aten.addmm.default): addmm,
     str(torch.ops.aten.mm.default): mm,
-    str(torch.ops.aten.matmul.default): mm,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from transect.graph import Node
-from transect.rules.base import ESTIMATE, Affine, Refused, Rule
+from transect.rules.base import CONTINUOUS, ESTIMATE, Affine, Refused, Rule
 
 _SMOOTH = ("it bends smoothly: the network is not piecewise affine", ESTIMATE)
 _STATISTICS = ("it divides by a statistic of the activations", "use batch norm with running statistics, or none")
@@ -23,7 +23,9 @@ _REASONS: tuple[tuple[str, tuple[str, str]], ...] = (
     ("hardswish", _QUADRATIC),
     ("native_dropout bernoulli rand randn rand_like randn_like randint randperm multinomial", _RANDOM),
     ("sort topk median kthvalue argsort mode", _ORDER),
-    ("bmm einsum scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu",
+    ("eq ne gt ge lt le isnan isinf logical_not logical_and logical_or bitwise_not argmax argmin heaviside where "
+     "masked_fill", ("it compares activations and the result jumps where they are equal", CONTINUOUS)),
+    ("scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu",
      ("it multiplies activations by one another", ESTIMATE)),
 )  # fmt: skip
 

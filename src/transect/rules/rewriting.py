@@ -1,0 +1,176 @@
+"""Bending operations written another way, as those that have a rule: minima, maxima of two, selections by comparison.
+
+``where(p > q, a, b)`` is continuous iff a and b meet where p and q do: iff ``a - b = k (p - q)`` for a constant k. Then
+it is ``b + k relu(p - q)``. ReLU written as ``x * (x > 0)``, ``where(x > 0, x, 0)`` or ``x.masked_fill(x < 0, 0)`` is
+such a selection, and so is a leaky ReLU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transect.graph import Graph, Node, Value
+from transect.graph.canonical import reachable
+from transect.rules.elementwise import Combination, multiple
+
+_aten = torch.ops.aten
+COMPARISONS = {
+    **{str(op): 1 for op in (_aten.gt.Scalar, _aten.gt.Tensor, _aten.ge.Scalar, _aten.ge.Tensor)},
+    **{str(op): -1 for op in (_aten.lt.Scalar, _aten.lt.Tensor, _aten.le.Scalar, _aten.le.Tensor)},
+}
+
+
+def rewrite(graph: Graph) -> Graph:
+    """The same function with such operations replaced, where they can be; the others are left to be refused by name."""
+    made: list[Node] = []
+    producers: dict[str, Node] = {}
+    for node in graph.nodes:
+        parts = list(_rewritten(node, producers)) or [node]
+        made.extend(parts)
+        producers.update((part.name, part) for part in parts)
+    return replace(graph, nodes=reachable(made, graph.output))
+
+
+def _rewritten(node: Node, producers: Mapping[str, Node]) -> Iterator[Node]:
+    """Nodes that stand for ``node``, the last of its name; none where it stays as it is."""
+    family = node.operation.split(".")[1] if node.operation.startswith("aten.") else ""
+    values = node.inputs()
+    if node.value is None or node.value.row_dim is None or not node.from_input:
+        return
+    build = _Builder(node)
+    if family in ("maximum", "minimum") and len(values) == 2:
+        yield from _largest_of_two(build, values, family == "minimum")
+    elif family == "amin" or (node.operation == "aten.min.dim" and node.part == 0):
+        x = build.step(_aten.neg.default, (values[0],), values[0])
+        operation = _aten.amax.default if family == "amin" else _aten.max.dim
+        y = build.step(operation, (x, *node.args[1:]), node.value, part=node.part, written=node.operation)
+        build.last(_aten.neg.default, (y,))
+        yield from build.nodes
+    elif node.operation in ("aten.where.self", "aten.where.ScalarSelf", "aten.mul.Tensor", "aten.masked_fill.Scalar"):
+        yield from _selected(build, producers)
+
+
+class _Builder:
+    """Nodes in the place of another one."""
+
+    def __init__(self, node: Node) -> None:
+        assert node.value is not None
+        self.node, self.value, self.nodes = node, node.value, list[Node]()
+
+    def step(self, target: Any, args: Any, like: Value, part: int | None = None, written: str = "") -> Value:
+        """One more operation; its result has the shape of ``like``."""
+        value = replace(like, name=f"{self.node.name}.{len(self.nodes)}")
+        self._append(target, args, value, part, written)
+        return value
+
+    def last(self, target: Any, args: Any) -> None:
+        """The operation whose result is the node's own."""
+        self._append(target, args, self.value, None, "")
+
+    def _append(self, target: Any, args: Any, value: Value, part: int | None, written: str) -> None:
+        node = self.node
+        self.nodes.append(
+            Node(value.name, str(target), target, tuple(args), {}, value, node.module, node.source, True, part, written)
+        )
+
+
+def _largest_of_two(build: _Builder, values: tuple[Value, ...], smallest: bool) -> Iterator[Node]:
+    """max(a, b) as the largest along a new last dimension of length two; min(a, b) as -max(-a, -b)."""
+    made = build.value
+    column = replace(made, shape=(*made.shape, 1))
+    columns = []
+    for x in values:
+        if smallest:
+            x = build.step(_aten.neg.default, (x,), x)
+        if x.shape != made.shape:
+            x = build.step(_aten.expand.default, (x, list(made.shape)), made)
+        columns.append(build.step(_aten.unsqueeze.default, (x, -1), column))
+    both = build.step(_aten.cat.default, (columns, -1), replace(made, shape=(*made.shape, 2)))
+    if smallest:
+        y = build.step(_aten.amax.default, (both, [-1]), made, written=build.node.operation)
+        build.last(_aten.neg.default, (y,))
+    else:
+        build.last(_aten.amax.default, (both, [-1]))
+        build.nodes[-1] = replace(build.nodes[-1], written=build.node.operation)
+    yield from build.nodes
+
+
+def _selected(build: _Builder, producers: Mapping[str, Node]) -> Iterator[Node]:
+    """A selection by a comparison, or a product with one, if its pieces meet."""
+    node = build.node
+    if node.operation.startswith("aten.mul"):
+        factors = list(node.args[:2])
+        chosen = [part for part in factors if _comparison(part, producers) is not None]
+        if len(chosen) != 1:
+            return
+        condition, a, b = chosen[0], factors[1 - factors.index(chosen[0])], 0.0
+    elif node.operation.startswith("aten.masked_fill"):
+        b, condition, a = node.args[:3]
+    else:
+        condition, a, b = node.args[:3]
+    compared = _comparison(condition, producers)
+    if compared is None:
+        return
+    if (shrunk := _soft_shrink(compared, a, b, producers)) is not None:
+        build.last(_aten.softshrink.default, shrunk)
+        yield from build.nodes
+        return
+    combine = Combination(producers)
+    sign = COMPARISONS[compared.operation]
+    p, q = compared.args[:2] if sign > 0 else compared.args[1::-1]
+    k = multiple(combine.of(a) - combine.of(b), combine.of(p) - combine.of(q))
+    if k is not None:
+        yield from _bent(build, p, q, b, k)
+
+
+def _comparison(argument: Any, producers: Mapping[str, Node]) -> Node | None:
+    """The comparison behind a truth value, also where it was converted to numbers."""
+    node = producers.get(argument.name) if isinstance(argument, Value) else None
+    while node is not None and node.operation in ("aten._to_copy.default", "aten.clone.default"):
+        node = producers.get(node.args[0].name)
+    return node if node is not None and node.operation in COMPARISONS else None
+
+
+def _soft_shrink(compared: Node, a: Any, b: Any, producers: Mapping[str, Node]) -> tuple[Value, float] | None:
+    """x and lambda of ``where(|x| > lambda, x - lambda sign(x), 0 x)``, as which torch exports a soft shrinkage."""
+    combine = Combination(producers)
+    magnitude, reach = compared.args[:2]
+    node = producers.get(magnitude.name) if isinstance(magnitude, Value) else None
+    if node is None or node.operation != "aten.abs.default" or combine.of(b).terms():
+        return None
+    x = node.args[0]
+    found = (combine.of(x) - combine.of(a)).terms()
+    signs = [name for name in found if (made := producers.get(name)) is not None
+             and made.operation == "aten.sign.default" and made.args[0].name == x.name]  # fmt: skip
+    return (x, float(reach)) if len(found) == len(signs) == 1 and found[signs[0]] == reach else None
+
+
+def _bent(build: _Builder, p: Any, q: Any, b: Any, k: float | Tensor) -> Iterator[Node]:
+    """b + k relu(p - q)."""
+    made = build.value
+    if isinstance(q, int | float) and q == 0 and isinstance(p, Value):
+        s = p
+    else:
+        target = _aten.sub.Tensor if isinstance(p, Value) else _aten.rsub.Scalar
+        s = build.step(target, (p, q) if isinstance(p, Value) else (q, p), _shape_of(p, q, made))
+    bent = build.step(_aten.relu.default, (s,), s, written=build.node.operation)
+    scaled = build.step(_aten.mul.Tensor, (bent, k), made)
+    build.last(_aten.add.Tensor, (scaled, b) if not isinstance(b, Value) else (b, scaled))
+    yield from build.nodes
+
+
+def _shape_of(p: Any, q: Any, made: Value) -> Value:
+    """The shape of p - q: that of the value, or of the result where both are tensors."""
+    if isinstance(p, Value) and not isinstance(q, Value | Tensor):
+        return p
+    if isinstance(q, Value) and not isinstance(p, Value | Tensor):
+        return q
+    shapes = [tuple(1 if size < 0 else size for size in part.shape) for part in (p, q)]
+    shape = list(torch.broadcast_shapes(*shapes))
+    shape[made.row_dim if made.row_dim is not None else 0] = made.shape[made.row_dim or 0]
+    return replace(made, shape=tuple(shape))

@@ -1,0 +1,53 @@
+"""All bending operations, in the engine, against exact rational arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from against import assert_same, exported_once, path_of
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+from random_networks import APART, BUDGETS, Tally, captured, run_batch
+
+import transect
+from oracle.closed_bends import KNOWN_BENDS, KnownBend
+from oracle.mixed import mixed
+from oracle.networks import Numbers, coarse, generic, repeating, siblings, uneven
+from oracle.rational import restrict
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("known", KNOWN_BENDS, ids=lambda known: known.case.name)
+def test_known_bends(known: KnownBend, budget: int):
+    trace = transect.trace(captured(known.case), path_of(known.case), budget=budget)
+    assert_same(trace.segments[0], restrict(known.case))
+    assert trace.crossings.tolist() == [len(known.flips)]
+    assert trace.flips.tolist() == [sum(len(changed) for _, changed in known.flips)]
+
+
+@pytest.mark.parametrize("numbers", [generic, coarse, repeating, uneven], ids=lambda numbers: numbers.__name__)
+@settings(max_examples=4, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+@given(data=st.data())
+def test_random_networks_of_mixed_steps(numbers: Callable[[int], Numbers], data: st.DataObject):
+    family = data.draw(siblings(numbers, 10, mixed))
+    budget = data.draw(st.sampled_from(BUDGETS))
+    exact = [restrict(case) for case in family]
+    assume(all(right - left > APART for one in exact for left, right in pairwise(one.knots)))
+    with exported_once():
+        captures = [captured(case) for case in family]
+    for case, one, network in zip(family, exact, captures, strict=True):
+        assert_same(transect.trace(network, path_of(case), budget=budget).segments[0], one)
+
+
+def test_some_of_many_random_networks():
+    """What ``random_networks.py`` does for twenty thousand pairs."""
+    total = Tally()
+    for batch in range(25):
+        total.add(run_batch(0, batch, most=6))
+    assert total.pairs == 150
+    assert not total.failures, total.failures[0]
+    assert total.flips > 500
+    assert total.strict > 75
+    assert total.unresolved < 15
