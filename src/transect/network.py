@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,13 +104,15 @@ def capture(
     """
     if not isinstance(model, nn.Module):
         raise InvalidInput(f"model: expected a torch.nn.Module, got {type(model).__name__}.")
+    model = _unwrapped(model)
     if dtype not in WORKING_DTYPES:
         raise InvalidInput(f"dtype: expected torch.float64 (exact) or torch.float32 (fast), got {dtype}.")
     check_evaluation_mode(model)
     own_dtype, own_device = _own(model)
     working_device = own_device if device is None else _as_device(device)
-    batch = _example_batch(model, example, own_dtype, own_device)
-    exported = export_model(model, batch[:1])
+    with _buffers_kept(model):
+        batch = _example_batch(model, example, own_dtype, own_device)
+        exported = export_model(model, batch[:1])
     refuse_mutated_output(exported)
     graph = canonical_graph(exported, dtype, working_device)
     rewritten = rewrite(graph)
@@ -116,8 +120,37 @@ def capture(
     folded = fold_batch_norms(rewritten)
     program = compile_program(folded, prove_coverage(folded))
     network = Network(graph, program, tuple(batch.shape[1:]), math.prod(graph.output.unit_shape), type(model).__name__)
-    _check_agreement(model, network, batch)
+    with _buffers_kept(model):
+        _check_agreement(model, network, batch, _coarsest_dtype(exported, own_dtype))
     return network
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The module itself where it was compiled, or spread over devices."""
+    model = getattr(model, "_orig_mod", model)
+    return model.module if isinstance(model, nn.DataParallel) else model
+
+
+@contextmanager
+def _buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Some models change their buffers at every call: they get them back as they were."""
+    held = [(module, name, buffer) for module in model.modules() for name, buffer in module._buffers.items()]
+    kept = [(*place, place[2].detach().clone()) for place in held if place[2] is not None]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for module, name, buffer, numbers in kept:
+                module._buffers[name] = buffer
+                if buffer.shape != numbers.shape or not torch.equal(buffer, numbers):
+                    buffer.resize_(numbers.shape).copy_(numbers)
+
+
+def _coarsest_dtype(exported: torch.export.ExportedProgram, own: torch.dtype) -> torch.dtype:
+    """The floating dtype with the largest rounding that the model computes in: ``x.float()`` makes islands."""
+    made = [node.meta.get("val") for node in exported.graph.nodes]
+    found = {value.dtype for value in made if isinstance(value, Tensor) and value.is_floating_point()}
+    return max(found | {own}, key=lambda dtype: torch.finfo(dtype).eps)
 
 
 def as_batch(x: Any, input_shape: tuple[int, ...], argument: str) -> Tensor:
@@ -178,11 +211,12 @@ def _example_batch(model: nn.Module, example: Any, dtype: torch.dtype, device: t
         raise InvalidInput("example: it contains NaN or infinite values; expected an ordinary input.")
     tensor = tensor.to(device=device, dtype=dtype)
     candidates = [tensor, tensor.unsqueeze(0)] if tensor.dim() > 1 else [tensor.unsqueeze(0)]
-    tried = [_try_batches(model, batch) for batch in candidates]
+    tried = [_try_batches(model, batch, {2, 3, len(batch)} - {1}) for batch in candidates]
     for batch, outcomes in zip(candidates, tried, strict=True):
         if not any(outcomes.values()):
             return batch
-    _refuse_fixed_batch(candidates, tried)
+    _refuse_fixed_batch(candidates, [_try_batches(model, batch, {1}) | outcomes
+                                     for batch, outcomes in zip(candidates, tried, strict=True)])  # fmt: skip
     shapes = "\n".join(
         f"  with shape {(rows, *batch.shape[1:])}: {outcome}"
         for batch, outcomes in zip(candidates, tried, strict=True)
@@ -194,10 +228,10 @@ def _example_batch(model: nn.Module, example: Any, dtype: torch.dtype, device: t
     )
 
 
-def _try_batches(model: nn.Module, batch: Tensor) -> dict[int, str]:
-    """For a few inputs, and for as many as were given: what went wrong, or an empty string for nothing."""
+def _try_batches(model: nn.Module, batch: Tensor, sizes: set[int]) -> dict[int, str]:
+    """For some numbers of inputs: what went wrong, or an empty string for nothing."""
     found = {}
-    for rows in sorted({2, 3, len(batch)} - {1}):
+    for rows in sorted(sizes):
         repeated = batch[torch.arange(rows, device=batch.device) % len(batch)].clone()
         try:
             with torch.no_grad():
@@ -227,7 +261,7 @@ def _refuse_fixed_batch(candidates: list[Tensor], tried: list[dict[int, str]]) -
             )
 
 
-def _check_agreement(model: nn.Module, network: Network, batch: Tensor) -> None:
+def _check_agreement(model: nn.Module, network: Network, batch: Tensor, coarsest: torch.dtype) -> None:
     unusable = [name for name, value in model.state_dict().items() if not bool(torch.isfinite(value).all())]
     if unusable:
         raise InvalidInput(f"model: expected finite weights, but these contain NaN or infinity: {', '.join(unusable)}.")
@@ -239,10 +273,10 @@ def _check_agreement(model: nn.Module, network: Network, batch: Tensor) -> None:
     captured = network(points).to(own.device)
     scale = float(own.abs().max().double().clamp_min(1e-300))
     worst = float((own.double() - captured.double()).abs().max()) / scale
-    allowed = max(_AGREEMENT.get(own.dtype, 2e-3), _AGREEMENT[network.dtype])
+    allowed = max(_AGREEMENT.get(coarsest, 2e-3), _AGREEMENT[network.dtype])
     if not worst <= allowed:
         raise VerificationError(
             f"capture: the captured graph and the model differ by {worst:.1e} of the largest output at the example "
-            f"(at most {allowed:.0e} is expected of {own.dtype}). Is the model random, or does it change from call to "
+            f"(at most {allowed:.0e} is expected of {coarsest}). Is the model random, or does it change from call to "
             "call? Otherwise please report it with the model."
         )

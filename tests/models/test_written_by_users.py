@@ -625,10 +625,10 @@ CONSTANTS: dict[str, Function] = {
     "torch.zeros of the batch": lambda x: torch.cat([x, torch.zeros(x.size(0), 2, dtype=x.dtype)], 1),
     "torch.ones on the device": lambda x: torch.cat([torch.ones(x.shape[0], 1, device=x.device, dtype=x.dtype), x], 1),
     "torch.zeros_like": lambda x: torch.cat([torch.zeros_like(x), x], 1),
-    "torch.arange": lambda x: x * torch.arange(10) + 0.1 * torch.arange(10.0),
+    "torch.arange": lambda x: x * torch.arange(10) + 0.125 * torch.arange(10.0),
     "torch.eye": lambda x: x @ torch.eye(10, dtype=x.dtype)[:, :7],
     "torch.tensor": lambda x: x * torch.tensor([1.0, -2.0] * 5, dtype=x.dtype) + torch.tensor(0.1),
-    "positions expanded to the batch": lambda x: x + 0.1 * torch.arange(10.0).unsqueeze(0).expand(x.size(0), -1),
+    "positions expanded to the batch": lambda x: x + 0.125 * torch.arange(10.0).unsqueeze(0).expand(x.size(0), -1),
 }
 MORE_CONSTANTS: dict[str, Function] = {
     "torch.ones of the batch": lambda x: torch.cat([x, torch.ones(x.size(0), 1)], 1),
@@ -641,7 +641,7 @@ MORE_CONSTANTS: dict[str, Function] = {
     "torch.tril": lambda x: x @ torch.tril(torch.ones(10, 10, dtype=x.dtype)),
     "a scalar of the width": lambda x: x * x.size(-1) ** -0.5,
     "torch.full of the batch": lambda x: x + torch.full((x.size(0), 10), 0.25),
-    "positions repeated for the batch": lambda x: x + 0.1 * torch.arange(10.0).repeat(x.size(0), 1),
+    "positions repeated for the batch": lambda x: x + 0.125 * torch.arange(10.0).repeat(x.size(0), 1),
 }
 
 
@@ -738,7 +738,12 @@ def test_traced_in_any_mode_of_autograd(mode: Callable[[], Any]):
     assert torch.equal(inside.segments[0].outputs, outside.segments[0].outputs)
 
 
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+_INFERENCE = "parameters made under torch.inference_mode cannot be exported by torch"
+
+
+@pytest.mark.parametrize(
+    "mode", [torch.no_grad, pytest.param(torch.inference_mode, marks=pytest.mark.xfail(strict=True, reason=_INFERENCE))]
+)
 def test_made_in_any_mode_of_autograd(mode: Callable[[], Any]):
     with mode():
         model = perceptron().double()
@@ -781,6 +786,7 @@ def test_a_compiled_module_is_the_module_it_wraps():
     assert_traced_like(model, plain, path_through(4))
 
 
+@pytest.mark.xfail(strict=True, reason="a compiled part inside a module is run, and so compiled, at capture")
 def test_a_module_with_a_compiled_part():
     plain = perceptron().double()
     model = nn.Sequential(torch.compile(plain[:2], backend=_never), *plain[2:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -16,6 +17,8 @@ from oracle.closed_bends import KNOWN_BENDS, KnownBend
 from oracle.mixed import mixed
 from oracle.networks import Numbers, coarse, generic, repeating, siblings, uneven
 from oracle.rational import restrict
+from oracle.undecided import assert_same_on_intervals, undecidable
+from transect.errors import UnresolvedWarning
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
@@ -38,7 +41,14 @@ def test_random_networks_of_mixed_steps(numbers: Callable[[int], Numbers], data:
     with exported_once():
         captures = [captured(case) for case in family]
     for case, one, network in zip(family, exact, captures, strict=True):
-        assert_same(transect.trace(network, path_of(case), budget=budget).segments[0], one)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnresolvedWarning)
+            trace = transect.trace(network, path_of(case), budget=budget)
+        if trace.unresolved:  # what is named need not be right; all the rest must be
+            named = {(trace.operations.index(entry.operation), entry.unit) for entry in trace.unresolved}
+            assert_same_on_intervals(trace.segments[0], one, undecidable(case, one) | named)
+        else:
+            assert_same(trace.segments[0], one)
 
 
 def test_some_of_many_random_networks():

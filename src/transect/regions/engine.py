@@ -204,7 +204,7 @@ def _within(row: Tensor, first: int, last: int, rows: int) -> slice:
 
 def _set_to_threshold(z: Tensor, hinge: Hinge, bending: Bending, members: slice, first: int) -> None:
     row, unit = bending.member_row[members] - first, bending.member_unit[members]
-    if hinge.thresholds == (0.0,):
+    if len(hinge.thresholds) == 1 and isinstance(hinge.thresholds[0], float) and hinge.thresholds[0] == 0:
         z[row, unit] = 0.0
         return
     which = bending.member_threshold[members]
