@@ -134,8 +134,11 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 @contextmanager
 def _buffers_kept(model: nn.Module) -> Iterator[None]:
     """Some models change their buffers at every call: they get them back as they were."""
-    held = [(module, name, buffer) for module in model.modules() for name, buffer in module._buffers.items()]
-    kept = [(*place, place[2].detach().clone()) for place in held if place[2] is not None]
+    kept: list[tuple[nn.Module, str, Tensor, Tensor]] = []
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                kept.append((module, name, buffer, buffer.detach().clone()))
     try:
         yield
     finally:
