@@ -38,7 +38,7 @@ from transect.errors import UnsupportedModel
 
 RESULTS = Path("benchmarks/results/zoo.json")
 CROSSINGS, POINTS, BATCH = 1000, 1000, 25
-PROBE = 1e-4  # part of the way on which crossings are counted, to choose how far to go
+PROBE = 1e-5  # part of the way on which crossings are counted, to choose how far to go
 
 
 @dataclass(frozen=True)

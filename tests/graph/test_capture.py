@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 import transect
 from transect.errors import UnsupportedModel
+from transect.graph.origin import source_line
 
 
 class TwiceCalled(nn.Module):
@@ -87,3 +90,13 @@ def test_later_training_does_not_change_a_captured_network():
     with torch.no_grad():
         model[0].weight.zero_()
     assert torch.equal(network(torch.ones(3)), before)
+
+
+def test_a_line_of_torchvision_is_not_one_of_torch():
+    """Both lie in one folder, and one name begins with the other."""
+    folder = Path(torch.__file__).parent
+    trace = "".join(f'File "{folder}{rest}", line {line}, in forward\n    return f(x)\n'
+                    for rest, line in (("vision/models/resnet.py", 7), ("/nn/modules/activation.py", 9)))  # fmt: skip
+    node = fx.Graph().placeholder("x")
+    node.meta["stack_trace"] = trace
+    assert source_line(node) == f"{folder}vision/models/resnet.py:7: return f(x)"

@@ -133,6 +133,10 @@ def quick_and_slow(quick: Iterable[str], slow: Iterable[str]) -> list[Any]:
     return [*quick, *(pytest.param(name, marks=pytest.mark.slow) for name in slow)]
 
 
+def parted(table: Iterable[str], slow: list[str]) -> list[Any]:
+    return quick_and_slow([name for name in table if name not in slow], slow)
+
+
 # --- ReLU, however it is written, and every other bend ---
 
 
@@ -490,16 +494,16 @@ def test_functional_calls():
 # Every way to make a batch of vectors of a batch of images, and other moves that change no number.
 FLATTENINGS: dict[str, Function] = {
     "x.view(x.size(0), -1)": lambda x: x.view(x.size(0), -1),
-    "x.view(-1, 24)": lambda x: x.view(-1, 24),
     "x.flatten(1)": lambda x: x.flatten(1),
     "cat of channels": lambda x: torch.cat([x[:, channel] for channel in range(x.shape[1])], 1),
     "cat of chunk": lambda x: torch.cat([part.squeeze(1) for part in x.chunk(4, dim=1)], 1),
     "cat of split": lambda x: torch.cat([part.flatten(1) for part in x.split([1, 3], dim=1)], 1),
-    "stack and flatten": lambda x: torch.stack([x[:, number] for number in range(4)], dim=1).flatten(1),
-    "there and back": lambda x: x.permute(2, 1, 0).transpose(0, 2).contiguous().flatten(-2),
-    "einsum": lambda x: torch.einsum("ncl->ncl", x).reshape(x.size(0), -1),
 }
 MORE_FLATTENINGS: dict[str, Function] = {
+    "x.view(-1, 24)": lambda x: x.view(-1, 24),
+    "there and back": lambda x: x.permute(2, 1, 0).transpose(0, 2).contiguous().flatten(-2),
+    "einsum": lambda x: torch.einsum("ncl->ncl", x).reshape(x.size(0), -1),
+    "stack and flatten": lambda x: torch.stack([x[:, number] for number in range(4)], dim=1).flatten(1),
     "x.view(x.shape[0], -1)": lambda x: x.view(x.shape[0], -1),
     "x.reshape(x.size(0), -1)": lambda x: x.reshape(x.size(0), -1),
     "torch.flatten(x, start_dim=1)": lambda x: torch.flatten(x, start_dim=1),
@@ -552,7 +556,7 @@ NORMS: dict[str, Callable[[nn.Module], nn.Module]] = {
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("name", parted(NORMS, ["orthogonal"]))
 def test_weights_that_are_normalised(name: str):
     layers = [nn.Linear(4, 10).double(), nn.Linear(10, 10).double()]
     for layer in layers:
@@ -600,10 +604,9 @@ def test_constants_may_be_computed_by_any_operation():
     assert_traced_like(model, model, path_through(4))
 
 
-@pytest.mark.parametrize("pruned", [prune.l1_unstructured, prune.random_unstructured])
-def test_pruned_layers(pruned: Callable[..., nn.Module]):
+def test_pruned_layers():
     model = nn.Sequential(nn.Linear(4, 12), nn.ReLU(), nn.Linear(12, 3)).double()
-    pruned(model[0], "weight", amount=0.3)
+    prune.l1_unstructured(model[0], "weight", amount=0.3)
     assert_traced_like(model, model, path_through(4))
 
 
@@ -678,8 +681,19 @@ def perceptron() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 10), nn.ReLU(), nn.Linear(10, 10), nn.ReLU(), nn.Linear(10, 3))
 
 
-@pytest.mark.parametrize("path_dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("own", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+FLOATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+
+
+@pytest.mark.parametrize(
+    ("own", "path_dtype"),
+    [
+        *zip(FLOATS, [torch.float32, torch.float64, torch.float64, torch.float64], strict=True),
+        *(
+            pytest.param(*dtypes, marks=pytest.mark.slow)
+            for dtypes in zip(FLOATS, [torch.float64, *[torch.float32] * 3], strict=True)
+        ),
+    ],
+)
 def test_models_of_any_dtype_on_paths_of_any_other(own: torch.dtype, path_dtype: torch.dtype):
     """The trace is that of the same weights in float64."""
     model = perceptron().to(own)
@@ -885,7 +899,10 @@ MIXING: dict[str, Function] = {
 }
 
 
-@pytest.mark.parametrize("way", MIXING)
+MORE_MIXING = ["scaled by the largest of the batch", "shuffled", "differences along the batch", "every second sample"]
+
+
+@pytest.mark.parametrize("way", parted(MIXING, MORE_MIXING))
 def test_a_model_that_mixes_its_samples_is_refused(way: str):
     model = Chain(MIXING[way], nn.ReLU()).double().eval()
     before = everything(model)
@@ -1164,7 +1181,11 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+MORE_ARCHITECTURES = """recurrent, deep sets, MLP-Mixer, nearest to a size, nearest exact, bilinear with corners,
+bicubic, volumes, parallel heads""".replace("\n", " ").split(", ")
+
+
+@pytest.mark.parametrize("name", parted(ARCHITECTURES, MORE_ARCHITECTURES))
 def test_architectures_as_they_are_written(name: str):
     """Each bends in ``nn.ReLU`` modules only, so it is its own plain twin."""
     make, shape = ARCHITECTURES[name]
