@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transect.regions.crossings import Crossings, Doubt, Snaps, Touches, find_crossings
+from transect.regions.crossings import Crossings, Doubt, Snaps, Touches, find_crossings, in_order
 from transect.regions.merging import looked_at_closely, merge
 from transect.regions.pieces import HingePieces, Pieces
 from transect.regions.rounding import Tolerance
@@ -77,10 +77,8 @@ def _pool(found: list[Crossings]) -> tuple[Crossings, Tensor]:
         return found[0], which
     names = ("row", "unit", "weight", "slope", "error", "rising")
     row, unit, weight, slope, error, rising = (torch.cat([getattr(part, name) for part in found]) for name in names)
-    order = torch.argsort(weight, stable=True)
-    order = order[torch.argsort(row[order], stable=True)]
-    columns = row[order], unit[order], weight[order], slope[order], error[order], rising[order]
-    return Crossings(found[0].side, *columns), which[order]
+    order = in_order(row, weight)
+    return Crossings(found[0].side, row, unit, weight, slope, error, rising).only(order), which[order]
 
 
 def insert(rows: int, row: Tensor, weight: Tensor) -> tuple[Grid, Tensor, Tensor]:

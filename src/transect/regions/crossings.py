@@ -86,6 +86,11 @@ class Crossings:
     snaps: Snaps | None = None
     doubts: tuple[Doubt, ...] = ()
 
+    def only(self, chosen: Tensor) -> Crossings:
+        """Some of the crossings, in the order given."""
+        names = ("row", "unit", "weight", "slope", "error", "rising")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
+
 
 @dataclass(frozen=True)
 class _Candidates:
@@ -159,9 +164,13 @@ def _settle_noise(
         noise &= z[end, unit] - shift <= tolerance.nearby(knots.segment[end], knots.t[end], unit)
     row, unit = row[noise], unit[noise]
     for end in (row, row + 1):
-        z[end, unit] = threshold[unit].to(z.dtype) if isinstance(threshold, Tensor) else threshold
+        _put(z, end, unit, threshold)
         side[end, unit] = False
     return side, (Doubt(row, unit, _FLAT),) if len(row) else ()
+
+
+def _put(z: Tensor, row: Tensor, unit: Tensor, threshold: float | Tensor) -> None:
+    z[row, unit] = threshold[unit].to(z.dtype) if isinstance(threshold, Tensor) else threshold
 
 
 def _subnormal(found: _Candidates, dtype: torch.dtype) -> Tensor:
@@ -170,13 +179,18 @@ def _subnormal(found: _Candidates, dtype: torch.dtype) -> Tensor:
 
 def _from_nearby(found: _Candidates, knots: Knots, tolerance: Tolerance) -> _Candidates:
     """The same candidates, their rounding worked out from the values at the ends of their own intervals."""
-    ends, unit = torch.cat([found.row, found.row + 1]), found.unit.repeat(2)
-    left, right = tolerance.nearby(knots.segment[ends], knots.t[ends], unit).chunk(2)
-    error = weight_error(torch.lerp(left, right, found.weight), found.slope, knots, found.row)
+    left, right, error = bounds_nearby(found, knots, tolerance)
     return replace(found, left_bound=left, right_bound=right, error=error)
 
 
-def weight_error(bound: Tensor, slope: Tensor, knots: Knots, row: Tensor) -> Tensor:
+def bounds_nearby(found: _Candidates | Crossings, knots: Knots, tolerance: Tolerance) -> tuple[Tensor, Tensor, Tensor]:
+    """Rounding of crossing units at both ends of their intervals, from the values there, and the weights' errors."""
+    ends = torch.cat([found.row, found.row + 1])
+    left, right = tolerance.nearby(knots.segment[ends], knots.t[ends], found.unit.repeat(2)).chunk(2)
+    return left, right, _weight_error(torch.lerp(left, right, found.weight), found.slope, knots, found.row)
+
+
+def _weight_error(bound: Tensor, slope: Tensor, knots: Knots, row: Tensor) -> Tensor:
     """Error of a crossing's weight from the rounding of the unit and from that of positions."""
     return torch.maximum(bound / slope, T_ULPS / knots.t.diff()[row])
 
@@ -196,13 +210,12 @@ def _candidates(z: Tensor, side: Tensor, threshold: float | Tensor, knots: Knots
     left, right = (left - shift).abs(), (right - shift).abs()
     slope = left + right  # the ends lie on different sides
     bound = tolerance.merge[unit]
-    error = weight_error(bound, slope, knots, row)
+    error = _weight_error(bound, slope, knots, row)
     return _Candidates(row, unit, left, right, bound, bound, slope, left / slope, error, rising)
 
 
 def _ordered(side: Tensor, found: _Candidates, knots: Knots) -> Crossings:
-    order = _order(found.row, found.weight, knots)
-    found = found.only(order)
+    found = found.only(_order(found.row, found.weight, knots))
     return Crossings(side, found.row, found.unit, found.weight, found.slope, found.error, found.rising)
 
 
@@ -210,6 +223,11 @@ def _order(row: Tensor, weight: Tensor, knots: Knots) -> Tensor:
     """Order by (row, weight); exact up to what is merged anyway."""
     if knots.one_segment():
         return torch.argsort(knots.t[row] + weight * knots.t.diff()[row], stable=True)
+    return in_order(row, weight)
+
+
+def in_order(row: Tensor, weight: Tensor) -> Tensor:
+    """The order of places by (row, weight)."""
     order = torch.argsort(weight, stable=True)
     return order[torch.argsort(row[order], stable=True)]
 
@@ -236,7 +254,7 @@ def _snap(
     if len(rows) == 0:
         return None, doubts
     units = torch.cat([found.unit[near_left], found.unit[near_right]])
-    z[rows, units] = threshold[units].to(z.dtype) if isinstance(threshold, Tensor) else threshold
+    _put(z, rows, units, threshold)
     distance = (torch.minimum(left, right) / found.slope + tolerance.stated * found.error) * knots.t.diff()[found.row]
     snaps = Snaps(rows, torch.cat([distance[near_left], distance[near_right]]))
     return snaps, doubts + _snapping_doubts(found, near_left & strict, near_right & strict)

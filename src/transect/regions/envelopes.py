@@ -7,14 +7,15 @@ the left end the envelope is followed from meeting point to meeting point, howev
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from transect.regions.bending import Bending, insert, insert_knots, joined_flips
-from transect.regions.crossings import T_ULPS, Crossings, Doubt, Snaps
-from transect.regions.merging import merge
+from transect.regions.crossings import T_ULPS, Crossings, Doubt, Snaps, in_order
+from transect.regions.merging import merge, not_told_apart
 from transect.regions.rounding import Tolerance
 from transect.regions.rows import Knots
 from transect.rules import Envelope
@@ -27,20 +28,63 @@ def bend_windows(envelope: Envelope, values: Tensor, knots: Knots, tolerance: To
     envelope = replace(envelope, windows=envelope.windows.to(values.device))
     winner = envelope.winners(values)
     rows, channels = winner.shape[:2]
-    winner = winner.reshape(rows, -1)
+    winner, noise = _settle_noise(envelope, envelope.arrange(values), winner, knots, tolerance)
     row, unit = ((winner[1:] != winner[:-1]) & knots.joined().unsqueeze(1)).nonzero(as_tuple=True)
     contests, walked = _decided(_contests(envelope, values, knots, tolerance, row, unit), knots, tolerance)
     pieces = EnvelopePieces(envelope.windows, channels, winner, row, unit, walked.first, walked.last)
-    met, order = _in_order(walked.met)
+    order = in_order(walked.met.row, walked.met.weight)
+    met = walked.met.only(order)
     new = merge(met)
     grid, moved, place = insert(rows, new.row, new.weight)
     final = insert_knots(knots, grid, place, tolerance.stated * new.error, _snaps(contests, walked, tolerance))
     at_new = torch.stack([place[new.group], met.unit, walked.before[order], walked.after[order]], 1)
     flips = torch.cat([at_new, pieces.flips_at_rows(knots.inner(), moved)])
     flips = joined_flips(flips[torch.argsort(flips[:, 0], stable=True)])
-    doubts = tuple(Doubt(moved[d.row], d.unit, d.reason) for d in (*_tied(contests, walked), *new.doubts))
+    doubts = tuple(Doubt(moved[d.row], d.unit, d.reason) for d in (*noise, *_tied(contests, walked), *new.doubts))
     none = torch.empty(0, dtype=torch.int64, device=row.device)
     return Bending(grid, final, none, none, none, flips, moved, pieces, doubts)
+
+
+def _settle_noise(
+    envelope: Envelope, arranged: Tensor, winner: Tensor, knots: Knots, tolerance: Tolerance
+) -> tuple[Tensor, list[Doubt]]:
+    """Name the windows that one number wins at both ends of an interval, but by rounding only, over another.
+
+    Of the two the first shall win. Returns the position of the winner at every row, ``(R, units)``.
+    """
+    rows, _, positions = arranged.shape
+    largest, reach = arranged.gather(2, winner), 2 * float(tolerance.merge.max())
+    winner, doubts = winner.reshape(rows, -1), []
+    for place in _places(envelope.windows, arranged, largest - reach, largest):
+        values = arranged[:, :, place.clamp_min(0)]
+        near = ((values >= largest - reach) & (values < largest) & (place >= 0)).reshape(rows, -1)
+        both = near[1:] & near[:-1] & (winner[1:] == winner[:-1]) & knots.joined().unsqueeze(1)
+        if not bool(both.any()):
+            continue
+        row, unit = both.nonzero(as_tuple=True)
+        other = place[unit % len(place)]
+        flat, first = arranged.flatten(1), (unit // len(place)) * positions
+        tied = torch.ones_like(row, dtype=torch.bool)
+        for end in (row, row + 1):
+            numbers = [first + position for position in (winner[end, unit], other)]
+            bound = sum(tolerance.nearby(knots.segment[end], knots.t[end], number) for number in numbers)
+            tied &= (flat[end, numbers[0]] - flat[end, numbers[1]]).double() <= bound
+        row, unit, other = row[tied], unit[tied], other[tied]
+        doubts += [Doubt(row, unit, _TIED)] if len(row) else []
+        for end in (row, row + 1):
+            winner[end, unit] = torch.minimum(winner[end, unit], other)
+    return winner, doubts
+
+
+def _places(windows: Tensor, arranged: Tensor, low: Tensor, high: Tensor) -> Iterator[Tensor]:
+    """For the places of the windows, the positions there, ``(windows,)``, -1 where there is none.
+
+    A single window of a channel, as for a maximum over channels, can have very many: then only those near the largest.
+    """
+    if len(windows) == 1:
+        near = ((arranged >= low) & (arranged < high)).flatten(0, 1).any(0)
+        windows = windows[:, near[windows[0].clamp_min(0)]]
+    return iter(windows.unbind(1))
 
 
 @dataclass(frozen=True)
@@ -173,20 +217,10 @@ def _unsure(c: _Contests, walked: _Walked) -> Tensor:
     unsure = torch.zeros_like(c.row, dtype=torch.bool)
     for values, bound in ((c.left, c.left_bound), (c.right, c.right_bound)):
         unsure |= (_within(values, bound) & (values != values.amax(1, keepdim=True))).any(1)
-    met, order = _in_order(walked.met)
-    together = (met.row[1:] == met.row[:-1]) & (met.weight.diff() <= met.error[1:] + met.error[:-1])
-    close = torch.nn.functional.pad(together, (1, 0)) | torch.nn.functional.pad(together, (0, 1))
-    unsure[walked.contest[order][close[: len(order)]]] = True
+    order = in_order(walked.met.row, walked.met.weight)
+    close = not_told_apart(walked.met.only(order))
+    unsure[walked.contest[order][close]] = True
     return unsure
-
-
-def _in_order(met: Crossings) -> tuple[Crossings, Tensor]:
-    """Meeting points ordered by (row, weight), and where each was before."""
-    order = torch.argsort(met.weight, stable=True)
-    order = order[torch.argsort(met.row[order], stable=True)]
-    names = ("row", "unit", "weight", "slope", "error", "rising")
-    row, unit, weight, slope, error, rising = (getattr(met, name)[order] for name in names)
-    return Crossings(met.side, row, unit, weight, slope, error, rising), order
 
 
 def _snaps(c: _Contests, walked: _Walked, tolerance: Tolerance) -> list[Snaps]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from transect.regions.crossings import Crossings, Doubt, weight_error
+from transect.regions.crossings import Crossings, Doubt, bounds_nearby
 from transect.regions.rounding import Tolerance
 from transect.regions.rows import Knots
 
@@ -33,17 +33,20 @@ class NewRows:
 
 def looked_at_closely(found: Crossings, knots: Knots, tolerance: Tolerance) -> Crossings:
     """The same crossings; where two seem too close to be told apart, their errors come from the values nearby."""
-    together = ~_apart(found)
-    if not bool(together.any()):
+    close = not_told_apart(found)
+    if not bool(close.any()):
         return found
-    pad = torch.nn.functional.pad
-    close = pad(together, (1, 0)) | pad(together, (0, 1))
-    row, unit, weight = found.row[close], found.unit[close], found.weight[close]
-    ends = torch.cat([row, row + 1])
-    left, right = tolerance.nearby(knots.segment[ends], knots.t[ends], unit.repeat(2)).chunk(2)
     error = found.error.clone()
-    error[close] = weight_error(torch.lerp(left, right, weight), found.slope[close], knots, row)
+    error[close] = bounds_nearby(found.only(close), knots, tolerance)[2]
     return replace(found, error=error)
+
+
+def not_told_apart(found: Crossings) -> Tensor:
+    """Which crossings are not told from a neighbour, ``(C,)``; they are ordered by (row, weight)."""
+    if len(found.row) == 0:
+        return torch.zeros_like(found.row, dtype=torch.bool)
+    together, pad = ~_apart(found), torch.nn.functional.pad
+    return pad(together, (1, 0)) | pad(together, (0, 1))
 
 
 def _apart(found: Crossings) -> Tensor:

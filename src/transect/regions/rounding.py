@@ -150,7 +150,8 @@ class RoundingNearby:
             z = operands[0]
             values[slot], variance[slot] = operation.apply(z.clone()), operation.variance(before[0])
             margin = (_CERTAIN * _deviation(before[0], z.dtype)).to(z.dtype)
-            flat = operation.apply(z - margin) == operation.apply(z + margin)  # a dead unit hides its errors
+            low, high = operation.apply(z - margin), operation.apply(z + margin)
+            flat = (low == values[slot]) & (high == values[slot])  # a dead unit hides its errors
             variance[slot] = variance[slot].masked_fill(flat, 0)
         for name in instruction.frees:
             values.pop(name, None)

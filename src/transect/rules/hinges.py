@@ -13,8 +13,6 @@ from transect.graph import Node, Value
 from transect.rules.base import Affine, Bend, Hinge, Refused, only_input, row_dim, stored_constant
 from transect.rules.written import argument
 
-_CONTINUOUS = "use an operation whose pieces meet"
-
 
 def relu(node: Node) -> Hinge:
     """``relu(x)``: bends at 0."""
@@ -79,10 +77,10 @@ def threshold(node: Node) -> Hinge:
     return Hinge((float(at),), lambda x: x.clamp_min_(at))
 
 
-def relu6(node: Node) -> Bend:
-    """``relu6(x)``."""
+def relu6(node: Node) -> Hinge:
+    """``relu6(x)``: bends at 0 and 6."""
     only_input(node)
-    return _clamp(0.0, 6.0)  # type: ignore[return-value]
+    return Hinge((0.0, 6.0), _clamped(0.0, 6.0))
 
 
 def hardtanh(node: Node) -> Affine | Bend:

@@ -23,6 +23,13 @@ COMPARISONS = {
     **{str(op): 1 for op in (_aten.gt.Scalar, _aten.gt.Tensor, _aten.ge.Scalar, _aten.ge.Tensor)},
     **{str(op): -1 for op in (_aten.lt.Scalar, _aten.lt.Tensor, _aten.le.Scalar, _aten.le.Tensor)},
 }
+PASSED_ON = {
+    str(_aten._to_copy.default): 1,
+    str(_aten.clone.default): 1,
+    str(_aten.logical_not.default): -1,
+    str(_aten.bitwise_not.default): -1,
+}
+"""Operations between a comparison and its use, and whether they turn it round."""
 
 
 def rewrite(graph: Graph) -> Graph:
@@ -105,7 +112,7 @@ def _selected(build: _Builder, producers: Mapping[str, Node]) -> Iterator[Node]:
     node = build.node
     if node.operation.startswith("aten.mul"):
         factors = list(node.args[:2])
-        chosen = [part for part in factors if _comparison(part, producers) is not None]
+        chosen = [part for part in factors if _comparison(part, producers)[0] is not None]
         if len(chosen) != 1:
             return
         condition, a, b = chosen[0], factors[1 - factors.index(chosen[0])], 0.0
@@ -113,7 +120,7 @@ def _selected(build: _Builder, producers: Mapping[str, Node]) -> Iterator[Node]:
         b, condition, a = node.args[:3]
     else:
         condition, a, b = node.args[:3]
-    compared = _comparison(condition, producers)
+    compared, sign = _comparison(condition, producers)
     if compared is None:
         return
     if (shrunk := _soft_shrink(compared, a, b, producers)) is not None:
@@ -121,19 +128,21 @@ def _selected(build: _Builder, producers: Mapping[str, Node]) -> Iterator[Node]:
         yield from build.nodes
         return
     combine = Combination(producers)
-    sign = COMPARISONS[compared.operation]
     p, q = compared.args[:2] if sign > 0 else compared.args[1::-1]
     k = multiple(combine.of(a) - combine.of(b), combine.of(p) - combine.of(q))
     if k is not None:
         yield from _bent(build, p, q, b, k)
 
 
-def _comparison(argument: Any, producers: Mapping[str, Node]) -> Node | None:
-    """The comparison behind a truth value, also where it was converted to numbers."""
-    node = producers.get(argument.name) if isinstance(argument, Value) else None
-    while node is not None and node.operation in ("aten._to_copy.default", "aten.clone.default"):
+def _comparison(argument: Any, producers: Mapping[str, Node]) -> tuple[Node | None, int]:
+    """The comparison behind a truth value, also negated or as numbers, and whether p > q (1) or p < q (-1) is asked."""
+    node, sign = producers.get(argument.name) if isinstance(argument, Value) else None, 1
+    while node is not None and node.operation in PASSED_ON:
+        sign *= PASSED_ON[node.operation]
         node = producers.get(node.args[0].name)
-    return node if node is not None and node.operation in COMPARISONS else None
+    if node is None or node.operation not in COMPARISONS:
+        return None, 0
+    return node, sign * COMPARISONS[node.operation]
 
 
 def _soft_shrink(compared: Node, a: Any, b: Any, producers: Mapping[str, Node]) -> tuple[Value, float] | None:
