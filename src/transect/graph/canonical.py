@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from transect.errors import InvalidInput, UnsupportedModel
-from transect.graph.node import ROWS, Graph, Node, Rows, Value, replace
+from transect.graph.node import ROWS, Graph, Node, Rows, Value, leaves, mapped, replace
 from transect.graph.origin import module_path, source_line
 
 _CHECKS = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten.sym_constrain_range.default")
@@ -112,26 +112,13 @@ class _Fold:
         )
 
     def _resolve(self, argument: Any) -> Any:
-        if isinstance(argument, fx.Node):
-            return self.known[argument.name]
-        if isinstance(argument, tuple | list):
-            return type(argument)(self._resolve(part) for part in argument)
-        if isinstance(argument, dict):
-            return {key: self._resolve(part) for key, part in argument.items()}
-        return argument
+        return mapped(argument, lambda part: self.known[part.name] if isinstance(part, fx.Node) else part)
 
     def _depends(self, argument: Any) -> tuple[bool, bool]:
         """Whether an argument depends on the input, and on the number of rows."""
-        if isinstance(argument, Value):
-            batch_sized = argument.name in self.probe
-            return not batch_sized, batch_sized
-        if isinstance(argument, Rows):
-            return False, True
-        parts = list(argument.values()) if isinstance(argument, dict) else argument
-        if not isinstance(parts, tuple | list):
-            return False, False
-        found = [self._depends(part) for part in parts]
-        return any(pair[0] for pair in found), any(pair[1] for pair in found)
+        found = [part for part in leaves(argument) if isinstance(part, Value | Rows)]
+        from_rows = [isinstance(part, Rows) or part.name in self.probe for part in found]
+        return not all(from_rows), any(from_rows)
 
     def _working_dtype(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         changed = dict(kwargs)
@@ -203,15 +190,9 @@ def reachable(nodes: Sequence[Node], output: Value) -> tuple[Node, ...]:
     for node in reversed(nodes):
         if node.name in needed:
             kept.append(node)
-            needed |= _names((node.args, dict(node.kwargs)))
+            arguments = leaves((node.args, dict(node.kwargs)))
+            needed |= {part.name for part in arguments if isinstance(part, Value | Rows)}
     return tuple(reversed(kept))
-
-
-def _names(argument: Any) -> set[str]:
-    if isinstance(argument, Value | Rows):
-        return {argument.name}
-    parts = list(argument.values()) if isinstance(argument, dict) else argument
-    return set().union(*(_names(part) for part in parts)) if isinstance(parts, tuple | list) else set()
 
 
 def _notes(program: ExportedProgram, nodes: tuple[Node, ...]) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ class Node:
 
     def inputs(self) -> tuple[Value, ...]:
         """The values the node reads, in order of its arguments (repeated where it reads one twice)."""
-        return tuple(found for found in _flatten((self.args, dict(self.kwargs))) if isinstance(found, Value))
+        return tuple(found for found in leaves((self.args, dict(self.kwargs))) if isinstance(found, Value))
 
 
 @dataclass(frozen=True)
@@ -100,41 +100,48 @@ class Graph:
 
 
 NO_BROADCAST = frozenset(
-    f"aten.{name}" for name in ("cat.default", "slice_scatter.default", "select_scatter.default", "gather.default",
-                                "diagonal_scatter.default", "index_put.default", "copy.default", "bmm.default")
-)  # fmt: skip
+    f"aten.{name}.default" for name in "cat slice_scatter select_scatter gather index_put copy bmm".split()
+)
 """Operations that do not broadcast the one row of a constant by themselves."""
 
 
 def with_all_rows(node: Node, argument: Any, rows: int) -> Any:
     """Arguments whose constants of one row, along the row dimension of the result, are given as many as there are."""
-    if isinstance(argument, tuple | list):
-        return type(argument)(with_all_rows(node, part, rows) for part in argument)
-    made = node.value
-    if made is None or made.row_dim is None or not isinstance(argument, Tensor):
+    dim, dims = (None, 0) if node.value is None else (node.value.row_dim, len(node.value.shape))
+    if dim is None or rows == 1 or (node.operation.startswith("aten.bmm") and dim != 0):
         return argument
-    dim, places = made.row_dim, not argument.is_floating_point() and not node.operation.startswith("aten.gather")
-    if rows == 1 or places or argument.dim() != len(made.shape) or argument.shape[dim] != 1:
-        return argument
-    return argument.expand(*argument.shape[:dim], rows, *argument.shape[dim + 1 :])
+    indices_have_rows = node.operation.startswith("aten.gather")
+
+    def expanded(part: Any) -> Any:
+        if not isinstance(part, Tensor) or part.dim() != dims or part.shape[dim] != 1:
+            return part
+        if not part.is_floating_point() and not indices_have_rows:
+            return part
+        return part.expand(*part.shape[:dim], rows, *part.shape[dim + 1 :])
+
+    return mapped(argument, expanded)
 
 
 def replace(argument: Any, known: Mapping[str, Any]) -> Any:
     """An argument with every :class:`Value` and :class:`Rows` replaced by what is known under its name."""
-    if isinstance(argument, Value | Rows):
-        return known[argument.name]
+    return mapped(argument, lambda part: known[part.name] if isinstance(part, Value | Rows) else part)
+
+
+def mapped(argument: Any, change: Callable[[Any], Any]) -> Any:
+    """Nested arguments with every entry changed."""
     if isinstance(argument, tuple | list):
-        return type(argument)(replace(part, known) for part in argument)
+        return type(argument)(mapped(part, change) for part in argument)
     if isinstance(argument, dict):
-        return {key: replace(part, known) for key, part in argument.items()}
-    return argument
+        return {key: mapped(part, change) for key, part in argument.items()}
+    return change(argument)
 
 
-def _flatten(argument: Any) -> Iterator[Any]:
+def leaves(argument: Any) -> Iterator[Any]:
+    """All entries of nested arguments."""
     if isinstance(argument, tuple | list):
         for part in argument:
-            yield from _flatten(part)
+            yield from leaves(part)
     elif isinstance(argument, dict):
-        yield from _flatten(list(argument.values()))
+        yield from leaves(list(argument.values()))
     else:
         yield argument

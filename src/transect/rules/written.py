@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from transect.graph import Node, Rows, Value
-from transect.graph.node import NO_BROADCAST, with_all_rows
+from transect.graph.node import NO_BROADCAST, leaves, mapped, with_all_rows
 from transect.graph.node import replace as replaced
 from transect.rules.base import MIXES_ROWS, Affine, Function, Refused, row_dim
 
@@ -47,12 +47,10 @@ def selecting(node: Node) -> Affine:
 def with_constants(node: Node, change: Callable[[Tensor], Tensor]) -> Node:
     """The node with its floating-point constants changed."""
 
-    def changed(argument: Any) -> Any:
-        if isinstance(argument, tuple | list):
-            return type(argument)(changed(part) for part in argument)
-        return change(argument) if isinstance(argument, Tensor) and argument.is_floating_point() else argument
+    def changed(part: Any) -> Any:
+        return change(part) if isinstance(part, Tensor) and part.is_floating_point() else part
 
-    return replace(node, args=changed(node.args), kwargs={key: changed(part) for key, part in node.kwargs.items()})
+    return replace(node, args=mapped(node.args, changed), kwargs=mapped(dict(node.kwargs), changed))
 
 
 def keep_samples_apart(node: Node, *dims: int) -> None:
@@ -76,12 +74,3 @@ def _from_the_end(value: Value) -> int:
 def argument(node: Node, place: int, name: str, default: Any) -> Any:
     """An argument by position or by name."""
     return node.args[place] if len(node.args) > place else node.kwargs.get(name, default)
-
-
-def leaves(argument: Any) -> list[Any]:
-    """All entries of nested arguments."""
-    if isinstance(argument, tuple | list):
-        return [leaf for part in argument for leaf in leaves(part)]
-    if isinstance(argument, dict):
-        return leaves(list(argument.values()))
-    return [argument]
