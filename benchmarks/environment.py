@@ -29,14 +29,31 @@ def environment() -> dict[str, Any]:
     }
 
 
-def write_results(name: str, rows: list[dict[str, Any]], folder: Path = Path("benchmarks/results")) -> Path:
-    """Write ``name.json``: the environment and one entry a case."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
+RESULTS = Path(__file__).parent / "results"
+
+
+def read_rows(name: str) -> dict[str, dict[str, Any]]:
+    """The rows of ``name.json`` by case, each with its environment; none where there is no file."""
+    path = RESULTS / f"{name}.json"
+    return {row["case"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
+
+
+def write_row(name: str, row: dict[str, Any]) -> Path:
+    """Put one case into ``name.json``, in the place of an older one, with the environment it was made in."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    rows = read_rows(name) | {row["case"]: row | {"environment": environment()}}
+    path = RESULTS / f"{name}.json"
     temporary = path.with_suffix(".json.part")
-    temporary.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=2) + "\n")
+    temporary.write_text(json.dumps({"rows": list(rows.values())}, indent=2) + "\n")
     os.replace(temporary, path)
     return path
+
+
+def described(row: dict[str, Any]) -> str:
+    """Machine, versions and day of a row, in one line."""
+    e = row["environment"]
+    return (f"{e['processor']}, {e['cores']} cores, {e['threads']} threads; Python {e['python']}, torch {e['torch']}, "
+            f"transect {e['transect']}; {e['date'][:10]}")  # fmt: skip
 
 
 def resident_bytes(field: str) -> int:

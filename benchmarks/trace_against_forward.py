@@ -1,10 +1,10 @@
 """Tracing against the plain batched forward pass over the trace's own knots.
 
-    python benchmarks/trace_against_forward.py [--pairs 3] [--cases NAME ...]
+    python benchmarks/trace_against_forward.py [--pairs 3] [--cases NAME ...] [--table]
 
 ``ratio`` is the time of the trace divided by the time of the forward pass at its knots: same dtype, same threads, the
 best of several batch sizes, measured in turn. ``peak_mib`` is what the trace adds to the process's resident memory.
-Each case runs in a process of its own, so that its memory is its own.
+Each case runs in a process of its own, so that its memory is its own. ``--table`` prints the rows as Markdown.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 import transect
-from environment import reset_peak, resident_bytes, write_results
+from environment import described, read_rows, reset_peak, resident_bytes, write_row
 from transect.study.models.resnet import resnet18
 
+NAME = "trace_against_forward"
 BATCHES = (16, 32, 64, 128)
 
 
@@ -71,18 +72,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--cases", nargs="*", default=list(CASES))
+    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(run_case(options.one, options.pairs)))
         return
-    rows = []
+    if options.table:
+        print(table())
+        return
     for name in options.cases:
         command = [sys.executable, __file__, "--one", name, "--pairs", str(options.pairs)]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        rows.append(json.loads(output.splitlines()[-1]))
-        print(json.dumps(rows[-1]), flush=True)
-    print(write_results("trace_against_forward", rows))
+        row = json.loads(output.splitlines()[-1])
+        print(json.dumps(row), write_row(NAME, row), flush=True)
+
+
+def table() -> str:
+    """The rows in Markdown, and where they were made."""
+    rows = list(read_rows(NAME).values())
+    columns = ("case", "crossings", "trace", "forward at its knots (best batch)", "ratio (pairs)", "peak", "error")
+    head = f"| {' | '.join(columns)} |"
+    places = dict.fromkeys(described(row) for row in rows)
+    return "\n".join([head, "|---" * len(columns) + "|", *map(_line_of, rows), "", *places])
+
+
+def _line_of(row: dict[str, Any]) -> str:
+    timed, ratio = "", ""
+    if row["forward_s"]:
+        timed = f"{row['forward_s']:.1f} s ({row['forward_batch']})"
+        ratio = f"{row['ratio']:.2f} ({', '.join(f'{one:.2f}' for one in row['ratios'])})"
+    measured = f"{row['trace_s']:.1f} s | {timed} | {ratio} | {row['peak_mib']:.0f} MiB | {row['relative_error']:.0e}"
+    return f"| {row['case']} | {row['crossings']:,} | {measured} |"
 
 
 def run_case(name: str, pairs: int) -> dict[str, Any]:

@@ -26,17 +26,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import transect
-from environment import write_results
+from environment import read_rows, write_row
 from transect.errors import UnsupportedModel
 
-RESULTS = Path("benchmarks/results/zoo.json")
 CROSSINGS, POINTS, BATCH = 1000, 1000, 25
 PROBE = 1e-5  # part of the way on which crossings are counted, to choose how far to go
 
@@ -129,9 +127,9 @@ def main() -> None:
     if options.one:
         print(json.dumps(row_of(options.one)))
     elif options.table:
-        print(table(read_rows()))
+        print(table(read_rows("zoo")))
     else:
-        sys.exit(run([name for name in options.names if options.again or name not in read_rows()]))
+        sys.exit(run([name for name in options.names if options.again or name not in read_rows("zoo")]))
 
 
 def run(names: Iterable[str]) -> int:
@@ -146,17 +144,10 @@ def run(names: Iterable[str]) -> int:
             failed = 1
             print(f"{name}: FAILED\n{made.stderr.strip()[-2000:]}", flush=True)
             continue
-        rows = read_rows() | {name: json.loads(made.stdout.splitlines()[-1])}
-        write_results("zoo", [rows[key] for key in ZOO if key in rows], RESULTS.parent)
-        print(json.dumps(rows[name]), flush=True)
+        row = json.loads(made.stdout.splitlines()[-1])
+        write_row("zoo", row)
+        print(json.dumps(row), flush=True)
     return failed
-
-
-def read_rows() -> dict[str, dict[str, Any]]:
-    """Rows that are there already, by name of the network."""
-    if not RESULTS.exists():
-        return {}
-    return {row["network"]: row for row in json.loads(RESULTS.read_text())["rows"]}
 
 
 def row_of(
@@ -164,7 +155,7 @@ def row_of(
 ) -> dict[str, Any]:
     """Trace a network on a segment with about so many crossings and compare, or list what it is refused for."""
     entry, model = ZOO[name], build(name) if model is None else model
-    described = {"network": name, "package": entry.package, "input": "x".join(map(str, entry.shape))}
+    described = {"case": name, "package": entry.package, "input": "x".join(map(str, entry.shape))}
     began = time.perf_counter()
     try:
         network = captured(name, model)
@@ -294,12 +285,12 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 def _traced_line(row: dict[str, Any]) -> str:
     counts = f"{row['bending_operations']} | {row['units']:,} | {row['crossings']:,}"
     sizes = f"{row['part']:.1e} | {row['difference']:.0e} | {row['to_change']:.0e}"
-    return f"| {row['network']} | {row['input']} | {counts} | {sizes} |"
+    return f"| {row['case']} | {row['input']} | {counts} | {sizes} |"
 
 
 def _refused_line(row: dict[str, Any]) -> str:
     counts = Counter(found["operation"] for found in row["refused"])
-    return f"| {row['network']} | {row['input']} | {', '.join(f'{count} {name}' for name, count in counts.items())} |"
+    return f"| {row['case']} | {row['input']} | {', '.join(f'{count} {name}' for name, count in counts.items())} |"
 
 
 if __name__ == "__main__":
