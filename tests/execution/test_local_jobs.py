@@ -92,7 +92,7 @@ def test_nobody_works_on_when_the_parent_is_stopped(tmp_path, blow, code):
     parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     worker_jobs.until(lambda: len(list(tmp_path.glob("*.tick"))) == 2)
     os.killpg(parent.pid, blow) if blow == signal.SIGINT else parent.send_signal(blow)
-    _, errors = parent.communicate(timeout=20)
+    _, errors = parent.communicate(timeout=60)
     assert parent.returncode == code
     assert "Traceback" not in errors
     pids = [int(path.stem) for path in tmp_path.glob("*.tick")]

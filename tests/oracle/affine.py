@@ -43,22 +43,12 @@ def apply(step: Step, *values: Line) -> Line:
 
 @apply.register
 def _(step: Linear, x: Line) -> Line:
-    weight = _parameter(step, "weight")
-
-    def linear(v: Exact) -> Exact:
-        return Exact(weight.over @ v.over, weight.under * v.under)
-
-    return _shifted(step, Line(linear(x.constant), linear(x.slope)))
+    return _weighed(step, x, lambda weight, v: weight @ v)
 
 
 @apply.register
 def _(step: Convolution, x: Line) -> Line:
-    weight = _parameter(step, "weight")
-
-    def convolve(v: Exact) -> Exact:
-        return Exact(_correlate(v.over, weight.over, step), weight.under * v.under)
-
-    return _shifted(step, Line(convolve(x.constant), convolve(x.slope)))
+    return _weighed(step, x, lambda weight, v: _correlate(v, weight, step))
 
 
 @apply.register
@@ -140,12 +130,14 @@ def _(step: Pad, x: Line) -> Line:
 
 @apply.register
 def _(step: TransposedConvolution, x: Line) -> Line:
+    return _weighed(step, x, lambda weight, v: _scattered(v, weight, step))
+
+
+def _weighed(step: Step, x: Line, multiply: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Line:
+    """A product with the step's weight, and its bias."""
     weight = _parameter(step, "weight")
-
-    def spread(v: Exact) -> Exact:
-        return Exact(_scattered(v.over, weight.over, step), weight.under * v.under)
-
-    return _shifted(step, Line(spread(x.constant), spread(x.slope)))
+    parts = (Exact(multiply(weight.over, v.over), weight.under * v.under) for v in (x.constant, x.slope))
+    return _shifted(step, Line(*parts))
 
 
 @cache

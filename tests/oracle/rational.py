@@ -83,6 +83,16 @@ class Restriction:
         return sum(left != right for left, right in pairwise(slopes))
 
 
+def assert_tiles_the_segment(found: Restriction) -> None:
+    """Pieces from 0 to 1 without gaps, continuous, and each with another pattern than the one before."""
+    assert found.pieces[0].low == 0
+    assert found.pieces[-1].high == 1
+    for left, right in pairwise(found.pieces):
+        assert left.low < left.high == right.low
+        assert left.output.at(left.high) == right.output.at(right.low)
+    assert all(flips for _, flips in found.flips)
+
+
 def restrict(case: Case) -> Restriction:
     """Follow the segment of a case through its network."""
     start = Exact.of(case.start)

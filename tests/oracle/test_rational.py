@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from oracle.closed_forms import KNOWN, Known
 from oracle.dense import preactivations
 from oracle.modules import Described
 from oracle.networks import cases, coarse, generic
-from oracle.rational import Restriction, restrict
+from oracle.rational import Restriction, assert_tiles_the_segment, restrict
 from oracle.steps import Case
 
 
@@ -65,12 +64,7 @@ def test_patterns_are_those_of_the_module_in_the_middle_of_each_piece(case: Case
 @given(cases(generic) | cases(coarse))
 def test_pieces_tile_the_segment_and_neighbours_differ(case: Case):
     found = restrict(case)
-    assert found.pieces[0].low == 0
-    assert found.pieces[-1].high == 1
-    for left, right in pairwise(found.pieces):
-        assert left.low < left.high == right.low
-        assert left.output.at(left.high) == right.output.at(right.low)
-    assert all(flips for _, flips in found.flips)
+    assert_tiles_the_segment(found)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)

@@ -22,7 +22,7 @@ from oracle.mixed import FAMILIES, mixed
 from oracle.modules import Described
 from oracle.networks import Numbers, coarse, decimal, drawn, generic, repeating, spread, uneven
 from oracle.operands import bends_at
-from oracle.rational import Restriction, restrict
+from oracle.rational import Restriction, assert_tiles_the_segment, restrict
 from oracle.steps import Case, MaxPool
 from oracle.undecided import assert_same_on_intervals, undecidable
 from oracle.windows import windows
@@ -64,12 +64,7 @@ def test_outputs_are_those_of_the_module_at_the_knots_and_between(
 @given(data=st.data())
 def test_pieces_tile_the_segment_and_neighbours_differ(numbers: Callable[[int], Numbers], data: st.DataObject):
     found = restrict(data.draw(mixed(numbers)))
-    assert found.pieces[0].low == 0
-    assert found.pieces[-1].high == 1
-    for left, right in pairwise(found.pieces):
-        assert left.low < left.high == right.low
-        assert left.output.at(left.high) == right.output.at(right.low)
-    assert all(flips for _, flips in found.flips)
+    assert_tiles_the_segment(found)
 
 
 @few
