@@ -152,6 +152,15 @@ def test_an_output_that_is_not_one_tensor_is_named(forward: Forward, given: str)
         transect.capture(Written(forward), torch.zeros(4))
 
 
+def test_selecting_by_truth_values_is_refused_with_the_remedy():
+    mask = torch.tensor([True, False, True, True])
+    with pytest.raises(UnsupportedModel, match=r"1 operation.*\n.*how many numbers it selects[^$]*mask\.nonzero"):
+        transect.capture(Written(lambda m, x: x[:, mask]), torch.zeros(4))
+    indices = mask.nonzero()[:, 0]
+    model = Written(lambda m, x: torch.relu(x)[:, indices]).double()
+    assert transect.trace(model, _path(4)).verification.points > 0
+
+
 def test_randomness_written_as_a_function_is_refused():
     with pytest.raises(UnsupportedModel, match=r"(?s)dropout.*random.*model\.eval\(\)"):
         transect.capture(Written(lambda m, x: functional.dropout(x, 0.5)), torch.zeros(4))

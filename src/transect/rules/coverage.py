@@ -76,7 +76,8 @@ def _judge(node: Node) -> Step | Problem:
         if any(not value.floating for value in node.inputs()):
             raise Refused("it computes with a comparison or with indices of activations, and so jumps", CONTINUOUS)
         assert node.value is not None
+        operation = rule(node)
         row_dim(node.value)
-        return Step(node, rule(node))
+        return Step(node, operation)
     except Refused as refused:
         return Problem(node, refused.reason, refused.remedy)

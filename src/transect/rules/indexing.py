@@ -41,6 +41,11 @@ def index(node: Node) -> Affine:
         raise Refused("it selects by numbers computed from the input, and so jumps", "select by constant indices")
     if _reaches(node.args[1], row_dim(x)):
         raise Refused("it selects some of the samples", MIXES_ROWS)
+    if any(isinstance(part, Tensor) and part.dtype == torch.bool for part in node.args[1]):
+        raise Refused(
+            "torch.export does not know how many numbers it selects",
+            "make the indices, mask.nonzero()[:, 0], before forward, and select by them",
+        )
     return selecting(node)
 
 
