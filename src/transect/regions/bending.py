@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transect.regions.crossings import Crossings, Doubt, Snaps, Touches, find_crossings, in_order
 from transect.regions.merging import looked_at_closely, merge
-from transect.regions.pieces import HingePieces, Pieces
+from transect.regions.pieces import HingePieces, IntervalPieces
 from transect.regions.rounding import Tolerance
 from transect.regions.rows import Grid, Knots
 from transect.rules import Hinge
@@ -39,7 +39,7 @@ class Bending:
     member_threshold: Tensor
     flips: Tensor
     moved: Tensor
-    pieces: Pieces
+    pieces: IntervalPieces
     doubts: tuple[Doubt, ...]
 
 

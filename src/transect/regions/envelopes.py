@@ -279,7 +279,7 @@ class EnvelopePieces:
     last: Tensor
 
     def beside(self, rows: Tensor, *, after: bool) -> Tensor:
-        """See :class:`~transect.regions.pieces.Pieces`."""
+        """See :class:`~transect.regions.pieces.IntervalPieces`."""
         found = self._places(self.winner[rows])
         at = torch.full((len(self.winner),), -1, dtype=torch.int64, device=rows.device)
         at[rows if after else rows - 1] = torch.arange(len(rows), device=rows.device)
@@ -289,7 +289,7 @@ class EnvelopePieces:
         return found
 
     def at_border(self, *, last: bool) -> Tensor:
-        """See :class:`~transect.regions.pieces.Pieces`."""
+        """See :class:`~transect.regions.pieces.IntervalPieces`."""
         row = torch.tensor([len(self.winner) - 1 if last else 0], device=self.winner.device)
         return self.beside(row, after=not last)[0]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from transect.regions.crossings import Crossings
 
 
-class Pieces(Protocol):
+class IntervalPieces(Protocol):
     """Pieces of every unit of a bending operation on the intervals between its rows, before any is inserted."""
 
     def beside(self, rows: Tensor, *, after: bool) -> Tensor:
@@ -43,11 +43,11 @@ class HingePieces:
     units: int
 
     def beside(self, rows: Tensor, *, after: bool) -> Tensor:
-        """See :class:`Pieces`."""
+        """See :class:`IntervalPieces`."""
         return _pieces([_above_beside(part, rows, after)[:, : self.units] for part in self.found])
 
     def at_border(self, *, last: bool) -> Tensor:
-        """See :class:`Pieces`."""
+        """See :class:`IntervalPieces`."""
         return _pieces([_above_at_border(part, last)[: self.units] for part in self.found])
 
 
