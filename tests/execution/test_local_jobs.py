@@ -71,7 +71,8 @@ def test_bad_batches_are_refused(keys, workers, message):
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in what it starts in the background
 sys.path.insert(0, sys.argv[1])
 import worker_jobs
 from transect.execution import Job, run_jobs
@@ -92,7 +93,7 @@ def test_nobody_works_on_when_the_parent_is_stopped(tmp_path, blow, code):
     parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     worker_jobs.until(lambda: len(list(tmp_path.glob("*.tick"))) == 2)
     os.killpg(parent.pid, blow) if blow == signal.SIGINT else parent.send_signal(blow)
-    _, errors = parent.communicate(timeout=60)
+    _, errors = parent.communicate(timeout=20)
     assert parent.returncode == code
     assert "Traceback" not in errors
     pids = [int(path.stem) for path in tmp_path.glob("*.tick")]

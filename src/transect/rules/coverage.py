@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from transect.errors import UnsupportedModel
 from transect.graph import Graph, Node
 from transect.rules.base import CONTINUOUS, Affine, Bend, Refused, row_dim
+from transect.rules.indexing import refuse_truth_values
 from transect.rules.refusals import refusal
 from transect.rules.rewriting import COMPARISONS
 from transect.rules.table import RULES
@@ -76,8 +77,8 @@ def _judge(node: Node) -> Step | Problem:
         if any(not value.floating for value in node.inputs()):
             raise Refused("it computes with a comparison or with indices of activations, and so jumps", CONTINUOUS)
         assert node.value is not None
-        operation = rule(node)
+        refuse_truth_values(node)
         row_dim(node.value)
-        return Step(node, operation)
+        return Step(node, rule(node))
     except Refused as refused:
         return Problem(node, refused.reason, refused.remedy)

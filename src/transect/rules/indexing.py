@@ -11,6 +11,9 @@ from transect.graph import Node, Value
 from transect.rules.base import MIXES_ROWS, Affine, Refused, only_input, row_dim
 from transect.rules.written import argument, keep_samples_apart, selecting
 
+_aten = torch.ops.aten
+_INDEX = str(_aten.index.Tensor)
+
 
 def along(place: int, default: int) -> Any:
     """A rule for an operation along the one dimension given as argument ``place``."""
@@ -41,12 +44,20 @@ def index(node: Node) -> Affine:
         raise Refused("it selects by numbers computed from the input, and so jumps", "select by constant indices")
     if _reaches(node.args[1], row_dim(x)):
         raise Refused("it selects some of the samples", MIXES_ROWS)
-    if any(isinstance(part, Tensor) and part.dtype == torch.bool for part in node.args[1]):
+    return selecting(node)
+
+
+def refuse_truth_values(node: Node) -> None:
+    """A selection by truth values has a size that the graph does not know: to be said before its shape is judged.
+
+    Raises:
+        Refused: It is one.
+    """
+    if node.operation == _INDEX and any(isinstance(part, Tensor) and part.dtype == torch.bool for part in node.args[1]):
         raise Refused(
             "torch.export does not know how many numbers it selects",
             "make the indices, mask.nonzero()[:, 0], before forward, and select by them",
         )
-    return selecting(node)
 
 
 def _reaches(indices: Any, dim: int) -> bool:
@@ -124,7 +135,6 @@ def shuffle(node: Node) -> Affine:
     return selecting(node)
 
 
-_aten = torch.ops.aten
 RULES = {
     **{str(op): along(2, 0) for op in (_aten.split.Tensor, _aten.split_with_sizes.default, _aten.chunk.default,
                                        _aten.tensor_split.sections, _aten.tensor_split.indices)},
@@ -134,7 +144,7 @@ RULES = {
                                    _aten.channel_shuffle.default)},
     str(_aten.diagonal.default): along_two,
     str(_aten.flip.default): flip,
-    str(_aten.index.Tensor): index,
+    _INDEX: index,
     str(_aten.index_put.default): index_put,
     str(_aten.gather.default): gather,
     str(_aten.repeat.default): repeat,
