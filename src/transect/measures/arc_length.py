@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from transect.measures.base import Ends, Reduced, Seen, add_by_segment
+from transect.measures.base import Ends, Reduced, Seen, add_by_segment, row_norms
 from transect.regions.run import Run
 
 
@@ -24,7 +24,7 @@ class ArcLength:
     def update(self, run: Run) -> None:
         """See :class:`~transect.measures.base.Reducer`."""
         p = run.pieces
-        add_by_segment(self._sum, p.segment, (p.right - p.left).norm(dim=1))
+        add_by_segment(self._sum, p.segment, row_norms(p.right - p.left))
         self._seen.update(p)
 
     def results(self) -> Mapping[str, Reduced]:

@@ -97,6 +97,13 @@ class Seen:
         return (self.regions + self._outputs + 8) * torch.finfo(torch.float64).eps
 
 
+def row_norms(x: Tensor) -> Tensor:
+    """l2 norm of every row, ``(N, C)`` to ``(N,)``; squares neither overflow nor vanish."""
+    largest = x.abs().amax(1)
+    scale = torch.where(largest > 0, largest, 1.0)
+    return (x / scale.unsqueeze(1)).norm(dim=1) * scale
+
+
 def add_by_segment(total: Tensor, segment: Tensor, values: Tensor) -> None:
     """Add ``values`` to the entries of their segments, in place."""
     total.index_add_(0, segment, values)

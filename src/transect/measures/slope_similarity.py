@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from transect.measures.base import Ends, Reduced, add_by_segment
+from transect.measures.base import Ends, Reduced, add_by_segment, row_norms
 from transect.regions.run import Run
 
 
@@ -33,10 +33,11 @@ class SlopeSimilarity:
         segment = run.segment[knot]
         f = run.outputs.double()
         change = f.diff(dim=0)
-        size, noise = change.norm(dim=1), self._noise(f, run)
+        size, noise = row_norms(change), self._noise(f, run)
         left, right = knot - 1, knot
         zero_left, zero_right = size[left] <= noise[left], size[right] <= noise[right]
-        cosine = (change[left] * change[right]).sum(1) / (size[left] * size[right])
+        direction = change / size.unsqueeze(1)
+        cosine = (direction[left] * direction[right]).sum(1)
         cosine = torch.where(zero_left & zero_right, 1.0, cosine.clamp(-1, 1))
         turn = noise / (size - noise / 2)
         error = (turn[left] + turn[right]).clamp(max=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,6 +49,9 @@ def bend_rows(hinge: Hinge, z: Tensor, knots: Knots, tolerance: Tolerance) -> Be
     pooled, which = _pool(found)
     pooled = looked_at_closely(pooled, knots, tolerance)
     rows = merge(pooled)
+    if bool((rows.group.diff() < 0).any()):  # parts of a chain that was cut can lie within one another
+        order = torch.argsort(rows.group, stable=True)
+        pooled, which, rows = pooled.only(order), which[order], replace(rows, group=rows.group[order])
     grid, moved, place = insert(len(knots), rows.row, rows.weight)
     snaps = [part.snaps for part in found if part.snaps is not None]
     final = insert_knots(knots, grid, place, tolerance.stated * rows.error, snaps)
@@ -57,7 +60,7 @@ def bend_rows(hinge: Hinge, z: Tensor, knots: Knots, tolerance: Tolerance) -> Be
         flips = torch.cat([flips, *touched])
         flips = flips[torch.argsort(flips[:, 0], stable=True)]
     if len(found) > 1:
-        flips = joined_flips(flips)
+        flips = joined_flips(_piece_by_piece(flips))
     doubts = tuple(Doubt(moved[d.row], d.unit, d.reason) for part in found for d in part.doubts)
     doubts += tuple(Doubt(moved[d.row], d.unit, d.reason) for d in rows.doubts)
     return Bending(
@@ -109,6 +112,13 @@ def insert_knots(knots: Knots, grid: Grid, place: Tensor, stated: Tensor, snaps:
 def _crossing_flips(pooled: Crossings, which: Tensor, final_row: Tensor) -> Tensor:
     rising = pooled.rising.long()
     return torch.stack([final_row, pooled.unit, which + 1 - rising, which + rising], 1)
+
+
+def _piece_by_piece(flips: Tensor) -> Tensor:
+    """Ordered by row, and at one row upwards where units rise and downwards where they fall, whatever rounding says."""
+    before, after = flips[:, 2], flips[:, 3]
+    flips = flips[torch.argsort(torch.where(after > before, before, -before), stable=True)]
+    return flips[torch.argsort(flips[:, 0], stable=True)]
 
 
 def joined_flips(flips: Tensor) -> Tensor:

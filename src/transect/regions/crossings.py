@@ -18,6 +18,7 @@ from transect.regions.rows import Knots
 from transect.regions.signs import above, changes
 
 T_ULPS = 64 * torch.finfo(torch.float64).eps  # positions closer than this on [0, 1] are one, whatever the values say
+SUBNORMAL = "its values are in the subnormal range, where rounding is not relative"
 _FLAT = "within rounding of its threshold over a whole interval"
 
 
@@ -277,5 +278,4 @@ def _subnormal_doubts(found: _Candidates, dtype: torch.dtype) -> tuple[Doubt, ..
     small = _subnormal(found, dtype)
     if not bool(small.any()):
         return ()
-    reason = "its values are in the subnormal range, where rounding is not relative"
-    return (Doubt(found.row[small], found.unit[small], reason),)
+    return (Doubt(found.row[small], found.unit[small], SUBNORMAL),)

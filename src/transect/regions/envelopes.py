@@ -280,7 +280,8 @@ class EnvelopePieces:
 
     def beside(self, rows: Tensor, *, after: bool) -> Tensor:
         """See :class:`~transect.regions.pieces.IntervalPieces`."""
-        found = self._places(self.winner[rows])
+        winner = self.winner[rows].unflatten(1, (self.channels, -1))
+        found = winning_places(self.windows, winner).flatten(1)
         at = torch.full((len(self.winner),), -1, dtype=torch.int64, device=rows.device)
         at[rows if after else rows - 1] = torch.arange(len(rows), device=rows.device)
         at = at[self.row]
@@ -310,10 +311,11 @@ class EnvelopePieces:
         flips = (before != after) & inner[row]
         return torch.stack([moved[row], unit, before, after], 1)[flips]
 
-    def _places(self, position: Tensor) -> Tensor:
-        """Places of the winning positions, ``(n, units)``."""
-        places = self.windows.shape[1]
-        found = torch.zeros(position.shape, dtype=torch.uint8 if places <= 256 else torch.int32, device=position.device)
-        for place in reversed(range(places)):
-            found.masked_fill_(position == self.windows[:, place].repeat(self.channels), place)
-        return found
+
+def winning_places(windows: Tensor, position: Tensor) -> Tensor:
+    """Place within its window of every winning position, ``(..., windows)``; uint8, or int32 for over 256 places."""
+    count = windows.shape[1]
+    found = torch.zeros(position.shape, dtype=torch.uint8 if count <= 256 else torch.int32, device=position.device)
+    for place in reversed(range(count)):
+        found.masked_fill_(position == windows[:, place], place)
+    return found

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from transect.graph import Graph
 from transect.rules import Affine, Bend, Envelope, Step
@@ -125,9 +125,9 @@ def _bends(steps: Sequence[Step]) -> tuple[tuple[str, ...], tuple[tuple[int, ...
     names = []
     for step in bends:
         name = step.node.module.partition(" (")[0]
-        kind = (step.node.written or step.node.operation).split(".")[1]
-        leaf = step.node.module.rpartition("(")[2].rstrip(")").lower()
-        name = name if leaf == kind else f"{name}.{kind}" if name and name != "model" else kind
+        kind = (step.node.written or step.node.operation).split(".")[1].removesuffix("_with_indices")
+        is_layer = hasattr(nn, step.node.module.rpartition("(")[2].rstrip(")"))  # one of torch's: ReLU, MaxPool2d
+        name = name if is_layer else f"{name}.{kind}" if name and name != "model" else kind
         names.append(f"{name}@{seen[name]}" if seen[name] else name)
         seen[name] += 1
     return tuple(names), (tuple(map(_units, bends)), tuple(map(_pieces, bends)))

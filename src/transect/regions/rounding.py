@@ -2,9 +2,11 @@
 
 A worst-case bound grows by the square root of the fan-in at every layer and is useless after five. Rounding errors are
 independent to a good approximation (Higham & Mary, SIAM J. Sci. Comput. 2019), so their *variances* are carried through
-the network instead, in units of eps^2: every affine operation passes on the variance of its operands with squared
-coefficients and adds its own, ``z^2 + sum w^2 x^2`` up to a constant. The result is one standard deviation a unit, and
-follows any rescaling of the units.
+the network instead: every affine operation passes on the variance of its operands with squared coefficients and adds
+its own, ``z^2 + sum w^2 x^2`` up to a constant. The result is one standard deviation a unit, and follows any rescaling
+of the units: squares are taken of scaled numbers, in float64, so that they neither overflow nor vanish before the
+values do. Where the values themselves vanish, a rounding error is not relative but absolute, and units of which
+nothing else is left are *faint*: a zero there means nothing, and they are named.
 
 It is worked out once for a pack, with the largest values seen at a few points of it, and again at single knots, with
 the values there, wherever the first says that rounding may decide something (:class:`RoundingNearby`).
@@ -12,7 +14,7 @@ the values there, wherever the first says that rounding may decide something (:c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,9 +23,11 @@ from torch import Tensor
 
 from transect.regions.program import Instruction, Program
 from transect.regions.rows import Line
-from transect.rules import Affine
+from transect.rules import Affine, Bend, Hinge
 
-_LOCAL = 4.0  # each operation's own variance, in units of eps^2 and of the squares it sums
+_LOCAL = 2.0  # each operation's own standard deviation, in units of eps and of what it sums
+# Roots smaller than this, or infinite, are taken again of numbers this many times larger, or smaller.
+_LEAST, _STEP = 1e-140, 1e150
 
 
 @dataclass(frozen=True)
@@ -57,29 +61,36 @@ class Spread:
     Attributes:
         bends: For every bending operation those of its units, ``(units,)`` float64.
         outputs: Those of the outputs, ``(outputs,)`` float64.
+        faint: For every bending operation whether all that its numbers are made of is in the subnormal range, though
+            not zero, ``(units,)`` bool.
     """
 
     bends: tuple[Tensor, ...]
     outputs: Tensor
+    faint: tuple[Tensor, ...]
 
 
 def spread_along(program: Program, points: Tensor) -> Spread:
-    """Standard deviations from a plain evaluation at a few points, with the largest squares over all of them.
+    """Standard deviations from a plain evaluation at a few points, with the largest values over all of them.
 
     Args:
         program: The compiled network.
         points: Points of the path, ``(N, *input_shape)``; the more of the path they show the better, a few dozen do.
     """
-    variance = {program.input: _peak(points)}
-    bends = []
+    eps, tiny = torch.finfo(points.dtype).eps, torch.finfo(points.dtype).tiny
+    deviation = {program.input: _peak(points)}
+    bends, faint = [], []
     for instruction, operands, result in program.walk(points):
-        before = [variance[slot] for slot in instruction.reads]
-        if isinstance(instruction.operation, Affine):
-            variance[instruction.writes] = _affine_variance(instruction.operation, before, operands, result, _peak)
+        before = [deviation[slot] for slot in instruction.reads]
+        operation, peaks = instruction.operation, [_peak(operand) for operand in operands]
+        if isinstance(operation, Affine):
+            after = _after_affine(operation, before, peaks, _peak(result), tiny)
         else:
-            bends.append(_deviation(instruction.operation.flat(before[0]), points.dtype).reshape(-1))
-            variance[instruction.writes] = instruction.operation.variance(before[0])
-    return Spread(tuple(bends), _deviation(variance[program.output], points.dtype).reshape(-1))
+            bends.append((eps * operation.flat(before[0])).reshape(-1))
+            faint.append(_faint(operation, before[0], points.dtype))
+            after = operation.deviation(before[0])
+        deviation[instruction.writes] = after
+    return Spread(tuple(bends), (eps * deviation[program.output]).reshape(-1), tuple(faint))
 
 
 def tolerances(spread: Spread, nearby: RoundingNearby, dtype: torch.dtype) -> tuple[Tolerance, ...]:
@@ -123,14 +134,14 @@ class RoundingNearby:
         """Standard deviations of all units of a bending operation at some points, ``(n, units)``."""
         points = torch.cat([self.line.at(segment, place) for place in (t, torch.zeros_like(t), torch.ones_like(t))])
         rows, name = len(t), self.program.input
-        values, variance = {name: points}, {name: _of_both_ends(points)}
+        values, deviation = {name: points}, {name: _of_both_ends(points)}
         for instruction in self.program.instructions:
-            before = [variance[slot] for slot in instruction.reads]
+            before = [deviation[slot] for slot in instruction.reads]
             if instruction.bend == bend:
                 assert not isinstance(instruction.operation, Affine)
-                return _deviation(instruction.operation.flat(before[0]), points.dtype)
+                return torch.finfo(points.dtype).eps * instruction.operation.flat(before[0])
             operands = [values[slot] if instruction.in_prefix else values[slot][:rows] for slot in instruction.reads]
-            self._step(instruction, operands, before, values, variance)
+            self._step(instruction, operands, before, values, deviation)
         raise AssertionError(f"there is no bending operation {bend}")
 
     def _step(
@@ -139,45 +150,73 @@ class RoundingNearby:
         operands: list[Tensor],
         before: list[Tensor],
         values: dict[str, Tensor],
-        variance: dict[str, Tensor],
+        deviation: dict[str, Tensor],
     ) -> None:
         operation, slot = instruction.operation, instruction.writes
         if isinstance(operation, Affine):
             values[slot] = operation.value(*operands)
-            squares = _of_both_ends if instruction.in_prefix else torch.square
-            variance[slot] = _affine_variance(operation, before, operands, values[slot], squares)
+            sizes = _of_both_ends if instruction.in_prefix else _size
+            tiny = torch.finfo(values[slot].dtype).tiny
+            deviation[slot] = _after_affine(operation, before, [*map(sizes, operands)], sizes(values[slot]), tiny)
         else:
             z = operands[0]
-            values[slot], variance[slot] = operation.apply(z.clone()), operation.variance(before[0])
-            margin = (_CERTAIN * _deviation(before[0], z.dtype)).to(z.dtype)
+            values[slot], deviation[slot] = operation.apply(z.clone()), operation.deviation(before[0])
+            margin = (_CERTAIN * torch.finfo(z.dtype).eps * before[0]).to(z.dtype)
             low, high = operation.apply(z - margin), operation.apply(z + margin)
             flat = (low == values[slot]) & (high == values[slot])  # a dead unit hides its errors
-            variance[slot] = variance[slot].masked_fill(flat, 0)
+            deviation[slot] = deviation[slot].masked_fill(flat, 0)
         for name in instruction.frees:
             values.pop(name, None)
-            variance.pop(name, None)
+            deviation.pop(name, None)
 
 
-def _affine_variance(
-    operation: Affine,
-    before: list[Tensor],
-    operands: tuple[Tensor, ...] | list[Tensor],
-    result: Tensor,
-    squares: Callable[[Tensor], Tensor],
+def _after_affine(
+    operation: Affine, before: Sequence[Tensor], operands: Sequence[Tensor], result: Tensor, tiny: float
 ) -> Tensor:
-    own = operation.squares(*(squares(x) for x in operands)) + squares(result)
-    return operation.squares(*before) + _LOCAL * own
+    """Standard deviations of the results, from those of the operands and from the sizes of both; in units of eps."""
+    summed = [torch.hypot(deviation, _LOCAL * size) for deviation, size in zip(before, operands, strict=True)]
+    passed = _root_of_squares(operation.squares, summed, result, tiny)  # what underflows loses up to eps * tiny
+    return torch.hypot(passed, _LOCAL * result)
+
+
+def _root_of_squares(squares: Callable[..., Tensor], numbers: Sequence[Tensor], result: Tensor, least: float) -> Tensor:
+    """Root of what ``squares`` makes of the squares of ``numbers``, which neither overflow nor vanish on the way.
+
+    However small it is, it is more than ``least`` where it is not zero.
+    """
+    scale = torch.stack([x.max() for x in numbers]).max()
+    scale = torch.where((scale > 0) & scale.isfinite(), scale, 1.0)
+    relative = [x / scale for x in numbers]
+    root = squares(*(x.square() for x in relative)).double().sqrt()
+    lost = ((root < _LEAST) & (result <= _LEAST * scale), ~root.isfinite())
+    for where, step in zip(lost, (_STEP, 1 / _STEP), strict=True):
+        if bool(where.any()):
+            root = torch.where(where, squares(*((step * x).square() for x in relative)).double().sqrt() / step, root)
+    return scale * root + torch.full_like(root, least).masked_fill(root == 0, 0)
+
+
+def _faint(bend: Bend, numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Units that compare numbers in the subnormal range with zero, or with one another."""
+    tiny, eps = torch.finfo(dtype).tiny, torch.finfo(dtype).eps
+    if isinstance(bend, Hinge):
+        numbers = bend.flat(numbers)
+        thresholds = [torch.as_tensor(t, dtype=torch.float64, device=numbers.device) for t in bend.thresholds]
+        compared = [threshold.abs().reshape(-1) < tiny / eps for threshold in thresholds]
+        near = torch.stack([part.expand(numbers.shape[1]) for part in compared]).any(0)
+    else:
+        numbers, near = bend.apply(numbers).reshape(1, -1), torch.ones((), dtype=torch.bool, device=numbers.device)
+    return ((numbers >= tiny) & (numbers < tiny / eps) & near).reshape(-1)  # what is exactly zero has none
 
 
 def _peak(x: Tensor) -> Tensor:
-    """Largest square over the rows, as one row."""
-    return x.square().amax(0, keepdim=True)
+    """Largest magnitude over the rows, as one row."""
+    return _size(x).amax(0, keepdim=True)
 
 
 def _of_both_ends(x: Tensor) -> Tensor:
-    """Largest square of a point and the ends of its segment: values on a line are interpolated between the ends."""
-    return x.square().unflatten(0, (3, -1)).amax(0)
+    """Largest magnitude at a point and the ends of its segment: values on a line are interpolated between the ends."""
+    return _size(x).unflatten(0, (3, -1)).amax(0)
 
 
-def _deviation(variance: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.finfo(dtype).eps * variance.double().sqrt()
+def _size(x: Tensor) -> Tensor:
+    return x.double().abs()

@@ -88,7 +88,7 @@ def _product(node: Node, a: Any, b: Any) -> Affine:
     out = node.value
     assert out is not None
     scale, place, shape = _constant(constant, out), broadcast_to(value, out), out.unit_shape
-    squared = scale * scale
+    squared = (scale.double() if isinstance(scale, Tensor) else scale) ** 2
 
     def times(x: Tensor, factor: Any) -> Tensor:
         product = place(x) * factor

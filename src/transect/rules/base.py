@@ -25,7 +25,7 @@ class Affine:
         value: The operation, on tensors whose dimension 0 counts rows.
         linear: The same without its constant part.
         squares: The linear part with every coefficient squared (or an upper bound of it): it carries variances of
-            rounding errors through the operation.
+            rounding errors, in float64 whatever the working dtype, through the operation.
     """
 
     value: Function
@@ -58,9 +58,10 @@ class Hinge:
         """Rows of the numbers it compares, ``(R, units)``."""
         return x.flatten(1)
 
-    def variance(self, before: Tensor) -> Tensor:
-        """Upper bound of the variance of the rounding errors of its results."""
-        return before if isinstance(self.squared_gain, float) and self.squared_gain == 1 else before * self.squared_gain
+    def deviation(self, before: Tensor) -> Tensor:
+        """Upper bound of the standard deviation of the rounding errors of its results."""
+        gain = self.squared_gain
+        return before if isinstance(gain, float) and gain == 1 else before * gain**0.5
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class Envelope:
         """Rows of the numbers it compares, channel after channel, ``(R, channels * positions)``."""
         return self.arrange(x).flatten(1)
 
-    def variance(self, before: Tensor) -> Tensor:
-        """Upper bound of the variance of the rounding errors of its results."""
+    def deviation(self, before: Tensor) -> Tensor:
+        """Upper bound of the standard deviation of the rounding errors of its results."""
         return self.apply(before)
 
 
@@ -106,7 +107,7 @@ class Refused(Exception):
 
 
 MIXES_ROWS = "make the model treat each sample on its own"
-ESTIMATE = "leave it out, or replace it by a piecewise affine operation (ReLU, max-pooling, clamp, ...)"
+ESTIMATE = "replace it by something piecewise affine (ReLU, max-pooling, clamp, ...), or sample the model: transect.estimate"
 
 CONTINUOUS = "write it so that its pieces meet, for example with relu, clamp, maximum or max-pooling"
 
@@ -182,6 +183,17 @@ def merged(*tables: Mapping[str, Rule]) -> dict[str, Rule]:
             raise ValueError(f"operations with two rules: {sorted(twice)}")
         found.update(table)
     return found
+
+
+def squared_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Squares of a weight in float64, every row of it over its largest number, and these numbers, ``(rows,)``.
+
+    The squares of very small or large weights themselves would vanish or overflow.
+    """
+    weight = weight.double()
+    largest = weight.abs().flatten(1).amax(1)
+    largest = torch.where(largest > 0, largest, 1.0)
+    return (weight / largest.reshape(-1, *(1,) * (weight.dim() - 1))).square(), largest
 
 
 def zero_like_rows(x: Tensor) -> Tensor:

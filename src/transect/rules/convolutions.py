@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from transect.graph import Node, Value
-from transect.rules.base import ESTIMATE, MIXES_ROWS, Affine, Refused, row_dim
+from transect.rules.base import ESTIMATE, MIXES_ROWS, Affine, Refused, row_dim, squared_rows
+from transect.rules.convolving import Geometry
 
 
 def convolution(node: Node) -> Affine:
@@ -16,15 +16,15 @@ def convolution(node: Node) -> Affine:
         raise Refused("its weight or bias depends on the input: a product of activations", ESTIMATE)
     if row_dim(x) != 0:
         raise Refused("it reads the samples as channels or positions", MIXES_ROWS)
-    squared = weight.square()
+    transposed = geometry[3]  # then rows of the weight are no outputs, and one number serves them all
+    squared, size = squared_rows(weight.reshape(1, *weight.shape) if transposed else weight)
+    squared, size = squared.reshape(weight.shape), size.reshape(-1, *(1,) * (weight.dim() - 2))
 
-    def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return torch.ops.aten.convolution.default(x, weight, bias, *geometry)
-
+    convolve = Geometry.of(geometry, weight.dim() - 2).convolve
     return Affine(
         value=lambda x: convolve(x, weight, bias),
         linear=lambda x: convolve(x, weight, None),
-        squares=lambda x: convolve(x, squared, None),
+        squares=lambda x: convolve(x, squared, None) * size * size,
     )
 
 

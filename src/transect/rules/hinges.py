@@ -46,7 +46,7 @@ def prelu(node: Node) -> Hinge:
     if row_dim(x) != 0:
         raise Refused("it reads the samples as channels", "keep the samples in dimension 0")
     slope = weight.reshape(-1, *(1,) * (len(x.shape) - 2)) if weight.numel() > 1 else weight.reshape(())
-    return Hinge((0.0,), lambda x: torch.where(x > 0, x, x * slope), slope.square().clamp_min(1))
+    return Hinge((0.0,), lambda x: torch.where(x > 0, x, x * slope), slope.double().square().clamp_min(1))
 
 
 def absolute(node: Node) -> Hinge:

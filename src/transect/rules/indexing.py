@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transect.graph import Node, Value
-from transect.rules.base import MIXES_ROWS, Affine, Refused, only_input, row_dim
+from transect.rules.base import MIXES_ROWS, Affine, Refused, broadcast_to, only_input, row_dim, stored_constant
 from transect.rules.written import argument, keep_samples_apart, selecting
 
 _aten = torch.ops.aten
@@ -107,7 +107,21 @@ def put_into(node: Node) -> Affine:
         raise Refused("it joins tensors whose samples lie along different dimensions", MIXES_ROWS)
     if dim == row_dim(made):
         return Affine.selecting(lambda *parts: parts[-1]) if isinstance(node.args[1], Value) else _refused_whole()
-    return selecting(node)
+    return _copied(node.args[1], made) if "copy" in node.operation else selecting(node)
+
+
+def _copied(source: Value | Tensor, made: Value) -> Affine:
+    """A value or constant in the place of all of another: as it is meant, since torch has no derivative of a copy."""
+    shape = made.unit_shape
+    if isinstance(source, Value):
+        placed = broadcast_to(source, made)
+        return Affine.selecting(lambda *parts: placed(parts[-1]).expand(len(parts[-1]), *shape))
+    constant = stored_constant(source, made)
+
+    def nothing(*parts: Tensor) -> Tensor:
+        return parts[0].new_zeros((len(parts[0]), *shape))
+
+    return Affine(lambda *parts: nothing(*parts) + constant, nothing, nothing)
 
 
 def _whole(node: Node) -> bool:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from transect.graph import Node, Value
-from transect.rules.base import ESTIMATE, Affine, Refused, row_dim
+from transect.rules.base import ESTIMATE, Affine, Refused, row_dim, squared_rows
 
 
 def _weights(node: Node, x: object, weight: object) -> tuple[Value, Tensor]:
@@ -20,11 +20,11 @@ def _weights(node: Node, x: object, weight: object) -> tuple[Value, Tensor]:
 
 def _product(weight: Tensor, bias: Tensor | None) -> Affine:
     """``weight`` is (out, in), as in ``torch.nn.Linear``."""
-    squared = weight.square()
+    squared, size = squared_rows(weight)
     return Affine(
         value=lambda x: functional.linear(x, weight, bias),
         linear=lambda x: functional.linear(x, weight),
-        squares=lambda x: functional.linear(x, squared),
+        squares=lambda x: functional.linear(x, squared) * size * size,
     )
 
 

@@ -31,7 +31,7 @@ def scale_and_shift(node: Node) -> tuple[Tensor, Tensor]:
 
 def scaled(scale: Tensor, shift: Tensor) -> Affine:
     """``x * scale + shift`` with constants that broadcast against rows."""
-    squared = scale.square()
+    squared = scale.double().square()
     return Affine(
         value=lambda x: torch.addcmul(shift, x, scale),
         linear=lambda x: x * scale,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from transect.graph import Node, Value
 from transect.rules.base import ESTIMATE, MIXES_ROWS, Affine, Refused, row_dim
@@ -44,7 +43,7 @@ def einsum(node: Node) -> Affine:
 
 def _product(node: Node) -> Affine:
     value = as_written(node)
-    return Affine(value, value, as_written(with_constants(node, Tensor.square)))
+    return Affine(value, value, as_written(with_constants(node, lambda constant: constant.double().square())))
 
 
 _aten = torch.ops.aten

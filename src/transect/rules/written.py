@@ -41,7 +41,8 @@ def as_written(node: Node) -> Function:
 def selecting(node: Node) -> Affine:
     """An operation that only moves, repeats or leaves out numbers, some of which may be constants."""
     without = as_written(with_constants(node, torch.zeros_like))
-    return Affine(as_written(node), without, without)
+    squares = as_written(with_constants(node, lambda constant: torch.zeros_like(constant, dtype=torch.float64)))
+    return Affine(as_written(node), without, squares)
 
 
 def with_constants(node: Node, change: Callable[[Tensor], Tensor]) -> Node:

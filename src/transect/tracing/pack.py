@@ -9,6 +9,7 @@ from torch import Tensor
 
 from transect.measures import Ends, Reduced, default_reducers
 from transect.network import Network
+from transect.regions.crossings import SUBNORMAL
 from transect.regions.engine import Engine
 from transect.regions.rounding import Spread
 from transect.results import Doubtful
@@ -73,7 +74,7 @@ class PackWalker:
             engine.flips.cpu(),
             ends,
             {name: _on_cpu(found) for reducer in reducers for name, found in reducer.results().items()},
-            _doubtful(engine, self.network, pack),
+            _doubtful(engine, self.network, pack) + _faint(spread, self.network, pack),
             verifier.verdict(ends) if verifier else Verification(),
         )
 
@@ -91,6 +92,15 @@ class PackWalker:
 
 def _on_cpu(found: Reduced) -> Reduced:
     return Reduced(found.value.cpu(), found.rounding.cpu())
+
+
+def _faint(spread: Spread, network: Network, pack: Pack) -> list[Doubtful]:
+    return [
+        Doubtful(pack.first + segment, 0.0, operation, unit, SUBNORMAL)
+        for operation, faint in zip(network.operations, spread.faint, strict=True)
+        for unit in faint.nonzero().flatten().tolist()
+        for segment in range(len(pack))
+    ]
 
 
 def _doubtful(engine: Engine, network: Network, pack: Pack) -> list[Doubtful]:

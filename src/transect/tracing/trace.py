@@ -11,6 +11,7 @@ from torch import nn
 from transect.errors import InvalidInput
 from transect.network import Network
 from transect.paths import Path
+from transect.patterns import Layout
 from transect.regions.run import Run
 from transect.results import Trace
 from transect.tracing.anchors import AnchorJudge
@@ -21,7 +22,7 @@ from transect.tracing.segments import check_paths, packs
 from transect.tracing.split import one_trace_a_path, warn_of_unresolved
 from transect.tracing.walk import engine_for, overlapping_runs, rounding_of
 
-BUDGET = 2_000_000  # numbers a run may keep alive: about what stays in a last-level cache, where it is fastest
+BUDGET = 4_000_000  # numbers a run may keep alive: about what stays in a last-level cache, where it is fastest
 MAX_BYTES = 2 * 2**30  # what keep="all" may hold before it is refused
 
 
@@ -109,7 +110,8 @@ def trace(
     network = as_network(network, paths, dtype)
     check_paths(network, paths)
     chosen = output_indices(outputs, network)
-    judge, keeper = AnchorJudge(paths), Keeper(max_bytes) if keep == "all" else None
+    judge = AnchorJudge(paths)
+    keeper = Keeper(max_bytes, Layout.of(network.program)) if keep == "all" else None
     walker = PackWalker(network, chosen, judge, keeper, budget, seed if verify else None)
     with torch.no_grad():
         walked = [walker.walk(pack) for pack in packs(network, paths, budget)]

@@ -27,7 +27,7 @@ def rounding_of(network: Network, pack: Pack) -> Spread:
     spread = spread_along(network.program, _sample(pack))
     if not all(bool(deviation.isfinite().all()) for deviation in (*spread.bends, spread.outputs)):
         raise VerificationError(
-            f"Values inside the network are too large: their squares overflow {network.dtype} along segments "
+            f"Values inside the network are too large: they overflow {network.dtype} along segments "
             f"{pack.first} to {pack.first + len(pack) - 1}. Trace in float64, over shorter segments, or look for very "
             "large weights."
         )
