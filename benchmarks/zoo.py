@@ -19,7 +19,6 @@ import copy
 import importlib
 import importlib.util
 import json
-import re
 import subprocess
 import sys
 import time
@@ -111,7 +110,6 @@ REFUSED: dict[str, Entry] = {
 }
 
 ZOO = TRACED | REFUSED
-_PROBLEM = re.compile(r"^  - (?P<operation>\S+?)(?: in (?P<module>.+? \(\w+\)))?: (?P<reason>.+)\.$", re.MULTILINE)
 
 
 def main() -> None:
@@ -270,7 +268,7 @@ def interpolated(kept: Any, t: Tensor) -> Tensor:
 
 def problems(error: UnsupportedModel) -> list[dict[str, str]]:
     """Operation, module and reason of everything the error lists."""
-    return [found.groupdict(default="") for found in _PROBLEM.finditer(str(error))]
+    return [{"operation": p.operation, "module": p.module, "reason": p.reason} for p in error.problems]
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:

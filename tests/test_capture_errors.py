@@ -141,14 +141,15 @@ def test_training_mode_matters_only_where_it_changes_something():
 @pytest.mark.parametrize(
     ("forward", "given"),
     [
-        (lambda m, x: (m.linear(x), x), "tuple"),
-        (lambda m, x: [x], "list"),
-        (lambda m, x: {"logits": x}, "dict"),
-        (lambda m, x: None, "NoneType"),
+        (lambda m, x: (m.linear(x), x), r"a tuple of 2; choose one tensor.*output=0, output=1\."),
+        (lambda m, x: [x, x], r"a list of 2; choose one tensor.*output=0, output=1\."),
+        (lambda m, x: {"logits": x, "aux": x}, "a dict with the keys 'logits', 'aux'; choose.*output='logits'"),
+        (lambda m, x: None, "a NoneType; expected a tensor"),
+        (lambda m, x: {"labels": x.argmax(1)}, "a dict with the keys 'labels'; expected a tensor of floating-point"),
     ],
 )
 def test_an_output_that_is_not_one_tensor_is_named(forward: Forward, given: str):
-    with pytest.raises(InvalidInput, match=f"returns {given}, expected one tensor"):
+    with pytest.raises(InvalidInput, match=f"the model returns {given}"):
         transect.capture(Written(forward), torch.zeros(4))
 
 

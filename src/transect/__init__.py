@@ -16,18 +16,44 @@ from transect._version import __version__
 
 if TYPE_CHECKING:
     from transect import paths
+    from transect.estimation import Estimate, estimate
+    from transect.measuring import Measurements, checkpoints, forecast, measure
     from transect.network import Network, capture
     from transect.paths import Path
+    from transect.patterns import Pattern
     from transect.results import Trace
     from transect.tracing import stream, trace
 
-__all__ = ["Network", "Path", "Trace", "__version__", "capture", "paths", "stream", "trace"]
+__all__ = [
+    "Estimate",
+    "Measurements",
+    "Network",
+    "Path",
+    "Pattern",
+    "Trace",
+    "__version__",
+    "capture",
+    "checkpoints",
+    "estimate",
+    "forecast",
+    "measure",
+    "paths",
+    "stream",
+    "trace",
+]
 
 _HOMES = {
+    "Estimate": "transect.estimation",
+    "Measurements": "transect.measuring",
     "Network": "transect.network",
     "Path": "transect.paths",
+    "Pattern": "transect.patterns",
     "Trace": "transect.results",
     "capture": "transect.network",
+    "checkpoints": "transect.measuring",
+    "estimate": "transect.estimation",
+    "forecast": "transect.measuring",
+    "measure": "transect.measuring",
     "stream": "transect.tracing",
     "trace": "transect.tracing",
 }

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -53,6 +53,57 @@ def demo(
         message = f"Interrupted. Finished runs are kept in {out}; the same command goes on from there."
         Console(stderr=True).print(Text(message), soft_wrap=True)
         sys.exit(_INTERRUPTED)
+
+
+@app.command
+def check(
+    model: Annotated[
+        str,
+        Parameter(
+            help="package.module:callable (also from the current folder), a model of torchvision such as resnet18, or "
+            "a program of torch.export that ends in .pt2."
+        ),
+    ],
+    /,
+    *,
+    weights: Annotated[
+        Path | None, Parameter(help="Weights to load: .safetensors, .pt or .pth; read as data, nothing is unpickled.")
+    ] = None,
+    shape: Annotated[
+        str | None, Parameter(help="Shape of one input, without the batch: 3,224,224. Models of torchvision have one.")
+    ] = None,
+    arguments: Annotated[
+        str | None, Parameter(help="Arguments of the callable, as a JSON object: '{\"width\": 64}'.")
+    ] = None,
+    output: Annotated[
+        str | None, Parameter(help="Which output, where there are several: an index, a key, or a submodule's name.")
+    ] = None,
+    dtype: Annotated[Literal["float64", "float32"], Parameter(help="Working dtype.")] = "float64",
+    operations: Annotated[bool, Parameter(negative="", help="Also list the bending operations by name.")] = False,
+    json: Annotated[bool, Parameter(negative="", help="Print the report as JSON.")] = False,
+) -> None:
+    """Say whether a model can be traced exactly, and how each of its operations is treated.
+
+    Lists the operations, how many times each occurs, how it is treated and how many units bend there; for a model that
+    is refused also every operation that is at fault, with its module, source line, reason and remedy. Ends with exit
+    code 0 if the model can be traced exactly, and 1 if it cannot.
+    """
+    from transect import checking  # torch takes seconds to import: not for --help
+
+    question = checking.Question(
+        model,
+        weights,
+        {} if arguments is None else checking.parse_arguments(arguments),
+        None if shape is None else checking.parse_shape(shape),
+        output,
+        dtype,
+    )
+    report = checking.check_model(question)
+    if json:
+        checking.show_json(report, Console())
+    else:
+        checking.show_report(report, Console(), operations)
+    sys.exit(0 if report.traceable else 1)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a study looks like while it runs: bars in a terminal, one line a finished run elsewhere."""
+"""What many jobs look like while they run: bars in a terminal, one line a finished job elsewhere."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _ROOM_FOR_A_RUN = len("  width 1000, seed 10: training")  # so that the bars do 
 
 
 @contextmanager
-def study_progress(console: Console, title: str) -> Iterator[ProgressCallback]:
+def study_progress(console: Console, title: str, jobs: str = "runs") -> Iterator[ProgressCallback]:
     """A callback for :func:`transect.study.sweep.run_study` that draws on ``console`` until the block ends.
 
     Args:
         console: Where to; bars if it is a terminal, plain lines if not.
         title: What is being done, beside the bar of the whole study.
+        jobs: What the jobs are called beside it.
 
     Yields:
         The callback.
@@ -41,7 +42,7 @@ def study_progress(console: Console, title: str) -> Iterator[ProgressCallback]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        yield Bars(progress, title)
+        yield Bars(progress, title, jobs)
 
 
 class Bars:
@@ -50,10 +51,11 @@ class Bars:
     Args:
         progress: Where to draw; its columns may use the field ``count``.
         title: Description of the study's bar.
+        jobs: What its jobs are called.
     """
 
-    def __init__(self, progress: Progress, title: str) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, title: str, jobs: str = "runs") -> None:
+        self._progress, self._jobs = progress, jobs
         self._study = progress.add_task(title, total=None, count="")
         self._runs: dict[str, TaskID] = {}
         self._parts: dict[str, float] = {}
@@ -70,7 +72,7 @@ class Bars:
             self._study,
             completed=event.jobs_done + sum(self._parts.values()),
             total=event.jobs_total,
-            count=f"{event.jobs_done}/{event.jobs_total} runs",
+            count=f"{event.jobs_done}/{event.jobs_total} {self._jobs}",
         )
 
     def _advance(self, event: JobEvent) -> None:

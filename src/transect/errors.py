@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from transect.findings import Problem, Treated
+
 
 class TransectError(Exception):
     """Base of every error raised on purpose by Transect."""
@@ -12,7 +14,16 @@ class InvalidInput(TransectError, ValueError):
 
 
 class UnsupportedModel(TransectError):
-    """The model is not piecewise affine, mixes rows, or uses an operation without a rule; lists every such node."""
+    """The model is not piecewise affine, mixes rows, or uses an operation without a rule; lists every such node.
+
+    Attributes:
+        problems: The same list as values; empty where the model was refused as a whole, for what the message says.
+        treated: The operations that could be traced.
+    """
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = (), treated: tuple[Treated, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems, self.treated = problems, treated
 
 
 class VerificationError(TransectError):
@@ -23,8 +34,20 @@ class TraceTooLarge(TransectError, MemoryError):
     """What ``keep="all"`` would hold exceeds the stated size; raised before it is allocated."""
 
 
+class RegionTooLarge(TransectError, MemoryError):
+    """The Jacobian or the inequalities of a region exceed the stated size; raised before they are allocated."""
+
+
+class NotEstimated(TransectError, AttributeError):
+    """An estimate is asked for what samples do not show, such as crossings; an exact trace has it."""
+
+
 class MissingDependency(TransectError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
+
+
+class MeasuringError(TransectError):
+    """Measuring cannot go on, though its arguments are right: a worker process died, or a model raised an error."""
 
 
 class StudyError(TransectError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput, UnsupportedModel, VerificationError
-from transect.graph import Graph, canonical_graph, check_evaluation_mode, export_model
+from transect.errors import InvalidInput, VerificationError
+from transect.graph import (
+    Called,
+    Graph,
+    accepted_batch,
+    as_float_tensor,
+    canonical_graph,
+    check_evaluation_mode,
+    export_model,
+)
 from transect.graph.canonical import refuse_mutated_output
+from transect.graph.choosing import Step
+from transect.patterns import InputSpace, Pattern, Region, pattern_at, region_at
 from transect.regions.program import Program, compile_program
+from transect.report import Report, report_network
 from transect.rules import fold_batch_norms, prove_coverage, rewrite
 
 WORKING_DTYPES = (torch.float64, torch.float32)
@@ -71,6 +82,46 @@ class Network:
         with torch.no_grad():
             return self.graph.evaluate(batch).reshape(len(batch), -1)
 
+    def report(self) -> Report:
+        """What the network consists of: every operation, how it is treated, and how many units bend there.
+
+        Example:
+            >>> import torch, transect
+            >>> model = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+            >>> transect.capture(model, torch.zeros(2)).report()
+            Sequential: 2 -> 3 outputs, float64
+            Can be traced exactly: 1 bending operation with 8 units.
+            <BLANKLINE>
+            operation            times  treatment        bending units
+            -------------------  -----  ---------------  -------------
+            aten.relu.default        1  bends: 2 pieces              8
+            aten.linear.default      2  affine
+        """
+        return report_network(self.name, self.graph, self.program, self.input_shape, self.outputs)
+
+    def pattern(self, x: Any) -> Pattern:
+        """The activation pattern at one input, or at every input of a batch.
+
+        A unit exactly at its threshold is not above it, and of equal numbers of a window the first wins. A pattern
+        belongs to an open region: a point on a border lies in none, and within rounding of one its pattern is chance.
+
+        Raises:
+            InvalidInput: ``x`` is neither an input nor a batch of inputs, or not finite.
+        """
+        return pattern_at(self.program, self._input_space, x)
+
+    def region(self, at: Any) -> Region:
+        """The linear region of one input, or of the pattern of one point: its affine function and its borders.
+
+        Raises:
+            InvalidInput: ``at`` is neither, or the pattern of another network.
+        """
+        return region_at(self.program, self._input_space, at)
+
+    @property
+    def _input_space(self) -> InputSpace:
+        return InputSpace(self.input_shape, self.dtype, self.device)
+
     def __repr__(self) -> str:
         return (
             f"Network({self.name}: {'x'.join(map(str, self.input_shape))} -> {self.outputs}, "
@@ -79,17 +130,34 @@ class Network:
 
 
 def capture(
-    model: nn.Module, example: Any, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None
+    model: nn.Module,
+    example: Any,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = None,
+    *,
+    output: Step | Sequence[Step] | None = None,
+    preprocess: nn.Module | Callable[[Tensor], Tensor] | None = None,
+    fixed: Mapping[int | str, Any] | None = None,
+    argument: int | str | None = None,
 ) -> Network:
     """Capture a module through ``torch.export`` and prove that it can be traced exactly.
 
     The module is left exactly as it was; the network holds a copy of its weights in the working dtype.
 
     Args:
-        model: Any ``nn.Module`` that maps a batch of inputs to one tensor.
-        example: One input, or a batch of inputs (recognised by trying), as anything ``torch.as_tensor`` takes.
+        model: Any ``nn.Module`` that maps a batch of inputs to tensors with a row for each.
+        example: One input, or a batch of inputs (recognised by trying; what the module takes both ways is a batch), as
+            anything ``torch.as_tensor`` takes.
         dtype: Working dtype: float64 (exact to rounding, the default) or float32 (a fast mode).
         device: Where the engine works; the module's own device by default.
+        output: Which tensor to trace, where the module returns several: an index, a key or an attribute (``1``,
+            ``"out"``, ``"logits"``); what a submodule returns (``"layer3"``, ``"layer3@1"`` for its second call in a
+            forward pass); or a sequence of these to go deeper (``("hidden_states", 2)``).
+        preprocess: A module or function between the inputs and the module, piecewise affine too (normalisation,
+            resizing): paths and ``example`` then live in the space before it.
+        fixed: Values of the other parameters of the forward pass, by name or position. Tensors of them are given as
+            they are, or with one row for each input where the module takes nothing else.
+        argument: The parameter that moves along a path, by name or position; the first that is not fixed by default.
 
     Raises:
         InvalidInput: An argument is not usable, or the model is in training mode with batch norm or dropout.
@@ -101,27 +169,31 @@ def capture(
         >>> model = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
         >>> transect.capture(model, torch.zeros(2))
         Network(Sequential: 2 -> 3, 1 bending operations with 8 units, torch.float64)
+        >>> transect.capture(model, torch.zeros(2), output="0", preprocess=lambda x: (x - 0.5) / 0.2)
+        Network(Sequential['0']: 2 -> 8, 0 bending operations with 0 units, torch.float64)
     """
     if not isinstance(model, nn.Module):
         raise InvalidInput(f"model: expected a torch.nn.Module, got {type(model).__name__}.")
     model = _unwrapped(model)
     if dtype not in WORKING_DTYPES:
         raise InvalidInput(f"dtype: expected torch.float64 (exact) or torch.float32 (fast), got {dtype}.")
-    check_evaluation_mode(model)
+    called = Called(model, argument, fixed, preprocess, output)
+    check_evaluation_mode(called)
     own_dtype, own_device = _own(model)
     working_device = own_device if device is None else _as_device(device)
-    with _buffers_kept(model):
-        batch = _example_batch(model, example, own_dtype, own_device)
-        exported = export_model(model, batch[:1])
+    with _buffers_kept(called):
+        batch = accepted_batch(called, example, own_dtype, own_device)
+        exported = export_model(called, batch[:1])
     refuse_mutated_output(exported)
     graph = canonical_graph(exported, dtype, working_device)
     rewritten = rewrite(graph)
     prove_coverage(rewritten)
     folded = fold_batch_norms(rewritten)
     program = compile_program(folded, prove_coverage(folded))
-    network = Network(graph, program, tuple(batch.shape[1:]), math.prod(graph.output.unit_shape), type(model).__name__)
-    with _buffers_kept(model):
-        _check_agreement(model, network, batch, _coarsest_dtype(exported, own_dtype))
+    name = type(model).__name__ + called.choice.label
+    network = Network(graph, program, tuple(batch.shape[1:]), math.prod(graph.output.unit_shape), name)
+    with _buffers_kept(called):
+        _check_agreement(called, network, batch, _coarsest_dtype(exported, own_dtype))
     return network
 
 
@@ -172,24 +244,6 @@ def as_batch(x: Any, input_shape: tuple[int, ...], argument: str) -> Tensor:
     )
 
 
-def as_float_tensor(x: Any, argument: str) -> Tensor:
-    """``x`` as a floating tensor (integers of Python and NumPy are converted; complex numbers are refused).
-
-    Raises:
-        InvalidInput: It cannot be one.
-    """
-    try:
-        tensor = torch.as_tensor(x)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInput(
-            f"{argument}: expected a tensor or array of real numbers, got {type(x).__name__}."
-        ) from error
-    if tensor.is_complex() or tensor.dtype == torch.bool:
-        raise InvalidInput(f"{argument}: expected real numbers, got {tensor.dtype}.")
-    tensor = tensor.detach()
-    return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
-
-
 def _as_device(device: torch.device | str) -> torch.device:
     try:
         return torch.device(device)
@@ -205,72 +259,14 @@ def _own(model: nn.Module) -> tuple[torch.dtype, torch.device]:
     return (floating.dtype if floating is not None else torch.get_default_dtype()), device
 
 
-def _example_batch(model: nn.Module, example: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The example as a batch: as it is if the module takes it so, else with a batch dimension in front."""
-    tensor = as_float_tensor(example, "example")
-    if tensor.numel() == 0:
-        raise InvalidInput(f"example: expected at least one input, got an empty tensor of shape {tuple(tensor.shape)}.")
-    if not bool(torch.isfinite(tensor).all()):
-        raise InvalidInput("example: it contains NaN or infinite values; expected an ordinary input.")
-    tensor = tensor.to(device=device, dtype=dtype)
-    candidates = [tensor, tensor.unsqueeze(0)] if tensor.dim() > 1 else [tensor.unsqueeze(0)]
-    tried = [_try_batches(model, batch, {2, 3, len(batch)} - {1}) for batch in candidates]
-    for batch, outcomes in zip(candidates, tried, strict=True):
-        if not any(outcomes.values()):
-            return batch
-    _refuse_fixed_batch(candidates, [_try_batches(model, batch, {1}) | outcomes
-                                     for batch, outcomes in zip(candidates, tried, strict=True)])  # fmt: skip
-    shapes = "\n".join(
-        f"  with shape {(rows, *batch.shape[1:])}: {outcome}"
-        for batch, outcomes in zip(candidates, tried, strict=True)
-        for rows, outcome in outcomes.items()
-    )
-    raise InvalidInput(
-        "example: the model does not map a batch of it to one tensor with a row for each input (the example has shape "
-        f"{tuple(tensor.shape)}); give one input, or a batch of inputs in dimension 0.\n{shapes}"
-    )
-
-
-def _try_batches(model: nn.Module, batch: Tensor, sizes: set[int]) -> dict[int, str]:
-    """For some numbers of inputs: what went wrong, or an empty string for nothing."""
-    found = {}
-    for rows in sorted(sizes):
-        repeated = batch[torch.arange(rows, device=batch.device) % len(batch)].clone()
-        try:
-            with torch.no_grad():
-                found[rows] = _rows_lost(model(repeated), rows)
-        except Exception as error:  # whatever a user's forward raises on a shape it does not take
-            found[rows] = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return found
-
-
-def _rows_lost(made: Any, rows: int) -> str:
-    if not isinstance(made, Tensor):
-        return f"the model returns {type(made).__name__}, expected one tensor"
-    if made.dim() > 0 and made.numel() == 0:
-        return f"the model has no outputs (shape {tuple(made.shape)})"
-    return "" if made.dim() > 0 and len(made) == rows else f"the output has shape {tuple(made.shape)}"
-
-
-def _refuse_fixed_batch(candidates: list[Tensor], tried: list[dict[int, str]]) -> None:
-    for batch, outcomes in zip(candidates, tried, strict=True):
-        works = [rows for rows, outcome in outcomes.items() if not outcome]
-        if works:
-            rows, outcome = next((rows, outcome) for rows, outcome in outcomes.items() if outcome)
-            raise UnsupportedModel(
-                f"The model fixes its batch size: it takes {works[0]} input(s) of shape {tuple(batch.shape[1:])} at a "
-                f"time, but not {rows} ({outcome}). Write x.size(0) or -1 where a number of samples stands in a view, "
-                "reshape or constant."
-            )
-
-
-def _check_agreement(model: nn.Module, network: Network, batch: Tensor, coarsest: torch.dtype) -> None:
-    unusable = [name for name, value in model.state_dict().items() if not bool(torch.isfinite(value).all())]
+def _check_agreement(called: Called, network: Network, batch: Tensor, coarsest: torch.dtype) -> None:
+    weights = called.model.state_dict()
+    unusable = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
     if unusable:
         raise InvalidInput(f"model: expected finite weights, but these contain NaN or infinity: {', '.join(unusable)}.")
     points = batch[: min(len(batch), 4)]
     with torch.no_grad():
-        own = model(points.clone()).reshape(len(points), -1)
+        own = called(points.clone()).reshape(len(points), -1)
     if not bool(own.isfinite().all()):
         raise InvalidInput(f"model: its outputs at the example overflow {own.dtype}; look for very large weights.")
     captured = network(points).to(own.device)

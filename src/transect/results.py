@@ -12,6 +12,7 @@ from torch import Tensor
 
 from transect.errors import InvalidInput, RoundingWarning
 from transect.measures import Reduced, across_outputs
+from transect.path_region import PathRegion
 from transect.paths import Path
 
 if TYPE_CHECKING:
@@ -90,6 +91,35 @@ class Trace:
         if self.kept is None:
             raise InvalidInput('trace.segments: this trace kept its measures only; trace with keep="all".')
         return self.kept
+
+    def region(self, segment: int, index: int) -> PathRegion:
+        """A region that the path visits: where, on which slope, with which pattern.
+
+        Args:
+            segment: Segment of the path.
+            index: Number of the region on it, in order of t. Both count from the end where negative.
+
+        Raises:
+            InvalidInput: There is no such segment or region, or the trace kept its measures only.
+        """
+        count = len(self.segments)
+        if not isinstance(segment, int) or not -count <= segment < count:
+            raise InvalidInput(f"segment: expected a segment below {count}, got {segment!r}.")
+        segment %= count
+        found = self.segments[segment]
+        pattern, index = found.pattern(index), index % (len(found.t) - 1)
+        low, high = found.t[index : index + 2].tolist()
+        left, right = (part[segment].cpu().double() for part in (self.path.starts, self.path.ends))
+        return PathRegion(
+            segment=segment,
+            index=index,
+            t=(low, high),
+            start=found.outputs[index],
+            end=found.outputs[index + 1],
+            middle=torch.lerp(left, right, (low + high) / 2),
+            length=(high - low) * float(self.length[segment]),
+            pattern=pattern,
+        )
 
     @property
     def crossings(self) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def grid(start: Tensor, end: Tensor, points: int) -> tuple[Tensor, Tensor]:
@@ -77,3 +79,67 @@ def integral(function: Callable[[Tensor], Tensor], tolerance: float = 1e-13) -> 
         left = torch.stack([left[~done], left[~done] + width / 2], 1).flatten()
         width /= 2
     return total
+
+
+def pieces(module: nn.Module, x: Tensor) -> list[Tensor]:
+    """Piece of every unit of every bending module at a batch of points, in order of execution, ``(N, units)`` int64.
+
+    For ``ReLU``, ``LeakyReLU`` and ``Hardtanh`` the number of thresholds the unit is above; for ``MaxPool3d`` and
+    ``AdaptiveMaxPool3d`` the place of the winner in its window, row after row, as torch's own indices give it.
+    """
+    seen: list[Tensor] = []
+    hooks = [
+        part.register_forward_pre_hook(lambda part, inputs: seen.append(_pieces_of(part, inputs[0]).flatten(1)))
+        for part in module.modules()
+        if isinstance(part, _UNIT_WISE | nn.MaxPool3d | nn.AdaptiveMaxPool3d)
+    ]
+    try:
+        with torch.no_grad():
+            module(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+_UNIT_WISE = nn.ReLU | nn.LeakyReLU | nn.Hardtanh
+
+
+def _pieces_of(part: nn.Module, x: Tensor) -> Tensor:
+    if isinstance(part, nn.Hardtanh):
+        return (x > part.min_val).long() + (x > part.max_val).long()
+    if isinstance(part, _UNIT_WISE):
+        return (x > 0).long()
+    sizes = x.shape[-3:]
+    if isinstance(part, nn.AdaptiveMaxPool3d):
+        _, winner = functional.adaptive_max_pool3d(x, part.output_size, return_indices=True)
+        spans = [[(k * size // out, -(-(k + 1) * size // out)) for k in range(out)]
+                 for size, out in zip(sizes, winner.shape[-3:], strict=True)]  # fmt: skip
+        axes = [([low for low, _ in span], 1, max(high - low for low, high in span)) for span in spans]
+    else:
+        geometry = [_three(value) for value in (part.kernel_size, part.stride, part.padding, part.dilation)]
+        kernel, stride, padding, dilation = geometry
+        _, winner = functional.max_pool3d(x, kernel, stride, padding, dilation, part.ceil_mode, return_indices=True)
+        axes = [([k * stride[d] - padding[d] for k in range(winner.shape[d - 3])], dilation[d], kernel[d])
+                for d in range(3)]  # fmt: skip
+    return _places(winner, sizes, axes)
+
+
+def _places(winner: Tensor, sizes: Sequence[int], axes: list[tuple[list[int], int, int]]) -> Tensor:
+    """Places in their windows of winners given by their position in the volume.
+
+    Args:
+        winner: Positions, ``(N, C, *windows)``.
+        sizes: The volume.
+        axes: Where the windows begin, the step between their places, and how many these are, for every dimension.
+    """
+    place = torch.zeros_like(winner)
+    for d, (starts, step, width) in enumerate(axes):
+        position = winner // math.prod(sizes[d + 1 :]) % sizes[d]
+        start = torch.tensor(starts).reshape(-1, *(1,) * (2 - d))
+        place = place * width + (position - start) // step
+    return place
+
+
+def _three(value: int | Sequence[int]) -> list[int]:
+    return [value] * 3 if isinstance(value, int) else list(value)

@@ -39,16 +39,8 @@ QUICK = ("resnet18", "squeezenet1_1", "shufflenet_v2_x0_5")
 QUICKLY_REFUSED = ("mobilenet_v3_small",)
 
 
-_NO_OUTPUT = pytest.mark.xfail(strict=True, raises=TypeError, reason="capture cannot choose one of several outputs yet")
-
-
 def _marked(names: Iterable[str], quick: tuple[str, ...]) -> list[Any]:
-    return [name if name in quick else pytest.param(name, marks=_marks(name)) for name in names]
-
-
-def _marks(name: str) -> list[pytest.MarkDecorator]:
-    entry = zoo.ZOO[name]
-    return [pytest.mark.slow, *([_NO_OUTPUT] if entry.output and zoo.installed(entry.package) else [])]
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.mark.parametrize("name", _marked(zoo.TRACED, QUICK))

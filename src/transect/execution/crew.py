@@ -42,6 +42,12 @@ class Crew:
         """Whether any job is in hand."""
         return bool(self._busy())
 
+    def gather(self) -> None:
+        """Start all workers now, side by side. One hired by :meth:`give` can hold up the next: a job that does not fit
+        into a pipe is only sent when its worker has started."""
+        while len(self._members) < self._size:
+            self._hire()
+
     def give(self, job: Job) -> None:
         """Hand a job to an idle worker, or to a new one."""
         member = self._idle() or self._hire()

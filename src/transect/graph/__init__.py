@@ -1,7 +1,20 @@
 """A model becomes a graph of row-wise operations on tensors."""
 
+from transect.graph.calling import Called
 from transect.graph.canonical import canonical_graph
+from transect.graph.examples import accepted_batch, as_float_tensor
 from transect.graph.export import check_evaluation_mode, export_model
 from transect.graph.node import Graph, Node, Rows, Value
 
-__all__ = ["Graph", "Node", "Rows", "Value", "canonical_graph", "check_evaluation_mode", "export_model"]
+__all__ = [
+    "Called",
+    "Graph",
+    "Node",
+    "Rows",
+    "Value",
+    "accepted_batch",
+    "as_float_tensor",
+    "canonical_graph",
+    "check_evaluation_mode",
+    "export_model",
+]

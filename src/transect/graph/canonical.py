@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from transect.errors import InvalidInput, UnsupportedModel
+from transect.graph.calling import own_name
 from transect.graph.node import ROWS, Graph, Node, Rows, Value, leaves, mapped, replace
 from transect.graph.origin import module_path, source_line
 
@@ -197,7 +198,9 @@ def reachable(nodes: Sequence[Node], output: Value) -> tuple[Node, ...]:
 
 def _notes(program: ExportedProgram, nodes: tuple[Node, ...]) -> tuple[str, ...]:
     mutated = {
-        str(spec.target) for spec in program.graph_signature.output_specs if spec.kind == OutputKind.BUFFER_MUTATION
+        own_name(str(spec.target))
+        for spec in program.graph_signature.output_specs
+        if spec.kind == OutputKind.BUFFER_MUTATION
     }
     return tuple(f"the forward pass changes the buffer {name!r}; the change is ignored" for name in sorted(mutated))
 
@@ -221,6 +224,6 @@ def refuse_mutated_output(program: ExportedProgram) -> None:
         stack.extend(parent.name for parent in by_name[name].all_input_nodes)
     if guilty := sorted(held & seen):
         raise UnsupportedModel(
-            f"model: its output depends on buffers that its forward pass changes ({', '.join(guilty)}): "
+            f"model: its output depends on buffers that its forward pass changes ({', '.join(map(own_name, guilty))}): "
             "it is another function at every call; freeze them in evaluation mode."
         )

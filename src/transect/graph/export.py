@@ -9,9 +9,11 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch._decomp import get_decompositions
 from torch.export import Dim, ExportedProgram
 
 from transect.errors import InvalidInput, UnsupportedModel
+from transect.graph.calling import Called, own_name
 
 # Decomposed, these would lose what the user wrote (a PReLU becomes gt/mul/where) or fold the rows into another
 # dimension (a linear layer on (rows, length, channels) becomes a view to (rows * length, channels)).
@@ -38,7 +40,6 @@ def export_model(model: nn.Module, example: Tensor) -> ExportedProgram:
     Raises:
         UnsupportedModel: The module cannot be exported, or fixes its batch size.
     """
-    model = getattr(model, "_orig_mod", model)  # torch.compile wraps the module it was given
     batch = example.expand(BATCH, *example.shape[1:]).clone()
     program = _export(model, batch)
     return program.run_decompositions(_decompositions())
@@ -71,6 +72,7 @@ def _quiet() -> Iterator[None]:
 
 def _decompositions() -> dict:
     table = torch.export.default_decompositions()
+    table.update(get_decompositions([torch.ops.aten.linalg_vector_norm]))  # which torch 2.6 would leave whole
     whole = {f"aten::{name}" for name in KEPT_WHOLE}
     for operator in list(table):
         if operator.name().partition(".")[0] in whole:
@@ -95,7 +97,8 @@ def _explain(model: nn.Module, error: Exception) -> str:
     else:
         reason = "torch.export could not capture the model"
         remedy = "try torch.export.export(model, (batch,)) on its own; the model must run on a batch of inputs"
-    return f"{type(model).__name__}: {reason}; {remedy}. torch.export says: {first}\n{_frame(text)}".rstrip()
+    named = model.model if isinstance(model, Called) else model
+    return f"{type(named).__name__}: {reason}; {remedy}. torch.export says: {first}\n{_frame(text)}".rstrip()
 
 
 def _frame(text: str) -> str:
@@ -111,7 +114,7 @@ def check_evaluation_mode(model: nn.Module) -> None:
     """
     kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
     training = [
-        f"{name or 'the model'} ({type(module).__name__})"
+        f"{own_name(name) or 'the model'} ({type(module).__name__})"
         for name, module in model.named_modules()
         if isinstance(module, kinds) and module.training
     ]

@@ -9,8 +9,11 @@ from pathlib import Path
 import torch
 from torch import fx
 
+from transect.graph.calling import Called, own_name
+
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)\n\s*(?P<text>[^\n]*)')
-_TORCH = str(Path(torch.__file__).parent) + os.sep  # and not torchvision, which lies beside it
+# Torch, and not torchvision, which lies beside it; and what calls the user's module here.
+_NOT_THE_USERS = tuple(str(Path(file).parent) + os.sep for file in (torch.__file__, __file__))
 
 
 def module_path(node: fx.Node) -> str:
@@ -19,14 +22,21 @@ def module_path(node: fx.Node) -> str:
     if not stack:
         return ""
     path, kind = stack[-1]
-    name = kind.__name__ if isinstance(kind, type) else str(kind).rpartition(".")[2]
-    return f"{path or 'model'} ({name})"
+    if _name(stack[0][1]) == Called.__name__:
+        if len(stack) == 1:
+            return ""
+        path = own_name(path)
+    return f"{path or 'model'} ({_name(kind)})"
+
+
+def _name(kind: object) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition(".")[2]
 
 
 def source_line(node: fx.Node) -> str:
-    """``file:line: text`` of the deepest frame outside torch's own files, or an empty string."""
+    """``file:line: text`` of the deepest frame in the user's own files, or an empty string."""
     frames = [match for match in _FRAME.finditer(node.meta.get("stack_trace") or "")]
-    outside = [frame for frame in frames if not frame["file"].startswith(_TORCH)]
+    outside = [frame for frame in frames if not frame["file"].startswith(_NOT_THE_USERS)]
     if not outside:
         return ""
     deepest = outside[-1]

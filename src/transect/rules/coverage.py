@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from transect.errors import UnsupportedModel
+from transect.findings import Problem
 from transect.graph import Graph, Node
 from transect.rules.base import CONTINUOUS, Affine, Bend, Refused, row_dim
 from transect.rules.indexing import refuse_truth_values
 from transect.rules.refusals import refusal
 from transect.rules.rewriting import COMPARISONS
 from transect.rules.table import RULES
+from transect.rules.treatment import treated
 
 
 @dataclass(frozen=True)
@@ -19,20 +21,6 @@ class Step:
 
     node: Node
     operation: Affine | Bend
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A node that cannot be traced."""
-
-    node: Node
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        where = f" in {self.node.module}" if self.node.module else ""
-        source = f"\n      at {self.node.source}" if self.node.source else ""
-        return f"  - {self.node.operation}{where}: {self.reason}.{source}\n      What to do: {self.remedy}."
 
 
 def prove_coverage(graph: Graph) -> tuple[Step, ...]:
@@ -48,13 +36,16 @@ def prove_coverage(graph: Graph) -> tuple[Step, ...]:
         for node in graph.nodes
         if node.value is not None and not _follows_from_another(node) and not _is_read_comparison(node, read)
     ]
-    problems = [entry for entry in found if isinstance(entry, Problem)]
+    problems = tuple(entry for entry in found if isinstance(entry, Problem))
+    steps = tuple(entry for entry in found if isinstance(entry, Step))
     if problems:
         raise UnsupportedModel(
             f"The model is not one that can be traced exactly: {len(problems)} operation(s) cannot be treated.\n"
-            + "\n".join(map(str, problems))
+            + "\n".join(map(str, problems)),
+            problems,
+            treated(steps),
         )
-    return tuple(entry for entry in found if isinstance(entry, Step))
+    return steps
 
 
 def _follows_from_another(node: Node) -> bool:
@@ -81,4 +72,4 @@ def _judge(node: Node) -> Step | Problem:
         row_dim(node.value)
         return Step(node, rule(node))
     except Refused as refused:
-        return Problem(node, refused.reason, refused.remedy)
+        return Problem(node.operation, node.module, node.source, refused.reason, refused.remedy)

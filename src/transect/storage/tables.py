@@ -1,4 +1,4 @@
-"""Tables of a study: one row per run and split, in Parquet with a schema version, and in CSV to look at."""
+"""Tables in Parquet with a schema version, and in CSV to look at; those of a study: one row per run and split."""
 
 from __future__ import annotations
 
@@ -18,15 +18,21 @@ SCHEMA_VERSION = 1
 _VERSION_KEY = b"transect.schema_version"
 
 
-def _schema(*columns: tuple[str, pa.DataType]) -> pa.Schema:
-    fields = [pa.field(name, kind, nullable=False) for name, kind in columns]
+def make_schema(*columns: tuple[str, pa.DataType], nullable: bool = False) -> pa.Schema:
+    """A schema that carries the version of the tables of this package.
+
+    Args:
+        columns: Names and types.
+        nullable: Whether values may be missing.
+    """
+    fields = [pa.field(name, kind, nullable=nullable) for name, kind in columns]
     return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
 
 
 _TEXT, _COUNT, _NUMBER = pa.string(), pa.int64(), pa.float64()
 _RUN = (("study", _TEXT), ("model", _TEXT), ("width", _COUNT), ("seed", _COUNT), ("split", _TEXT))
 
-RUN_SCHEMA: pa.Schema = _schema(
+RUN_SCHEMA: pa.Schema = make_schema(
     ("schema_version", _COUNT),
     *_RUN,
     ("label_noise", _NUMBER),
@@ -67,7 +73,7 @@ Errors are fractions, losses mean cross entropies in nats; the errors and losses
 paths of the split, ``*_std`` their sample standard deviation over paths. Lengths are in units of the network's input.
 """
 
-TIMING_SCHEMA: pa.Schema = _schema(*_RUN, ("train_seconds", _NUMBER), ("trace_seconds", _NUMBER))
+TIMING_SCHEMA: pa.Schema = make_schema(*_RUN, ("train_seconds", _NUMBER), ("trace_seconds", _NUMBER))
 """How long each run took; apart from the run table, which is the same however often a study is interrupted."""
 
 
@@ -76,7 +82,7 @@ def make_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema = RUN_SCHEMA
 
     Args:
         rows: One mapping from column name to value per row; exactly the columns of the schema.
-        schema: :data:`RUN_SCHEMA` or :data:`TIMING_SCHEMA`.
+        schema: What the table is to be, such as :data:`RUN_SCHEMA`.
 
     Returns:
         The table, columns in the order of the schema.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,19 @@ def as_network(network: Network | nn.Module, paths: Sequence[Path], dtype: torch
     return capture(network, paths[0].anchors[:4], dtype=torch.float64 if dtype is None else dtype)
 
 
-def output_indices(outputs: Sequence[int] | None, network: Network) -> Tensor | None:
+class HasOutputs(Protocol):
+    """A network, or whatever else has outputs to choose from."""
+
+    @property
+    def outputs(self) -> int:
+        """How many."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+
+
+def output_indices(outputs: Sequence[int] | None, network: HasOutputs) -> Tensor | None:
     """Indices of the outputs wanted, or None for all.
 
     Raises:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from transect.errors import TraceTooLarge
+from transect.errors import InvalidInput, TraceTooLarge
+from transect.patterns import Layout, Pattern, pattern_after, patterns_along
 from transect.regions.pieces import PieceLog
 from transect.regions.run import Flips, Run
 
@@ -22,6 +24,7 @@ class Segment:
         t_error: Stated bound on the error of each knot's position, ``(K,)`` float64.
         flips: Pattern changes; ``flips.knot`` indexes ``t``.
         start_pattern: Piece of every unit just after t = 0, one ``(units,)`` uint8 tensor a bending operation.
+        layout: Names, units and pieces of these operations.
     """
 
     t: Tensor
@@ -29,6 +32,25 @@ class Segment:
     t_error: Tensor
     flips: Flips
     start_pattern: tuple[Tensor, ...]
+    layout: Layout
+
+    def pattern(self, index: int) -> Pattern:
+        """The pattern in a region, rebuilt from the first and the flips.
+
+        Args:
+            index: Its number: it lies between knots ``index`` and ``index + 1``; from the end where negative.
+
+        Raises:
+            InvalidInput: There is no such region.
+        """
+        regions = len(self.t) - 1
+        if not isinstance(index, int) or not -regions <= index < regions:
+            raise InvalidInput(f"index: expected a region below {regions}, got {index!r}.")
+        return pattern_after(self.layout, self.start_pattern, self.flips, index % regions)
+
+    def patterns(self) -> Iterator[Pattern]:
+        """The patterns in all regions, in order of t, one after the other."""
+        return patterns_along(self.layout, self.start_pattern, self.flips, len(self.t))
 
     def __repr__(self) -> str:
         return f"Segment({len(self.t) - 1} regions, {len(self.flips)} flips, {self.outputs.shape[1]} outputs)"
@@ -39,10 +61,11 @@ class Keeper:
 
     Args:
         most_bytes: What may be held over all packs; more is refused before it is allocated.
+        layout: Layout of the network's patterns.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most, self._held = most_bytes, 0
+    def __init__(self, most_bytes: int, layout: Layout) -> None:
+        self._most, self._held, self._layout = most_bytes, 0, layout
         self._parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         self._flips: list[Tensor] = []
         self._rows = 0
@@ -89,5 +112,6 @@ class Keeper:
             found = Flips(rows[:, 0] - low, *(rows[:, column].clone() for column in range(1, 5)))
             pattern = tuple(pieces[local].cpu().clone() for pieces in log.start)
             part = slice(low, high)
-            self.segments.append(Segment(t[part].clone(), outputs[part].clone(), error[part].clone(), found, pattern))
+            kept = (t[part].clone(), outputs[part].clone(), error[part].clone())
+            self.segments.append(Segment(*kept, found, pattern, self._layout))
         self._parts, self._flips, self._rows = [], [], 0

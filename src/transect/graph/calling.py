@@ -1,0 +1,171 @@
+"""How a user's module is called: which argument moves, what is fixed, what comes in front, which tensor is chosen."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transect.errors import InvalidInput
+from transect.graph.choosing import Choice, Step
+from transect.graph.node import leaves, mapped
+from transect.graph.preprocessing import as_module
+
+Rows = Literal["as they are", "repeated", "added"]
+
+
+class Called(nn.Module):
+    """A module as a function of one batch of inputs that returns one tensor: what is exported.
+
+    The user's module is a child, and stays as it is.
+
+    Args:
+        model: The user's module.
+        argument: The parameter of its ``forward`` that takes the batch, by name or position; the first that is not
+            fixed where None.
+        fixed: Values of other parameters, by name or position.
+        preprocess: Comes in front (None for nothing).
+        output: See :class:`transect.graph.choosing.Choice`.
+
+    Raises:
+        InvalidInput: An argument does not fit the module.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        argument: int | str | None = None,
+        fixed: Mapping[int | str, Any] | None = None,
+        preprocess: Any = None,
+        output: Step | Sequence[Step] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.preprocess = None if preprocess is None else as_module(preprocess)
+        self.choice = Choice(output, model)
+        if not isinstance(fixed, Mapping | None):
+            raise InvalidInput(
+                'fixed: expected a mapping from parameters of the forward pass to values, such as {"mask": mask} or '
+                f"{{1: mask}}, got {type(fixed).__name__}."
+            )
+        self._signature = _Signature(model)
+        self.argument, bound = self._signature.bind(argument, fixed or {})
+        self.fixed = _constants(bound, model)
+        self.rows: Rows = "as they are"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The chosen tensor for a batch of inputs."""
+        inputs = x if self.preprocess is None else self.preprocess(x)
+        given = {key: self._with_rows(value, inputs.shape[0]) for key, value in self.fixed.items()}
+        given[self.argument] = inputs
+        positions = sorted(key for key in given if isinstance(key, int))
+        names = {key: value for key, value in given.items() if isinstance(key, str)}
+        with self.choice.watched() as seen:
+            made = self.model(*(given[position] for position in positions), **names)
+        return self.choice.of(made, seen)
+
+    def ways(self) -> tuple[Rows, ...]:
+        """How fixed tensors could have to be given a row for each input; tried in this order."""
+        fixed = [part for part in leaves(self.fixed) if isinstance(part, Tensor)]
+        return ("as they are", "repeated", "added") if fixed else ("as they are",)
+
+    def missing(self) -> list[str]:
+        """Parameters of ``forward`` that need a value and have none."""
+        given = {self._signature.position(key) for key in (*self.fixed, self.argument)}
+        return [name for name in self._signature.needed if self._signature.position(name) not in given]
+
+    def _with_rows(self, value: Any, rows: int) -> Any:
+        def expanded(part: Any) -> Any:
+            if not isinstance(part, Tensor) or self.rows == "as they are":
+                return part
+            if self.rows == "added":
+                return part.unsqueeze(0).expand(rows, *part.shape)
+            return part.expand(rows, *part.shape[1:]) if part.dim() and len(part) == 1 else part
+
+        return mapped(value, expanded)
+
+
+def own_name(name: str) -> str:
+    """The user's own name of a part of the module, which as a child of :class:`Called` begins with a prefix."""
+    return "" if name == "model" else name.removeprefix("model.")
+
+
+_POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class _Signature:
+    """The parameters of a module's forward pass; empty where they cannot be read."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        try:
+            parameters = dict(inspect.signature(model.forward).parameters)
+        except (TypeError, ValueError):  # a forward written in another language
+            parameters = {}
+        self.kinds = {one.kind for one in parameters.values()}
+        self.named = [name for name, one in parameters.items() if one.kind not in _VARIABLE]
+        self.positional = [name for name in self.named if parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
+        self.nameable = [name for name in self.positional if parameters[name].kind is not _POSITIONAL_ONLY]
+        self.needed = [name for name in self.named if parameters[name].default is inspect.Parameter.empty]
+
+    def check(self, key: Any, what: str) -> None:
+        """Refuse what is not a parameter."""
+        unknown = not self.named and not self.kinds
+        if isinstance(key, str) and (unknown or key in self.named or inspect.Parameter.VAR_KEYWORD in self.kinds):
+            return
+        whole = isinstance(key, int) and not isinstance(key, bool) and key >= 0
+        if whole and (unknown or key < len(self.positional) or inspect.Parameter.VAR_POSITIONAL in self.kinds):
+            return
+        raise InvalidInput(
+            f"{what}: the forward pass of {type(self.model).__name__} has no parameter {key!r}; it has "
+            f"{', '.join(self.named) or 'none that can be named'}."
+        )
+
+    def position(self, key: int | str) -> int | str:
+        """A position for what has one, else its name."""
+        return self.positional.index(key) if key in self.positional else key
+
+    def name(self, key: int | str) -> int | str:
+        """A name for what has one, else its position."""
+        named = isinstance(key, int) and key < len(self.positional) and self.positional[key] in self.nameable
+        return self.positional[key] if named else key  # type: ignore[index]
+
+    def bind(self, argument: int | str | None, fixed: Mapping[int | str, Any]) -> tuple[int | str, dict]:
+        """Keys of the moving and the fixed arguments: all by name where that is possible, else by position."""
+        for key in fixed:
+            self.check(key, "fixed")
+        taken = {self.position(key) for key in fixed}
+        if argument is None:
+            moving: int | str = next(index for index in range(len(taken) + 1) if index not in taken)
+            self.check(moving, "argument")
+        else:
+            self.check(argument, "argument")
+            moving = self.position(argument)
+        if moving in taken:
+            raise InvalidInput(f"argument: {argument!r} is fixed as well; a parameter either moves or is fixed.")
+        if argument is None and not fixed:
+            return 0, {}
+        by_name = all(isinstance(self.name(key), str) for key in (moving, *fixed))
+        key_of = self.name if by_name else self.position
+        return key_of(moving), {key_of(key): value for key, value in fixed.items()}
+
+
+def _constants(fixed: Mapping[int | str, Any], model: nn.Module) -> dict[int | str, Any]:
+    """The fixed values; arrays as tensors, and floating tensors in the model's own dtype and on its device."""
+    own = next((tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()), None)
+
+    def converted(part: Any) -> Any:
+        if isinstance(part, np.ndarray):
+            part = torch.as_tensor(part)
+        if not isinstance(part, Tensor):
+            return part
+        device = part.device if own is None else own.device
+        floating = torch.get_default_dtype() if own is None else own.dtype
+        return part.detach().to(device, floating if part.is_floating_point() else part.dtype)
+
+    return {key: mapped(value, converted) for key, value in fixed.items()}

@@ -1,0 +1,13 @@
+"""Activation patterns: at points, along segments, and the linear regions they belong to."""
+
+from transect.patterns.inequalities import Inequalities
+from transect.patterns.layout import Layout
+from transect.patterns.pattern import Pattern
+from transect.patterns.points import InputSpace, pattern_at
+from transect.patterns.rebuilding import pattern_after, patterns_along
+from transect.patterns.region import AffineMap, Region, region_at
+
+__all__ = [
+    "AffineMap", "Inequalities", "InputSpace", "Layout", "Pattern", "Region", "pattern_after", "pattern_at",
+    "patterns_along", "region_at",
+]  # fmt: skip

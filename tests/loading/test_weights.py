@@ -1,0 +1,128 @@
+"""Files of weights: what is in them arrives in the model, and nothing in them is run."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from transect.errors import InvalidInput
+from transect.loading import load_weights, read_weights
+
+
+def _model(width: int = 5) -> nn.Module:
+    return nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 2))
+
+
+def _prefixed(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in state.items()}
+
+
+WRITTEN: dict[str, Callable[[dict[str, Tensor], Path], object]] = {
+    "weights.safetensors": safetensors.torch.save_file,
+    "weights.pt": torch.save,
+    "weights.pth": torch.save,
+    "checkpoint.pt": lambda state, path: torch.save({"state_dict": state, "epoch": 3}, path),
+    "model.pt": lambda state, path: torch.save({"model": state, "optimizer": {"lr": 0.1}}, path),
+    "nested.pt": lambda state, path: torch.save({"model_state_dict": state, "loss": torch.ones(())}, path),
+    "parallel.pt": lambda state, path: torch.save(_prefixed("module.", state), path),
+    "compiled.safetensors": lambda state, path: safetensors.torch.save_file(_prefixed("_orig_mod.", state), path),
+    "training.safetensors": lambda state, path: safetensors.torch.save_file(
+        _prefixed("model.", state) | {"optimizer.0.step": torch.ones(())}, path
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_weights_arrive_in_the_model(name: str, tmp_path: Path):
+    trained, model = _model(), _model()
+    nn.init.normal_(trained[1].running_mean)
+    WRITTEN[name](trained.state_dict(), tmp_path / name)
+    load_weights(model, tmp_path / name)
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in trained.state_dict().items())
+
+
+class Harm:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("write", [
+    lambda harm, path: torch.save(harm, path),
+    lambda harm, path: torch.save({"state_dict": {"0.weight": harm}}, path),
+    lambda harm, path: torch.save(harm, path, _use_new_zipfile_serialization=False),
+    lambda harm, path: path.write_bytes(pickle.dumps(harm)),
+], ids=["alone", "in a checkpoint", "old format", "pickle"])  # fmt: skip
+def test_a_malicious_pickle_is_refused_and_not_run(write: Callable[[Harm, Path], object], tmp_path: Path):
+    path, folder = tmp_path / "weights.pt", tmp_path / "harm"
+    write(Harm(folder), path)
+    with pytest.raises(InvalidInput, match=r"weights\.pt .*run code of the file.*state_dict\(\)"):
+        read_weights(path)
+    assert not folder.exists()
+
+
+def test_a_module_pickled_whole_is_refused_with_the_way_to_save_it(tmp_path: Path):
+    torch.save(_model(), tmp_path / "model.pt")
+    with pytest.raises(InvalidInput, match=r"whole pickled module.*nothing in it was loaded.*model\.state_dict\(\)"):
+        read_weights(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+@pytest.mark.parametrize("contents", [b"", b"garbage" * 100, None], ids=["empty", "garbage", "cut short"])
+def test_damaged_files_are_named(name: str, contents: bytes | None, tmp_path: Path):
+    path = tmp_path / name
+    if contents is None:
+        WRITTEN[name](_model().state_dict(), path)
+        contents = path.read_bytes()[:-200]
+    path.write_bytes(contents)
+    with pytest.raises(InvalidInput, match=rf"{name} is damaged, or not"):
+        read_weights(path)
+
+
+def test_a_file_that_is_not_there_and_one_of_another_kind_are_named(tmp_path: Path):
+    with pytest.raises(InvalidInput, match=r"there is no file .*none\.pt"):
+        read_weights(tmp_path / "none.pt")
+    (tmp_path / "weights.h5").write_bytes(b"")
+    with pytest.raises(InvalidInput, match=r"ends in \.safetensors, \.pt or \.pth, got weights\.h5"):
+        read_weights(tmp_path / "weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("found", "described"),
+    [
+        (torch.zeros(3), "found Tensor"),
+        ([torch.zeros(3)], "found list"),
+        ({"epoch": 3, "weights": {}}, "keys epoch, weights"),
+        ({}, "a dictionary"),
+    ],
+)
+def test_what_is_no_state_dict_is_described(found: object, described: str, tmp_path: Path):
+    torch.save(found, tmp_path / "weights.pt")
+    with pytest.raises(InvalidInput, match=f"expected a state dict.*under one of state_dict.*{described}"):
+        read_weights(tmp_path / "weights.pt")
+
+
+def test_every_difference_is_listed_and_the_model_is_left_as_it_was(tmp_path: Path):
+    model, state = _model(), _model(6).state_dict()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    del state["3.bias"]
+    state["head.weight"] = torch.zeros(2)
+    torch.save(state, tmp_path / "weights.pt")
+    with pytest.raises(InvalidInput) as caught:
+        load_weights(model, tmp_path / "weights.pt")
+    message = str(caught.value)
+    for part in ("expects 9 tensors; the file has 9", "1 missing: 3.bias", "1 unexpected: head.weight",
+                 "7 of another shape: 0.weight (6, 4) instead of (5, 4), ", ", ...", "number of classes"):  # fmt: skip
+        assert part in message, part
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
