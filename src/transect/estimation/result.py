@@ -1,0 +1,194 @@
+"""What an estimate returns: the names and shapes of a trace, each with the interval it is stated to lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from transect.errors import InvalidInput, NotEstimated
+from transect.estimation.extrapolation import FEW, Estimated
+from transect.measures import across_outputs
+from transect.paths import Path
+
+_EXACT_ONLY = frozenset(
+    "segments crossings regions density linear_crossings undecided_crossings path_crossings anchor_crossings "
+    "slope_similarity slope_pairs slope_pairs_left_out unresolved verification rounding kept reduced plot".split()
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Measures of a function along a path, estimated from samples: ``S`` segments, ``C`` outputs, tensors on the CPU.
+
+    Names and shapes are those of a :class:`~transect.Trace`. What samples do not show (knots, crossings, regions,
+    slopes) raises :class:`~transect.errors.NotEstimated`.
+
+    Attributes:
+        path: The path.
+        function: What was sampled: ``"captured network"``, ``"module"``, ``"module, outputs only"`` or ``"callable"``.
+        operations: Names of the bending operations; none where they cannot be seen.
+        units: Units of each.
+        outputs: Indices of the outputs sampled.
+        dtype: Dtype the function was evaluated in.
+        rtol: Relative tolerance asked for.
+        atol: Absolute tolerance of mean deviations asked for.
+        start: Outputs at the segments' starts, ``(S, C)`` float64.
+        end: Outputs at their ends.
+        length: Lengths of the segments in the units of the input, ``(S,)`` float64.
+        samples: Points at which each segment was evaluated, both ends included, ``(S,)`` int64.
+        converged: Whether the last grids agreed; where not, ``max_samples`` was reached first, ``(S,)``.
+        estimates: Every measure by name.
+        counts: Flips seen on the finest grid, ``(S, operations)`` int64.
+        uncounted: Why flips cannot be counted, or None.
+    """
+
+    path: Path
+    function: str
+    operations: tuple[str, ...]
+    units: tuple[int, ...]
+    outputs: tuple[int, ...]
+    dtype: torch.dtype
+    rtol: float
+    atol: float
+    start: Tensor
+    end: Tensor
+    length: Tensor
+    samples: Tensor
+    converged: Tensor
+    estimates: Mapping[str, Estimated]
+    counts: Tensor
+    uncounted: str | None
+
+    @property
+    def flips(self) -> Tensor:
+        """Pattern changes of single units on each segment, extrapolated, ``(S,)`` float64.
+
+        Below 50 the lower bound: see :attr:`few_flips`.
+
+        Raises:
+            InvalidInput: They cannot be counted.
+        """
+        return self._flips().value
+
+    @property
+    def flips_lower(self) -> Tensor:
+        """Flips seen on the finest grid, ``(S,)`` int64: without units that turn back between two samples."""
+        return self._flips().low.to(torch.int64)
+
+    @property
+    def flips_interval(self) -> Tensor:
+        """Lower bound of the flips and their stated upper end, ``(S, 2)`` float64."""
+        return self._flips().interval
+
+    @property
+    def flips_by_operation(self) -> Tensor:
+        """Flips seen of each operation, ``(S, operations)`` int64; as :attr:`flips_lower`, not extrapolated."""
+        self._flips()
+        return self.counts
+
+    @property
+    def few_flips(self) -> Tensor:
+        """Segments with fewer than 50 flips, ``(S,)``: nothing is extrapolated there, and an exact trace is cheap."""
+        return self._flips().low < FEW
+
+    def absolute_deviation(self) -> Tensor:
+        """L times the integral of ``|f - a|`` over each segment, a affine through its two ends, ``(S, C)``."""
+        return self.estimates["absolute_deviation"].value
+
+    def mean_deviation(self) -> Tensor:
+        """Absolute deviation per unit of length, ``(S, C)``."""
+        return self.absolute_deviation() / self.length.unsqueeze(1)
+
+    def centred_deviation(self) -> Tensor:
+        """Absolute deviation of the outputs less their mean over the outputs sampled, ``(S, C)``."""
+        return self.estimates["centred_deviation"].value
+
+    def normalised_deviation(self, std: Tensor | float, centred: bool = False) -> Tensor:
+        """Mean deviation in units of the outputs' standard deviation over a data set, ``(S, C)``.
+
+        Args:
+            std: Standard deviation of each output, ``(C,)``, or one number for all; that of the centred outputs where
+                they are centred.
+            centred: Subtract the mean over the outputs sampled from each output first: a softmax ignores it.
+
+        Raises:
+            InvalidInput: It is not positive.
+        """
+        scale = torch.as_tensor(std, dtype=torch.float64)
+        if not bool((scale > 0).all()):
+            raise InvalidInput(f"std: expected positive standard deviations, got {scale.tolist()}.")
+        deviation = self.centred_deviation() if centred else self.absolute_deviation()
+        return deviation / self.length.unsqueeze(1) / scale
+
+    def deviation_norm(self) -> Tensor:
+        """L times the integral of the l2 norm of ``f - a`` over the outputs, ``(S,)``."""
+        return self.estimates["deviation_norm"].value
+
+    def total_variation(self) -> Tensor:
+        """Total variation of each output along each segment, ``(S, C)``."""
+        return self.estimates["total_variation"].value
+
+    def excess_variation(self) -> Tensor:
+        """Total variation beyond that of an affine function with the same ends, ``(S, C)``."""
+        return self.estimates["excess_variation"].value
+
+    def arc_length(self) -> Tensor:
+        """Length of the curve the outputs describe, ``(S,)``."""
+        return self.estimates["arc_length"].value
+
+    def interval(self, measure: str) -> Tensor:
+        """Interval a measure is stated to lie in: its shape, and 2 in a last dimension.
+
+        Summed over the segments of a path, the ends bound the sum (generously: errors partly cancel).
+
+        Args:
+            measure: ``"flips"``, or the name of a method such as ``"absolute_deviation"``.
+
+        Raises:
+            InvalidInput: There is no such estimate.
+        """
+        if measure == "flips":
+            return self.flips_interval
+        if measure == "mean_deviation":
+            return self.estimates["absolute_deviation"].interval / self.length.reshape(-1, 1, 1)
+        if measure not in self.estimates:
+            known = ("flips", "mean_deviation", *(name for name in self.estimates if name != "flips"))
+            raise InvalidInput(f"measure: expected one of {', '.join(known)}, got {measure!r}.")
+        return self.estimates[measure].interval
+
+    def across_outputs(self, values: Tensor, how: str = "l2") -> Tensor:
+        """One number a segment from one an output: the ``"l2"`` norm, the ``"mean"`` or the ``"max"``, ``(S,)``."""
+        return across_outputs(values, how)
+
+    def per_path(self, values: Tensor) -> Tensor:
+        """Sum over the segments of the path."""
+        return values.sum(0)
+
+    def per_length(self, values: Tensor) -> Tensor:
+        """Sum over the segments per unit of the path's length."""
+        return values.sum(0) / self.length.sum()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in _EXACT_ONLY:
+            raise NotEstimated(
+                f"estimate.{name}: samples do not show it; transect.trace(network, path).{name} has it exactly."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        flips = "flips not counted" if self.uncounted else f"about {float(self.flips.sum()):,.0f} flips"
+        left = int((~self.converged).sum())
+        return (
+            f"Estimate({len(self.length)} segments of length {float(self.length.sum()):.4g}, estimated from "
+            f"{int(self.samples.sum()):,} samples of a {self.function}: {flips}, {len(self.outputs)} outputs, "
+            f"{self.dtype}{f', {left} segments not converged' if left else ''})"
+        )
+
+    def _flips(self) -> Estimated:
+        if self.uncounted is not None:
+            raise InvalidInput(f"flips: {self.uncounted}")
+        return self.estimates["flips"]

@@ -1,0 +1,178 @@
+"""Samples of some segments on one equally spaced grid, which doubles without losing any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from transect.errors import InvalidInput
+from transect.estimation.functions import Function, Seen
+from transect.estimation.pieces import changes, record_bytes
+from transect.paths import Path
+from transect.rules import Bend
+
+FIRST = 16  # intervals of the first grid
+
+
+@dataclass(frozen=True)
+class Lines:
+    """All segments of all paths.
+
+    Attributes:
+        start: Their starts, ``(S, *input_shape)``.
+        end: Their ends.
+        length: Their lengths, ``(S,)`` float64.
+    """
+
+    start: Tensor
+    end: Tensor
+    length: Tensor
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], device: torch.device) -> Lines:
+        """The segments of some paths, one path after the other."""
+        return cls(*(torch.cat([getattr(path, name) for path in paths]).to(device)
+                     for name in ("starts", "ends", "lengths")))  # fmt: skip
+
+    def at(self, segment: Tensor, t: Tensor, dtype: torch.dtype) -> Tensor:
+        """Points, worked out in float64 and given in ``dtype``; exact at both ends."""
+        weight = t.reshape(-1, *(1,) * (self.start.dim() - 1))
+        return torch.lerp(self.start[segment].double(), self.end[segment].double(), weight).to(dtype)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Evaluates a function at points of segments, in batches of bounded size.
+
+    Attributes:
+        function: The function.
+        lines: The segments.
+        rows: Points evaluated together.
+        chosen: Indices of the outputs wanted, or None for all.
+    """
+
+    function: Function
+    lines: Lines
+    rows: int
+    chosen: Tensor | None
+
+    @property
+    def sample_bytes(self) -> int:
+        """What is held of each sample: its outputs, and the pieces of all units."""
+        outputs = self.function.outputs if self.chosen is None else len(self.chosen)
+        return 8 * outputs + sum(map(record_bytes, self.function.bends, self.function.units))
+
+    def first(self, segments: Tensor) -> Samples:
+        """Samples of segments on the first grid."""
+        t = torch.linspace(0, 1, FIRST + 1, dtype=torch.float64, device=segments.device)
+        ends, inner = self._see(segments, t[[0, -1]], ends=True), self._see(segments, t[1:-1], ends=False)
+        outputs = torch.cat([ends.outputs[:, :1], inner.outputs, ends.outputs[:, 1:]], 1)
+        records = tuple(
+            torch.cat([outer[:, :1], middle, outer[:, 1:]], 1)
+            for outer, middle in zip(ends.records, inner.records, strict=True)
+        )
+        none = torch.empty((0, len(segments), len(self.function.bends)), dtype=torch.int64, device=segments.device)
+        agreed = torch.zeros(len(segments), dtype=torch.int64, device=segments.device)
+        samples = Samples(segments, outputs, records, ends.undecided, none, agreed)
+        for stride in (FIRST >> level for level in range(FIRST.bit_length())):  # grids of 1, 2, 4, 8, 16 intervals
+            samples = self.counted(samples, stride)
+        return samples
+
+    def doubled(self, samples: Samples) -> Samples:
+        """The same segments with a sample more in every interval: only the new ones are evaluated."""
+        intervals = samples.intervals
+        t = (torch.arange(intervals, dtype=torch.float64, device=samples.segments.device) + 0.5) / intervals
+        new = self._see(samples.segments, t, ends=False)
+        records = tuple(_interleaved(old, added) for old, added in zip(samples.records, new.records, strict=True))
+        finer = replace(samples, outputs=_interleaved(samples.outputs, new.outputs), records=records)
+        return self.counted(finer, 1)
+
+    def counted(self, samples: Samples, stride: int) -> Samples:
+        """The samples with the flips between every ``stride``-th of them noted down."""
+        counts = [
+            _flips(bend, records[:, ::stride], undecided)
+            for bend, records, undecided in zip(self.function.bends, samples.records, samples.undecided, strict=True)
+        ]
+        found = torch.stack(counts, 1) if counts else samples.agreed.new_zeros((len(samples.segments), 0))
+        return replace(samples, counts=torch.cat([samples.counts, found.unsqueeze(0)]))
+
+    def _see(self, segments: Tensor, t: Tensor, ends: bool) -> Seen:
+        """What is seen at the same positions of every segment, ``(segments, len(t), ...)`` each."""
+        segment, position = segments.repeat_interleave(len(t)), t.repeat(len(segments))
+        parts = []
+        for row in range(0, len(segment), self.rows):
+            part = slice(row, row + self.rows)
+            seen = self.function.see(self.lines.at(segment[part], position[part], self.function.takes), ends)
+            parts.append(replace(seen, outputs=self._usable(seen.outputs, segment[part], position[part])))
+        shape = (len(segments), len(t), -1)
+        return Seen(
+            torch.cat([seen.outputs for seen in parts]).reshape(shape),
+            tuple(torch.cat(same).reshape(shape) for same in zip(*(seen.records for seen in parts), strict=True)),
+            tuple(torch.cat(same).reshape(shape) for same in zip(*(seen.undecided for seen in parts), strict=True)),
+        )
+
+    def _usable(self, outputs: Tensor, segment: Tensor, t: Tensor) -> Tensor:
+        chosen = outputs if self.chosen is None else outputs[:, self.chosen]
+        finite = chosen.isfinite().all(1)
+        if not bool(finite.all()):
+            bad = int((~finite).nonzero()[0, 0])
+            raise InvalidInput(
+                f"model: expected finite outputs, but they are NaN or infinite at t = {float(t[bad]):g} of segment "
+                f"{int(segment[bad])}; look for very large weights, divisions by zero, or a path outside its domain."
+            )
+        return chosen
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is known of some segments, all sampled at the same positions.
+
+    Attributes:
+        segments: Which they are, ``(M,)``.
+        outputs: Outputs at the samples, in order of t, ``(M, n + 1, C)`` float64.
+        records: Pieces at the samples, ``(M, n + 1, W)`` for each bending operation.
+        undecided: Units between two pieces at both ends, ``(M, 2, W)`` each.
+        counts: Flips seen on the grids so far, coarsest first, ``(grids, M, operations)`` int64.
+        agreed: Grids in a row, up to the last, that agree with those before, ``(M,)``.
+    """
+
+    segments: Tensor
+    outputs: Tensor
+    records: tuple[Tensor, ...]
+    undecided: tuple[Tensor, ...]
+    counts: Tensor
+    agreed: Tensor
+
+    @property
+    def intervals(self) -> int:
+        """Intervals of the grid: samples less one."""
+        return self.outputs.shape[1] - 1
+
+    def part(self, which: Tensor | slice) -> Samples:
+        """Some of the segments."""
+        return Samples(
+            self.segments[which],
+            self.outputs[which],
+            tuple(one[which] for one in self.records),
+            tuple(one[which] for one in self.undecided),
+            self.counts[:, which],
+            self.agreed[which],
+        )
+
+
+def _interleaved(old: Tensor, new: Tensor) -> Tensor:
+    """Samples 0, new 0, 1, new 1, ..., n."""
+    both = torch.stack([old[:, :-1], new], 2).flatten(1, 2)
+    return torch.cat([both, old[:, -1:]], 1)
+
+
+def _flips(bend: Bend, records: Tensor, undecided: Tensor) -> Tensor:
+    """Net changes of pieces between neighbouring samples, added up over each segment, ``(M,)``."""
+    if records.shape[1] == 2:
+        return changes(bend, records[:, 0], records[:, 1], undecided[:, 0] | undecided[:, 1])
+    first = changes(bend, records[:, 0], records[:, 1], undecided[:, 0])
+    last = changes(bend, records[:, -2], records[:, -1], undecided[:, 1])
+    return first + changes(bend, records[:, 1:-2], records[:, 2:-1]).sum(1) + last
