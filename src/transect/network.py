@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput, VerificationError
+from transect.errors import InvalidInput, UnsupportedModel, VerificationError
 from transect.graph import (
     Called,
     Graph,
@@ -181,18 +181,19 @@ def capture(
     check_evaluation_mode(called)
     own_dtype, own_device = _own(model)
     working_device = own_device if device is None else _as_device(device)
-    with _buffers_kept(called):
+    with _buffers_kept(model) as changed:
         batch = accepted_batch(called, example, own_dtype, own_device)
+        notes = tuple(f"the forward pass changes the buffer {name!r}; the change is ignored" for name in changed())
         exported = export_model(called, batch[:1])
     refuse_mutated_output(exported)
-    graph = canonical_graph(exported, dtype, working_device)
+    graph = replace(canonical_graph(exported, dtype, working_device), notes=notes)
     rewritten = rewrite(graph)
     prove_coverage(rewritten)
     folded = fold_batch_norms(rewritten)
     program = compile_program(folded, prove_coverage(folded))
     name = type(model).__name__ + called.choice.label
     network = Network(graph, program, tuple(batch.shape[1:]), math.prod(graph.output.unit_shape), name)
-    with _buffers_kept(called):
+    with _buffers_kept(model):
         _check_agreement(called, network, batch, _coarsest_dtype(exported, own_dtype))
     return network
 
@@ -204,21 +205,32 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Some models change their buffers at every call: they get them back as they were."""
-    kept: list[tuple[nn.Module, str, Tensor, Tensor]] = []
-    for module in model.modules():
+def _buffers_kept(model: nn.Module) -> Iterator[Callable[[], list[str]]]:
+    """Some models change their buffers at every call: they get them back as they were.
+
+    What it hands out tells the names of those that have changed so far.
+    """
+    kept: list[tuple[str, nn.Module, str, Tensor, Tensor]] = []
+    for path, module in model.named_modules():
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                kept.append((module, name, buffer, buffer.detach().clone()))
+                kept.append((f"{path}.{name}".removeprefix("."), module, name, buffer, buffer.detach().clone()))
     try:
-        yield
+        yield lambda: [
+            full
+            for full, module, name, buffer, numbers in kept
+            if module._buffers.get(name) is not buffer or _differs(buffer, numbers)
+        ]
     finally:
         with torch.no_grad():
-            for module, name, buffer, numbers in kept:
+            for _, module, name, buffer, numbers in kept:
                 module._buffers[name] = buffer
-                if buffer.shape != numbers.shape or not torch.equal(buffer, numbers):
+                if _differs(buffer, numbers):
                     buffer.resize_(numbers.shape).copy_(numbers)
+
+
+def _differs(now: Tensor, before: Tensor) -> bool:
+    return now.shape != before.shape or not torch.equal(now, before)
 
 
 def _coarsest_dtype(exported: torch.export.ExportedProgram, own: torch.dtype) -> torch.dtype:
@@ -267,6 +279,13 @@ def _check_agreement(called: Called, network: Network, batch: Tensor, coarsest: 
     points = batch[: min(len(batch), 4)]
     with torch.no_grad():
         own = called(points.clone()).reshape(len(points), -1)
+        again = called(points.clone()).reshape(len(points), -1)
+    moved = (own - again).abs().max().double() > 16 * torch.finfo(coarsest).eps * own.abs().max().double()
+    if bool(moved):
+        raise UnsupportedModel(
+            "model: it is another function at every call, since two calls with the same inputs differ. Is it random, or "
+            "does its output depend on buffers that its forward pass changes? Freeze them in evaluation mode."
+        )
     if not bool(own.isfinite().all()):
         raise InvalidInput(f"model: its outputs at the example overflow {own.dtype}; look for very large weights.")
     captured = network(points).to(own.device)

@@ -847,6 +847,25 @@ def test_a_buffer_that_changes_without_effect_is_noted_and_stays_as_it_was():
     assert [name for name in ("calls", "largest") if not any(name in note for note in notes)] == []
 
 
+class Rebinding(nn.Module):
+    """Puts another tensor in the place of its buffer, and reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("step", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.step = self.step + 1
+        return torch.relu(x) * self.step
+
+
+@pytest.mark.parametrize("model", [Rebinding(), nn.Sequential(nn.Linear(4, 4), Rebinding())], ids=["root", "nested"])
+def test_a_buffer_that_is_put_in_the_place_of_another_is_seen_at_any_depth(model: nn.Module):
+    with pytest.raises(UnsupportedModel, match="another function at every call"):
+        transect.capture(model, torch.ones(4))
+    assert float(next(model.buffers())) == 0
+
+
 def test_a_buffer_that_changes_the_output_is_refused_and_stays_as_it_was():
     model = Counting(reads=True).double()
     before = everything(model)

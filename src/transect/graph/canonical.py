@@ -35,7 +35,7 @@ def canonical_graph(program: ExportedProgram, dtype: torch.dtype, device: torch.
     if not isinstance(output, Value):
         raise InvalidInput("model: its output does not depend on the input; expected a function of the input.")
     nodes = reachable(fold.nodes, output)
-    return Graph(nodes, fold.input, output, dtype, device, _notes(program, nodes))
+    return Graph(nodes, fold.input, output, dtype, device)
 
 
 @dataclass(frozen=True)
@@ -194,15 +194,6 @@ def reachable(nodes: Sequence[Node], output: Value) -> tuple[Node, ...]:
             arguments = leaves((node.args, dict(node.kwargs)))
             needed |= {part.name for part in arguments if isinstance(part, Value | Rows)}
     return tuple(reversed(kept))
-
-
-def _notes(program: ExportedProgram, nodes: tuple[Node, ...]) -> tuple[str, ...]:
-    mutated = {
-        own_name(str(spec.target))
-        for spec in program.graph_signature.output_specs
-        if spec.kind == OutputKind.BUFFER_MUTATION
-    }
-    return tuple(f"the forward pass changes the buffer {name!r}; the change is ignored" for name in sorted(mutated))
 
 
 def refuse_mutated_output(program: ExportedProgram) -> None:

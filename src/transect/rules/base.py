@@ -107,7 +107,7 @@ class Refused(Exception):
 
 
 MIXES_ROWS = "make the model treat each sample on its own"
-ESTIMATE = "replace it by something piecewise affine (ReLU, max-pooling, clamp, ...), or sample the model: transect.estimate"
+ESTIMATE = "replace it by something piecewise affine (ReLU, max-pooling, clamp), or sample the model: transect.estimate"
 
 CONTINUOUS = "write it so that its pieces meet, for example with relu, clamp, maximum or max-pooling"
 
