@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format clean
+.PHONY: help demo test test-all bench check format clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,13 @@ test: $(READY)  ## the tests, without the slow ones
 
 test-all: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+bench: $(READY)  ## the short benchmarks, and the tables of the documentation from them (under ten minutes)
+	$(BIN)/python benchmarks/convolutions.py
+	$(BIN)/python benchmarks/trace_against_forward.py --cases resnet18-w4-8-segments resnet18-w4-line resnet18-w4-line-float32
+	$(BIN)/python benchmarks/against_marching.py --cases resnet18-w4-8-segments resnet18-w4-8-segments-float32
+	$(BIN)/python -c 'import regioncam' 2>/dev/null && $(BIN)/python benchmarks/against_regioncam.py || echo "left out: regioncam is not installed"
+	$(BIN)/python docs/update_tables.py
 
 check: $(READY)  ## format, lint, types, import direction, doctests and tests
 	$(BIN)/ruff format --check .

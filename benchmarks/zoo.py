@@ -31,9 +31,10 @@ import torch
 from torch import Tensor, nn
 
 import transect
-from environment import read_rows, write_row
+from environment import described, read_rows, write_row
 from transect.errors import UnsupportedModel
 
+NAME = "zoo"
 CROSSINGS, POINTS, BATCH = 1000, 1000, 25
 PROBE = 1e-5  # part of the way on which crossings are counted, to choose how far to go
 
@@ -125,9 +126,9 @@ def main() -> None:
     if options.one:
         print(json.dumps(row_of(options.one)))
     elif options.table:
-        print(table(read_rows("zoo")))
+        print(table())
     else:
-        sys.exit(run([name for name in options.names if options.again or name not in read_rows("zoo")]))
+        sys.exit(run([name for name in options.names if options.again or name not in read_rows(NAME)]))
 
 
 def run(names: Iterable[str]) -> int:
@@ -143,7 +144,7 @@ def run(names: Iterable[str]) -> int:
             print(f"{name}: FAILED\n{made.stderr.strip()[-2000:]}", flush=True)
             continue
         row = json.loads(made.stdout.splitlines()[-1])
-        write_row("zoo", row)
+        write_row(NAME, row)
         print(json.dumps(row), flush=True)
     return failed
 
@@ -271,13 +272,15 @@ def problems(error: UnsupportedModel) -> list[dict[str, str]]:
     return [{"operation": p.operation, "module": p.module, "reason": p.reason} for p in error.problems]
 
 
-def table(rows: dict[str, dict[str, Any]]) -> str:
+def table() -> str:
     """Two tables in Markdown: what was traced, and what was refused."""
-    traced = [_traced_line(row) for name, row in rows.items() if name in TRACED]
-    refused = [_refused_line(row) for name, row in rows.items() if name in REFUSED]
+    rows = read_rows(NAME)
+    traced = [_traced_line(rows[name]) for name in TRACED if name in rows]
+    refused = [_refused_line(rows[name]) for name in REFUSED if name in rows]
     head = "| network | input | bending operations | units | crossings | part of the way | difference | to the change |"
     lines = [head, "|---|---|---|---|---|---|---|---|", *traced]
-    return "\n".join([*lines, "", "| refused | input | for |", "|---|---|---|", *refused])
+    places = dict.fromkeys(described(row) for row in rows.values())
+    return "\n".join([*lines, "", "| refused | input | for |", "|---|---|---|", *refused, "", *places])
 
 
 def _traced_line(row: dict[str, Any]) -> str:
