@@ -1,0 +1,231 @@
+"""``forecast``: what measuring would cost, from a quick estimate and a short stretch traced against the clock."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from transect.errors import InvalidInput, TransectWarning, UnsupportedModel
+from transect.estimation import Estimate, estimate
+from transect.graph.node import leaves
+from transect.measuring.chunks import Paths, traced_together
+from transect.measuring.guesses import Guess, mean_of
+from transect.measuring.models import Model, Source, as_sources, survey
+from transect.measuring.options import Options, checked_outputs, is_whole
+from transect.measuring.prepared import prepare
+from transect.measuring.work import Row, measure_together, one_thread
+from transect.network import Network
+from transect.paths import Path
+from transect.tracing.trace import BUDGET
+
+_MODELS, _PATHS = 4, 3  # looked at, at most and at least
+_QUICK_SAMPLES = 33
+_FIRST_FLIPS, _ENOUGH_SECONDS = 2_000.0, 0.5  # a stretch begins with so many flips, and grows until it takes so long
+_CLOCK = 1.5  # times are known within this factor: other programs, caches, stretches unlike the rest
+_STARTING = (4.0, 2.0, 15.0)  # seconds until workers have imported torch
+_BYTES_A_NUMBER = 64  # of the budget, at the peak of a trace: docs/performance.md has 53 to 61
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What measuring models on paths would take; times are in seconds on this machine.
+
+    Attributes:
+        models: Number of models.
+        paths: Number of paths; None where it is not known, and everything is for one path.
+        workers: Worker processes.
+        crossings: Crossings in all; None where they cannot be traced.
+        exact_seconds: Time of ``method="exact"``; None where that is not possible.
+        estimate_seconds: Time of ``method="estimate"``.
+        bytes: Memory that each process needs beside its libraries and your data, at most (about).
+    """
+
+    models: int
+    paths: int | None
+    workers: int
+    crossings: Guess | None
+    exact_seconds: Guess | None
+    estimate_seconds: Guess
+    bytes: int
+
+    def __str__(self) -> str:
+        number = "a path" if self.paths is None else f"{self.paths:,} path{'s' if self.paths > 1 else ''}"
+        what = f"{self.models:,} model{'s' if self.models > 1 else ''} on {number}"
+        memory = f"{self.bytes / 2**20:,.0f} MiB in each of {self.workers} process{'es' if self.workers > 1 else ''}"
+        sampled = f'{_duration(self.estimate_seconds)} with method="estimate"'
+        if self.crossings is None or self.exact_seconds is None:
+            return f"{what}: {sampled}; up to about {memory}"
+        found = f"about {_counted(self.crossings)} crossings, {_duration(self.exact_seconds)} exactly"
+        return f"{what}: {found}, {sampled}; up to about {memory}"
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """What one model costs: crossings and seconds of a path, seconds once, bytes."""
+
+    crossings: Guess | None
+    exact: Guess | None
+    sampled: Guess
+    once: float
+    bytes: int
+
+
+def forecast(
+    models: Model | Sequence[Model] | Mapping[str, Model],
+    paths: Path | Sequence[Path] | Mapping[str, Path],
+    *,
+    count: int | None = None,
+    workers: int = 1,
+    outputs: Sequence[int] | None = None,
+    device: str | None = None,
+) -> Forecast:
+    """Forecast what ``transect.measure`` would take: crossings, time and memory, and what an estimate would cost.
+
+    Looks at up to four of the models and some of the paths: their flips are estimated from few samples, and a short
+    stretch of each is traced against the clock. That takes seconds. The ranges hold what was stated for the estimate,
+    what a sample of models and paths leaves open (t intervals, 90 %), and a factor of 1.5 for the clock; other programs
+    on the machine can make more of it.
+
+    Args:
+        models: As for :func:`transect.measure`.
+        paths: The paths, or some of them.
+        count: Number of paths in all, where ``paths`` are only some.
+        workers: Worker processes.
+        outputs: Indices of the outputs to measure.
+        device: Where modules are captured to.
+
+    Raises:
+        InvalidInput: An argument is not usable. Generators are none, since looking at them would use them up.
+    """
+    if not isinstance(paths, Path | Sequence | Mapping):
+        raise InvalidInput(
+            "paths: a forecast would use them up; give a list of some of them, and their number as count=..., got "
+            f"{type(paths).__name__}."
+        )
+    for name, value in (("workers", workers), ("count", 1 if count is None else count)):
+        if not is_whole(value, 1):
+            raise InvalidInput(f"{name}: expected a whole number of at least 1, got {value!r}.")
+    options = Options(outputs=checked_outputs(outputs), device=device)
+    given = Paths(paths, again=True)
+    return forecast_of(as_sources(models), given, count or given.total, workers, options)
+
+
+def forecast_of(sources: Sequence[Source], paths: Paths, count: int | None, workers: int, options: Options) -> Forecast:
+    """The forecast for models and paths that have been looked at already."""
+    most = min(_MODELS, len(sources))
+    wanted = sorted({round(k * (len(sources) - 1) / max(1, most - 1)) for k in range(most)})
+    with one_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", TransectWarning)
+        costs = [_cost(sources[index], paths, count, options) for index in wanted]
+    every = len(sources)
+    times = every * (count or 1)
+    once = Guess(*[sum(cost.once for cost in costs) / len(costs) * every] * 3).times(1.0, _CLOCK)
+    once = once.plus(Guess(*_STARTING)) if workers > 1 else once
+
+    def seconds(guesses: list[Guess]) -> Guess:
+        return mean_of(guesses, every).times(times / workers).plus(once)
+
+    crossings = [cost.crossings for cost in costs if cost.crossings is not None]
+    exact = [cost.exact for cost in costs if cost.exact is not None]
+    return Forecast(
+        models=every,
+        paths=count,
+        workers=workers,
+        crossings=mean_of(crossings, every).times(times) if len(crossings) == len(costs) else None,
+        exact_seconds=seconds(exact) if len(exact) == len(costs) else None,
+        estimate_seconds=seconds([cost.sampled for cost in costs]),
+        bytes=max(cost.bytes for cost in costs),
+    )
+
+
+def _cost(source: Source, paths: Paths, count: int | None, options: Options) -> _Cost:
+    together = traced_together(paths.first, survey(source).on_cpu)
+    sample = paths.sample(max(_PATHS, together))
+    # Timed in groups as large as those that will be measured, though of the same few paths again and again.
+    group = (sample * together)[: max(len(sample), min(together, count or together))]
+    try:
+        model: Model | None = prepare(source, paths.first, replace(options, method="exact")).model
+    except UnsupportedModel:
+        model = None
+    began = time.perf_counter()
+    sampled_model = prepare(source, paths.first, replace(options, method="estimate")).model
+    once = time.perf_counter() - began  # the second time: the first one of a process takes seconds longer
+    looked = estimate(model or sampled_model, sample, outputs=options.outputs, max_samples=_QUICK_SAMPLES)
+    sampled = _seconds_of_estimate(sampled_model, group, options).times(1 / len(group))
+    crossings, exact = (None, None) if model is None else _exact(model, group, looked, count, options)
+    memory = _BYTES_A_NUMBER * (options.budget or BUDGET) + _constants(model or sampled_model)
+    return _Cost(crossings, exact, sampled, once, memory)
+
+
+def _seconds_of_estimate(model: Model, paths: list[Path], options: Options) -> Guess:
+    """Timed with few samples and, where that was not long, in full."""
+    quick = replace(options, method="estimate", max_samples=_QUICK_SAMPLES)
+    seconds = _seconds(measure_together(model, paths, quick))
+    if seconds > _ENOUGH_SECONDS:
+        return Guess(2 * seconds, seconds, 4 * seconds).times(1.0, _CLOCK)
+    full = replace(options, method="estimate")
+    return Guess(*[_seconds(measure_together(model, paths, full))] * 3).times(1.0, _CLOCK)
+
+
+def _exact(
+    model: Model, group: list[Path], looked: list[Estimate], count: int | None, options: Options
+) -> tuple[Guess, Guess]:
+    """Crossings and seconds of a path: its estimated flips, times what a stretch has of each for a flip."""
+    flips = mean_of([Guess(float(e.flips.sum()), *e.flips_interval.sum(0).tolist()) for e in looked], count)
+    part = min(1.0, _FIRST_FLIPS / max(1.0, flips.value * len(group)))
+    _stretch(model, group[:1], part / 10, options)  # the first of a process is slower
+    while True:
+        rows = _stretch(model, group, part, options)
+        seconds = _seconds(rows)
+        if part == 1 or seconds > _ENOUGH_SECONDS:
+            break
+        part = min(1.0, part * min(20.0, max(2.0, _ENOUGH_SECONDS / seconds)))
+    seen, crossings = (sum(row[name] for row in rows) for name in ("flips", "path_crossings"))
+    if not seen:
+        return flips, Guess(*[seconds / len(group)] * 3).times(1.0, _CLOCK)
+    return flips.times(crossings / seen), flips.times(seconds / seen, _CLOCK)
+
+
+def _stretch(model: Model, paths: list[Path], part: float, options: Options) -> list[Row]:
+    """Trace a part of every path, from a place that differs from path to path."""
+    stretches = [
+        path if part == 1 else _between(path, part, (index + 0.5) / len(paths)) for index, path in enumerate(paths)
+    ]
+    return measure_together(model, stretches, replace(options, method="exact"))
+
+
+def _seconds(rows: list[Row]) -> float:
+    return sum(row["seconds"] for row in rows)
+
+
+def _between(path: Path, part: float, place: float) -> Path:
+    start = place * (1 - part) * len(path)
+    return path.between(start, start + part * len(path))
+
+
+def _constants(model: Model) -> int:
+    """Bytes of weights, as they are held and as they are compiled."""
+    if isinstance(model, nn.Module):
+        return sum(part.nbytes for part in (*model.parameters(), *model.buffers()))
+    assert isinstance(model, Network)
+    held = (part for node in model.graph.nodes for part in leaves((node.args, dict(node.kwargs))))
+    return 2 * sum(part.nbytes for part in held if isinstance(part, Tensor))
+
+
+def _counted(guess: Guess) -> str:
+    return f"{guess.value:,.0f} ({guess.low:,.0f} to {guess.high:,.0f})"
+
+
+def _duration(guess: Guess) -> str:
+    return f"{_time(guess.value)} ({_time(guess.low)} to {_time(guess.high)})"
+
+
+def _time(seconds: float) -> str:
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.{1 if seconds < 10 * size else 0}f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"

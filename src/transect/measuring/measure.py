@@ -1,0 +1,201 @@
+"""``measure``: models along many paths, to a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+import torch
+from torch import nn
+
+from transect.errors import InvalidInput
+from transect.execution import ProgressCallback
+from transect.measuring.chunks import Paths, traced_together
+from transect.measuring.forecasting import forecast_of
+from transect.measuring.measurements import Measurements
+from transect.measuring.models import Source, Survey, as_sources, survey
+from transect.measuring.options import Options, checked_outputs, is_whole
+from transect.measuring.pool import Task, work_through
+from transect.measuring.prepared import Prepared, prepare
+from transect.measuring.progress import Watcher, watching
+from transect.measuring.stores import TABLE, Folder, Memory, Store, as_folder, ordered
+from transect.network import Network
+from transect.paths import Path
+
+_LONG = 10.0  # seconds of work from which a forecast is worth a line
+
+
+def measure(
+    models: nn.Module | Network | Sequence[nn.Module | Network] | Mapping[str, Any],
+    paths: Path | Sequence[Path] | Mapping[str, Path] | Iterable[Path],
+    *,
+    method: Literal["exact", "estimate"] = "exact",
+    out: str | os.PathLike[str] | None = None,
+    workers: int = 1,
+    together: int | None = None,
+    outputs: Sequence[int] | None = None,
+    dtype: torch.dtype | None = None,
+    device: str | None = None,
+    budget: int | None = None,
+    rtol: float = 1e-2,
+    atol: float = 0.0,
+    max_samples: int | None = None,
+    verify: bool = True,
+    progress: ProgressCallback | Literal[False] | None = None,
+) -> Measurements:
+    """Measure one or several models along the same paths: a table with a row for each model and path.
+
+    Paths are traced ``together`` at a time, in groups counted from the first. A row is what ``transect.trace`` or
+    ``transect.estimate`` gives for its group; it does not depend on ``workers``, nor on how often the work was
+    interrupted. In its last bits it depends on ``together``: with 1 it is that of the path traced alone.
+
+    With ``out``, every finished group is written at once, and the same call after an interruption of any kind goes on
+    from there. Models may be added between calls; everything else must stay.
+
+    Args:
+        models: A module in evaluation mode or a captured network; a sequence of them (named ``"0"``, ``"1"``, ...), or
+            a mapping from names, such as :func:`transect.checkpoints`: one is open at a time. Capture a model yourself
+            where it has several inputs or outputs.
+        paths: A path, or a sequence, mapping from names, or other iterable of paths. A generator is read group by
+            group; for several models, its paths lie in a temporary file meanwhile.
+        method: ``"exact"`` traces, ``"estimate"`` samples (and takes models that are not piecewise affine).
+        out: Folder for the results: ``table.parquet`` and ``table.csv`` in the end.
+        workers: Processes, on a CPU; each has one thread, and so has this process if it is the only one. They are
+            spawned: a script that uses them must call this under ``if __name__ == "__main__":``.
+        together: Paths traced together; by default as many as share rows well (at most 32; on a GPU 1024).
+        outputs: Indices of the outputs to measure; all by default.
+        dtype: Working dtype of modules; by default float64, for estimates their own.
+        device: Where modules are captured to; their own device by default.
+        budget: Most numbers that are kept alive, as in ``trace`` and ``estimate``.
+        rtol: Relative tolerance of estimates.
+        atol: Absolute tolerance of estimates.
+        max_samples: Samples of a segment in an estimate, at most.
+        verify: Compare every trace with the model.
+        progress: Hears of events (a job is a model, its steps are paths); False for nothing. By default bars are drawn
+            where the standard error is a terminal, and the log hears (level INFO) where it is not.
+
+    Returns:
+        The table, ordered by model and path.
+
+    Raises:
+        InvalidInput: An argument is not usable, or ``out`` holds something else.
+        UnsupportedModel: A model cannot be traced exactly; the message begins with its name.
+        VerificationError: A trace and its model disagree.
+        MeasuringError: A worker process died, twice over the same paths, or a model raised an error in it.
+
+    Example:
+        >>> import torch, transect
+        >>> def network(width):
+        ...     torch.manual_seed(width)
+        ...     return torch.nn.Sequential(torch.nn.Linear(2, width), torch.nn.ReLU(), torch.nn.Linear(width, 1)).eval()
+        >>> paths = [transect.Path([[0.0, k], [1.0, -k]]) for k in range(1, 6)]
+        >>> table = transect.measure({"narrow": network(4), "wide": network(64)}, paths, progress=False)
+        >>> table
+        Measurements(10 rows; 2 models: narrow, wide; exact)
+        >>> table.of("wide").column("crossings").mean() > table.of("narrow").column("crossings").mean()
+        np.True_
+    """
+    options = Options(method, checked_outputs(outputs), dtype, device, budget, rtol, atol, max_samples, verify)
+    for name, value in (("workers", workers), ("together", 1 if together is None else together)):
+        if not is_whole(value, 1):
+            raise InvalidInput(f"{name}: expected a whole number of at least 1, got {value!r}.")
+    folder = None if out is None else as_folder(out)
+    sources = as_sources(models)
+    given = Paths(paths, again=len(sources) > 1)
+    surveys = {source.name: survey(source) for source in sources}
+    on_cpu = _on_cpu(surveys, device)
+    if workers > 1 and not on_cpu:
+        raise InvalidInput(f"workers: one process feeds a GPU best, with many paths together; got workers={workers}.")
+    group = together or traced_together(given.first, on_cpu)
+    store: Store = Memory()
+    if folder is not None:
+        settings = options.settings() | {"together": group}
+        store = Folder(folder, settings, {name: found.fingerprint for name, found in surveys.items()})
+    kept = store.rows
+    with watching(len(sources), given.total, progress) as watcher:
+        try:
+            table = _measured(sources, given, group, options, workers, store, watcher)
+        except BaseException as error:
+            if folder is not None:
+                error.add_note(f"{store.rows:,} finished rows are kept in {folder}; the same call goes on from there.")
+            raise
+        where = "" if folder is None else f" in {folder / TABLE} ({kept:,} rows kept from before)"
+        found = Measurements(ordered(table, {source.name: index for index, source in enumerate(sources)}))
+        watcher.say.line(f"{found!r}{where}{_remarks(found)}")
+    return found
+
+
+def _measured(
+    sources: Sequence[Source],
+    paths: Paths,
+    together: int,
+    options: Options,
+    workers: int,
+    store: Store,
+    watcher: Watcher,
+) -> pa.Table:
+    """The table of all rows of the store, after everything that was missing has been done."""
+    if paths.total is not None:  # what can be read at any time is compared before anything is done
+        for chunk in paths.chunks(paths.total):
+            store.expect(chunk)
+        store.end(paths.total)
+    _say_what_is_coming(sources, paths, options, workers, store, watcher)
+    tasks = _tasks(sources, paths, together, options, store, watcher)
+    if paths.total is not None:
+        workers = min(workers, len(sources) * -(-paths.total // together))
+    for finished in work_through(tasks, workers):
+        store.add(finished.model, finished.chunk, finished.rows)
+        watcher.advanced(finished.model, len(finished.rows))
+    return store.finish()
+
+
+def _tasks(
+    sources: Sequence[Source], paths: Paths, together: int, options: Options, store: Store, watcher: Watcher
+) -> Iterator[Task]:
+    """What is not done yet, model after model; a model is opened when its first missing chunk is reached."""
+    for source in sources:
+        model: Prepared | None = None
+        seen = 0
+        watcher.began(source.name)
+        for chunk in paths.chunks(together):
+            seen += len(chunk.paths)
+            if paths.total is None:
+                store.expect(chunk)
+            if store.has(source.name, chunk):
+                watcher.advanced(source.name, len(chunk.paths))
+                continue
+            model = model or prepare(source, paths.first, options)
+            yield Task(model, chunk, options)
+        store.end(seen)
+        watcher.handed_out(source.name, seen)
+
+
+def _say_what_is_coming(
+    sources: Sequence[Source], paths: Paths, options: Options, workers: int, store: Store, watcher: Watcher
+) -> None:
+    """A forecast, where the work is long, somebody listens, and there is no earlier call to know it from."""
+    if not watcher.say.heard or store.rows:
+        return
+    found = forecast_of(sources, paths, paths.total, workers, options)
+    seconds = found.exact_seconds if options.method == "exact" else found.estimate_seconds
+    if seconds is not None and (seconds.value > _LONG or paths.total is None):
+        watcher.say.line(f"Forecast: {found}")
+
+
+def _on_cpu(surveys: Mapping[str, Survey], device: str | None) -> bool:
+    if device is not None:
+        return torch.device(device).type == "cpu"
+    return all(found.on_cpu for found in surveys.values())
+
+
+def _remarks(found: Measurements) -> str:
+    """What the rows say that a person should not miss."""
+    unresolved = sum((row or 0) > 0 for row in found.table["unresolved"].to_pylist())
+    open_ones = sum(row is False for row in found.table["converged"].to_pylist())
+    remarks = [
+        f"{unresolved:,} rows with crossings that rounding cannot resolve" if unresolved else "",
+        f"{open_ones:,} estimates that did not converge" if open_ones else "",
+    ]
+    return "".join(f"; {remark}" for remark in remarks if remark)

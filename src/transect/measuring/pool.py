@@ -1,0 +1,118 @@
+"""Chunks measured in this process, or by several worker processes, handed out as they are finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from transect.errors import MeasuringError, TransectError
+from transect.execution import Job, Outcome
+from transect.execution.crew import Crew
+from transect.execution.worker import Step
+from transect.measuring.chunks import Chunk
+from transect.measuring.options import Options
+from transect.measuring.prepared import Prepared, with_place
+from transect.measuring.work import Row, measure_packed, measure_together, one_thread, packed_paths
+
+_TRIES = 2  # a worker can be killed for what another program did; twice for the same paths is no accident
+
+_GUARD = 'Does the script call this under if __name__ == "__main__":, as it must?'
+
+
+@dataclass(frozen=True)
+class Task:
+    """A model and the paths to measure it on."""
+
+    model: Prepared
+    chunk: Chunk
+    options: Options
+
+    def __str__(self) -> str:
+        return f"model {self.model.name!r}, {self.chunk}"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came of a task."""
+
+    model: str
+    chunk: Chunk
+    rows: list[Row]
+
+
+def work_through(tasks: Iterator[Task], workers: int) -> Iterator[Finished]:
+    """Do tasks as they come, in bounded memory: none is asked for before there is somebody to do it (or nearly).
+
+    Raises:
+        TransectError: What a task raised; the message begins with its model and paths.
+        MeasuringError: A worker died twice over one task, or raised what it should not.
+    """
+    return _here(tasks) if workers == 1 else _on_workers(tasks, workers)
+
+
+def _here(tasks: Iterator[Task]) -> Iterator[Finished]:
+    with one_thread():
+        while (task := next(tasks, None)) is not None:
+            try:
+                rows = measure_together(task.model.model, task.chunk.paths, task.options)
+            except TransectError as error:
+                raise with_place(error, str(task)) from error
+            finished = Finished(task.model.name, task.chunk, rows)
+            del task, rows  # before the next is made: of a folder of models only one is in memory
+            yield finished
+
+
+def _on_workers(tasks: Iterator[Task], workers: int) -> Iterator[Finished]:
+    with one_thread(), closing(_Workers(workers)) as crew:  # models are captured here: constants of theirs are sums too
+        upcoming = next(tasks, None)
+        while upcoming is not None or crew.is_busy():
+            while upcoming is not None and crew.has_room():
+                crew.give(upcoming)
+                upcoming = next(tasks, None)  # made while the workers work: it may be another model to capture
+            yield from crew.hear()
+
+
+class _Workers:
+    """A crew that knows which task each of its jobs is."""
+
+    def __init__(self, size: int) -> None:
+        self._crew = Crew(size, threads=1)
+        self._tasks: dict[str, Task] = {}
+        self._deaths: dict[str, int] = {}
+        self.is_busy, self.has_room, self.close = self._crew.is_busy, self._crew.has_room, self._crew.dismiss
+
+    def give(self, task: Task) -> None:
+        """Hand out a task. The first starts all workers, when it is known that it can be sent."""
+        packed = task.model.packed
+        self._crew.gather()
+        job = Job(str(task), measure_packed, (packed, packed_paths(task.chunk.paths), task.options))
+        self._tasks[job.key] = task
+        self._crew.give(job)
+
+    def hear(self) -> Iterator[Finished]:
+        """Wait until a worker is done, or dies; what is finished, before an error of another worker is raised."""
+        ended = [(job, said) for job, said in self._crew.hear() if not isinstance(said, Step)]
+        for job, outcome in sorted(ended, key=lambda pair: not isinstance(pair[1].result, list)):
+            if _died(outcome) and self._deaths.setdefault(job.key, 1) < _TRIES:
+                self._deaths[job.key] += 1
+                self._crew.give(job)
+                continue
+            task = self._tasks.pop(job.key)
+            yield Finished(task.model.name, task.chunk, _rows(outcome, task))
+
+
+def _died(outcome: Outcome) -> bool:
+    """Whether a worker was lost, and not only an exception raised, which leaves a traceback."""
+    return outcome.error is not None and not outcome.details
+
+
+def _rows(outcome: Outcome, task: Task) -> list[Row]:
+    if isinstance(outcome.result, TransectError):
+        raise with_place(outcome.result, str(task)) from outcome.result
+    if outcome.error is not None:
+        hint = f". {_GUARD}" if "exit code 1" in outcome.error else ""
+        details = f" ({_TRIES} times){hint}" if _died(outcome) else f"\n{outcome.details}"
+        raise MeasuringError(f"{task}: {outcome.error}{details.rstrip()}")
+    rows: list[Row] = outcome.result
+    return rows
