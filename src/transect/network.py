@@ -283,8 +283,8 @@ def _check_agreement(called: Called, network: Network, batch: Tensor, coarsest: 
     moved = (own - again).abs().max().double() > 16 * torch.finfo(coarsest).eps * own.abs().max().double()
     if bool(moved):
         raise UnsupportedModel(
-            "model: it is another function at every call, since two calls with the same inputs differ. Is it random, or "
-            "does its output depend on buffers that its forward pass changes? Freeze them in evaluation mode."
+            "model: it is another function at every call, since two calls with the same inputs differ. Is it random, "
+            "or does its output depend on buffers that its forward pass changes? Freeze them in evaluation mode."
         )
     if not bool(own.isfinite().all()):
         raise InvalidInput(f"model: its outputs at the example overflow {own.dtype}; look for very large weights.")
