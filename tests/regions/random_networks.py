@@ -192,10 +192,14 @@ def _finished(seed: int, batches: Sequence[int], workers: int) -> Iterator[tuple
     if workers == 1:
         yield from ((batch, run_batch(seed, batch)) for batch in batches)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=LIFETIME) as pool:
-        waiting = {pool.submit(run_batch, seed, batch): batch for batch in batches}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
+    # Not max_tasks_per_child: with it the executor of Python 3.11 can wait for ever for a worker it does not replace.
+    for first in range(0, len(batches), workers * LIFETIME):
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            waiting = {
+                pool.submit(run_batch, seed, batch): batch for batch in batches[first : first + workers * LIFETIME]
+            }
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
 
 
 def main() -> int:
