@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput, RoundingWarning
-from transect.measures import Reduced, across_outputs
+from transect.measures import Reduced
+from transect.path_measures import PathMeasures
 from transect.path_region import PathRegion
 from transect.paths import Path
 
@@ -45,7 +46,7 @@ class Doubtful:
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Trace(PathMeasures):
     """A network restricted to a path, exactly: ``S`` segments, ``C`` outputs. All tensors lie on the CPU.
 
     Attributes:
@@ -156,51 +157,6 @@ class Trace:
         """Crossings of the whole path, those at its anchors included."""
         return int(self.crossings.sum()) + self.anchor_crossings
 
-    def absolute_deviation(self) -> Tensor:
-        """L times the integral of ``|f - a|`` over each segment, a affine through its two ends, ``(S, C)``."""
-        return self._measure("absolute_deviation")
-
-    def mean_deviation(self) -> Tensor:
-        """Absolute deviation per unit of length, ``(S, C)``."""
-        return self._measure("absolute_deviation") / self.length.unsqueeze(1)
-
-    def normalised_deviation(self, std: Tensor | float, centred: bool = False) -> Tensor:
-        """Mean deviation in units of the outputs' standard deviation over a data set, ``(S, C)``.
-
-        Args:
-            std: Standard deviation of each output, ``(C,)``, or one number for all; that of the centred outputs where
-                they are centred.
-            centred: Subtract the mean over the outputs traced from each output first: a softmax ignores it.
-
-        Raises:
-            InvalidInput: It is not positive.
-        """
-        scale = torch.as_tensor(std, dtype=torch.float64)
-        if not bool((scale > 0).all()):
-            raise InvalidInput(f"std: expected positive standard deviations, got {scale.tolist()}.")
-        deviation = self._measure("centred_deviation" if centred else "absolute_deviation")
-        return deviation / self.length.unsqueeze(1) / scale
-
-    def centred_deviation(self) -> Tensor:
-        """Absolute deviation of the outputs less their mean over the outputs traced, ``(S, C)``."""
-        return self._measure("centred_deviation")
-
-    def deviation_norm(self) -> Tensor:
-        """L times the integral of the l2 norm of ``f - a`` over the outputs, ``(S,)``."""
-        return self._measure("deviation_norm")
-
-    def total_variation(self) -> Tensor:
-        """Sum over the regions of the absolute change of each output, ``(S, C)``."""
-        return self._measure("total_variation")
-
-    def excess_variation(self) -> Tensor:
-        """Total variation beyond that of an affine function with the same ends, ``(S, C)``."""
-        return self._measure("excess_variation")
-
-    def arc_length(self) -> Tensor:
-        """Length of the curve the outputs describe, ``(S,)``."""
-        return self._measure("arc_length")
-
     @property
     def slope_pairs(self) -> Tensor:
         """Neighbouring regions compared in the slope similarity, ``(S,)`` int64."""
@@ -228,18 +184,6 @@ class Trace:
         if measure not in self.reduced:
             raise InvalidInput(f"measure: expected one of {', '.join(self.reduced)}, got {measure!r}.")
         return self.reduced[measure].rounding
-
-    def across_outputs(self, values: Tensor, how: str = "l2") -> Tensor:
-        """One number a segment from one an output: the ``"l2"`` norm, the ``"mean"`` or the ``"max"``, ``(S,)``."""
-        return across_outputs(values, how)
-
-    def per_path(self, values: Tensor) -> Tensor:
-        """Sum over the segments of the path."""
-        return values.sum(0)
-
-    def per_length(self, values: Tensor) -> Tensor:
-        """Sum over the segments per unit of the path's length: the mean deviation of a path, or its density."""
-        return values.sum(0) / self.length.sum()
 
     def plot(self, **options: Any) -> Figure:
         """Outputs along the path with their affine interpolations, and the crossings below (needs ``keep="all"``)."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transect.errors import InvalidInput, NotEstimated
 from transect.estimation.extrapolation import FEW, Estimated
-from transect.measures import across_outputs
+from transect.path_measures import PathMeasures
 from transect.paths import Path
 
 _EXACT_ONLY = frozenset(
@@ -21,7 +21,7 @@ _EXACT_ONLY = frozenset(
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class Estimate(PathMeasures):
     """Measures of a function along a path, estimated from samples: ``S`` segments, ``C`` outputs, tensors on the CPU.
 
     Names and shapes are those of a :class:`~transect.Trace`. What samples do not show (knots, crossings, regions,
@@ -95,51 +95,6 @@ class Estimate:
         """Segments with fewer than 50 flips, ``(S,)``: nothing is extrapolated there, and an exact trace is cheap."""
         return self._flips().low < FEW
 
-    def absolute_deviation(self) -> Tensor:
-        """L times the integral of ``|f - a|`` over each segment, a affine through its two ends, ``(S, C)``."""
-        return self.estimates["absolute_deviation"].value
-
-    def mean_deviation(self) -> Tensor:
-        """Absolute deviation per unit of length, ``(S, C)``."""
-        return self.absolute_deviation() / self.length.unsqueeze(1)
-
-    def centred_deviation(self) -> Tensor:
-        """Absolute deviation of the outputs less their mean over the outputs sampled, ``(S, C)``."""
-        return self.estimates["centred_deviation"].value
-
-    def normalised_deviation(self, std: Tensor | float, centred: bool = False) -> Tensor:
-        """Mean deviation in units of the outputs' standard deviation over a data set, ``(S, C)``.
-
-        Args:
-            std: Standard deviation of each output, ``(C,)``, or one number for all; that of the centred outputs where
-                they are centred.
-            centred: Subtract the mean over the outputs sampled from each output first: a softmax ignores it.
-
-        Raises:
-            InvalidInput: It is not positive.
-        """
-        scale = torch.as_tensor(std, dtype=torch.float64)
-        if not bool((scale > 0).all()):
-            raise InvalidInput(f"std: expected positive standard deviations, got {scale.tolist()}.")
-        deviation = self.centred_deviation() if centred else self.absolute_deviation()
-        return deviation / self.length.unsqueeze(1) / scale
-
-    def deviation_norm(self) -> Tensor:
-        """L times the integral of the l2 norm of ``f - a`` over the outputs, ``(S,)``."""
-        return self.estimates["deviation_norm"].value
-
-    def total_variation(self) -> Tensor:
-        """Total variation of each output along each segment, ``(S, C)``."""
-        return self.estimates["total_variation"].value
-
-    def excess_variation(self) -> Tensor:
-        """Total variation beyond that of an affine function with the same ends, ``(S, C)``."""
-        return self.estimates["excess_variation"].value
-
-    def arc_length(self) -> Tensor:
-        """Length of the curve the outputs describe, ``(S,)``."""
-        return self.estimates["arc_length"].value
-
     def interval(self, measure: str) -> Tensor:
         """Interval a measure is stated to lie in: its shape, and 2 in a last dimension.
 
@@ -160,18 +115,6 @@ class Estimate:
             raise InvalidInput(f"measure: expected one of {', '.join(known)}, got {measure!r}.")
         return self.estimates[measure].interval
 
-    def across_outputs(self, values: Tensor, how: str = "l2") -> Tensor:
-        """One number a segment from one an output: the ``"l2"`` norm, the ``"mean"`` or the ``"max"``, ``(S,)``."""
-        return across_outputs(values, how)
-
-    def per_path(self, values: Tensor) -> Tensor:
-        """Sum over the segments of the path."""
-        return values.sum(0)
-
-    def per_length(self, values: Tensor) -> Tensor:
-        """Sum over the segments per unit of the path's length."""
-        return values.sum(0) / self.length.sum()
-
     def __getattr__(self, name: str) -> NoReturn:
         if name in _EXACT_ONLY:
             raise NotEstimated(
@@ -187,6 +130,9 @@ class Estimate:
             f"{int(self.samples.sum()):,} samples of a {self.function}: {flips}, {len(self.outputs)} outputs, "
             f"{self.dtype}{f', {left} segments not converged' if left else ''})"
         )
+
+    def _measure(self, name: str) -> Tensor:
+        return self.estimates[name].value
 
     def _flips(self) -> Estimated:
         if self.uncounted is not None:
