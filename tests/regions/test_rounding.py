@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from models import linear
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 import transect
 from transect.errors import UnresolvedWarning
-from transect.regions.rounding import RoundingNearby
+from transect.regions.rounding import RoundingNearby, spread_along
 from transect.regions.rows import Line
 
 
@@ -70,3 +72,19 @@ def test_numbers_that_are_equal_are_not():
     found = transect.trace(module, transect.Path(torch.tensor([[0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)))
     assert not found.unresolved
     assert found.segments[0].start_pattern[1].tolist() == [1]
+
+
+def test_what_is_stated_of_deep_networks_is_of_the_size_of_their_errors():
+    """Dead units pass nothing on: else what is stated would grow with every layer, here to a thousand times too much."""
+    torch.manual_seed(0)
+    layers = [layer for _ in range(40) for layer in (nn.Linear(64, 64), nn.BatchNorm1d(64, momentum=1.0), nn.ReLU())]
+    model = nn.Sequential(*layers, nn.Linear(64, 10))
+    with torch.no_grad():
+        model(torch.randn(500, 64))  # batch norm statistics
+    model = model.eval()
+    points = torch.lerp(torch.randn(64), torch.randn(64), torch.linspace(0, 1e-3, 17).unsqueeze(1))
+    network = transect.capture(model, points[0], dtype=torch.float32)
+    stated = spread_along(network.program, points, rows=5).outputs
+    found = (network(points).double() - copy.deepcopy(model).double()(points.double())).abs()
+    assert bool((found.amax(0) < 16 * stated).all())
+    assert float(stated.median()) < 300 * float(found.median())
