@@ -75,7 +75,7 @@ def test_numbers_that_are_equal_are_not():
 
 
 def test_what_is_stated_of_deep_networks_is_of_the_size_of_their_errors():
-    """Dead units pass nothing on: else what is stated would grow with every layer, here to a thousand times too much."""
+    """Dead units pass nothing on: else what is stated would grow with every layer, here to 1e5 times as much."""
     torch.manual_seed(0)
     layers = [layer for _ in range(40) for layer in (nn.Linear(64, 64), nn.BatchNorm1d(64, momentum=1.0), nn.ReLU())]
     model = nn.Sequential(*layers, nn.Linear(64, 10))
