@@ -8,13 +8,13 @@ of the units: squares are taken of scaled numbers, in float64, so that they neit
 values do. Where the values themselves vanish, a rounding error is not relative but absolute, and units of which
 nothing else is left are *faint*: a zero there means nothing, and they are named.
 
-It is worked out once for a pack, from the values at a few points of it, and again at single knots, from the values
-there, wherever the first says that rounding may decide something (:class:`RoundingNearby`).
+It is worked out once for a pack, with the largest values seen at a few points of it, and again at single knots, with
+the values there, wherever the first says that rounding may decide something (:class:`RoundingNearby`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -48,7 +48,6 @@ class Tolerance:
 
 
 _CERTAIN = 16.0  # standard deviations beyond which a difference is none of rounding's
-_BETWEEN = 4.0  # how much larger a standard deviation may be between the points looked at
 _STATED = 32.0  # standard deviations: the bound with which positions are stated
 # float32 crossings are dense compared with their rounding, so merging at a safe distance would lose regions: the fast
 # mode merges only what is equal to a few units in the last place, and states its positions' errors as carefully.
@@ -71,32 +70,17 @@ class Spread:
     faint: tuple[Tensor, ...]
 
 
-def spread_along(program: Program, points: Tensor, rows: int) -> Spread:
-    """Standard deviations from a plain evaluation at a few points of the path.
+def spread_along(program: Program, points: Tensor) -> Spread:
+    """Standard deviations from a plain evaluation at a few points of the path, with the largest values over them.
 
-    A bound carries the largest values over all points through every unit. It grows with every layer where half of the
-    units are dead, since these pass nothing on; so what is passed on is also worked out point by point, and the largest
-    of that, with a margin for what lies between the points, is taken where it is smaller.
+    Dead units hide their errors: those that are dead at all points, and would be even if their values moved as far
+    again as they do between them. If all passed on their errors, these would seem to grow with every layer, to 1e-4 of
+    the values in a ResNet101.
 
     Args:
         program: The compiled network.
         points: Points of the path, ``(N, *input_shape)``; the more of the path they show the better, a few dozen do.
-        rows: How many points are looked at together.
     """
-    bound = _bound_along(program, points)
-    bends = [torch.zeros_like(deviation) for deviation in bound.bends]
-    outputs = torch.zeros_like(bound.outputs)
-    sizes = {name: _peak(value) for name, value in _prefix_values(program, points)}
-    jumping = _jumping(program, points)
-    for part in points.split(max(1, rows)):
-        for bend, found in _point_by_point(program, part, sizes, jumping):
-            most = bends[bend] if bend >= 0 else outputs
-            torch.maximum(most, _BETWEEN * found.amax(0), out=most)
-    smaller = (torch.minimum(one, other) for one, other in zip(bound.bends, bends, strict=True))
-    return Spread(tuple(smaller), torch.minimum(bound.outputs, outputs), bound.faint)
-
-
-def _bound_along(program: Program, points: Tensor) -> Spread:
     eps, tiny = torch.finfo(points.dtype).eps, torch.finfo(points.dtype).tiny
     deviation = {program.input: _peak(points)}
     bends, faint = [], []
@@ -108,67 +92,22 @@ def _bound_along(program: Program, points: Tensor) -> Spread:
         else:
             bends.append((eps * operation.flat(before[0])).reshape(-1))
             faint.append(_faint(operation, before[0], points.dtype))
-            after = operation.deviation(before[0])
+            z = operands[0]
+            reach = _margin(before[0], z.dtype) + (z.amax(0) - z.amin(0))
+            dead = _dead(operation, z, result[:1], reach).all(0, keepdim=True)
+            after = operation.deviation(before[0]).masked_fill(dead, 0)
         deviation[instruction.writes] = after
     return Spread(tuple(bends), (eps * deviation[program.output]).reshape(-1), tuple(faint))
 
 
-def _prefix_values(program: Program, points: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Values that are affine along each segment: interpolated between its ends, they have the rounding of these."""
-    values = {program.input: points}
-    for instruction in program.instructions:
-        if instruction.in_prefix and isinstance(instruction.operation, Affine):
-            values[instruction.writes] = instruction.operation.value(*(values[slot] for slot in instruction.reads))
-    yield from values.items()
+def _dead(bend: Bend, z: Tensor, result: Tensor, margin: Tensor) -> Tensor:
+    """Whether units stay on one flat piece, whose value is the result, as far as ``margin`` around ``z``."""
+    return (bend.apply(z - margin) == result) & (bend.apply(z + margin) == result)
 
 
-def _jumping(program: Program, points: Tensor) -> dict[str, Tensor]:
-    """Units with several flat pieces that have different values at the points: what lies between is not flat."""
-    return {
-        instruction.writes: (result != result[:1]).any(0, keepdim=True)
-        for instruction, _, result in program.walk(points)
-        if isinstance(instruction.operation, Hinge) and len(instruction.operation.thresholds) > 1
-    }
-
-
-def _point_by_point(
-    program: Program, points: Tensor, prefix: Mapping[str, Tensor], jumping: Mapping[str, Tensor]
-) -> Iterator[tuple[int, Tensor]]:
-    """Standard deviations of the units of every bending operation, ``(N, units)``, with its number; -1: the outputs.
-
-    Args:
-        program: The compiled network.
-        points: The points.
-        prefix: Largest magnitudes of the values before the first bends.
-        jumping: Units, by slot, that pass on their errors although they are flat at every point.
-    """
-    eps, tiny = torch.finfo(points.dtype).eps, torch.finfo(points.dtype).tiny
-    deviation = {program.input: prefix[program.input].expand(points.shape)}
-    for instruction, operands, result in program.walk(points):
-        operation, before = instruction.operation, [deviation[slot] for slot in instruction.reads]
-        if isinstance(operation, Affine):
-            sizes = [prefix.get(slot) for slot in (*instruction.reads, instruction.writes)]
-            *read, written = [
-                _size(value) if size is None else size.expand(value.shape)
-                for size, value in zip(sizes, (*operands, result), strict=True)
-            ]
-            after = _after_affine(operation, before, read, written, tiny)
-        else:
-            yield instruction.bend, eps * operation.flat(before[0]).flatten(1)
-            after = _after_bend(operation, operands[0], result, before[0])
-            if instruction.writes in jumping:
-                after = torch.where(jumping[instruction.writes], operation.deviation(before[0]), after)
-        deviation[instruction.writes] = after
-        for slot in instruction.frees:
-            deviation.pop(slot, None)
-    yield -1, eps * deviation[program.output].flatten(1)
-
-
-def _after_bend(bend: Bend, z: Tensor, result: Tensor, before: Tensor) -> Tensor:
-    """Standard deviations behind a bending operation, in units of eps: a dead unit hides its errors."""
-    margin = (_CERTAIN * torch.finfo(z.dtype).eps * before).to(z.dtype)
-    flat = (bend.apply(z - margin) == result) & (bend.apply(z + margin) == result)
-    return bend.deviation(before).masked_fill(flat, 0)
+def _margin(deviation: Tensor, dtype: torch.dtype) -> Tensor:
+    """How far rounding can move values, in their own dtype; standard deviations are in units of eps."""
+    return (_CERTAIN * torch.finfo(dtype).eps * deviation).to(dtype)
 
 
 def tolerances(spread: Spread, nearby: RoundingNearby, dtype: torch.dtype) -> tuple[Tolerance, ...]:
@@ -239,7 +178,8 @@ class RoundingNearby:
         else:
             z = operands[0]
             values[slot] = operation.apply(z.clone())
-            deviation[slot] = _after_bend(operation, z, values[slot], before[0])
+            dead = _dead(operation, z, values[slot], _margin(before[0], z.dtype))
+            deviation[slot] = operation.deviation(before[0]).masked_fill(dead, 0)
         for name in instruction.frees:
             values.pop(name, None)
             deviation.pop(name, None)

@@ -58,7 +58,7 @@ class PackWalker:
             TraceTooLarge: What is to be kept does not fit.
             VerificationError: Trace and model disagree.
         """
-        spread = rounding_of(self.network, pack, self.budget)
+        spread = rounding_of(self.network, pack)
         engine = engine_for(self.network, pack, spread, self.budget, keep_flips=self.keeper is not None)
         ends = self._ends(pack, spread)
         reducers = default_reducers(ends)

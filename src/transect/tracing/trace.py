@@ -151,7 +151,7 @@ def stream(
     check_paths(network, paths)
     chosen = output_indices(outputs, network)
     for pack in packs(network, paths, budget):
-        engine = engine_for(network, pack, rounding_of(network, pack, budget), budget, keep_flips=True)
+        engine = engine_for(network, pack, rounding_of(network, pack), budget, keep_flips=True)
         runs = overlapping_runs(engine, pack.first, chosen)
         while True:
             with torch.no_grad():  # not around the yield: it would change the caller's mode

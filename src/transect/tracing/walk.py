@@ -18,13 +18,13 @@ from transect.tracing.segments import Pack
 _SAMPLED = 17  # points of a pack at which the magnitudes of its values are looked at, at least
 
 
-def rounding_of(network: Network, pack: Pack, budget: int) -> Spread:
+def rounding_of(network: Network, pack: Pack) -> Spread:
     """Rounding of every unit and output along a pack, judged before it is walked.
 
     Raises:
         VerificationError: It overflows.
     """
-    spread = spread_along(network.program, _sample(pack), _together(network, budget))
+    spread = spread_along(network.program, _sample(pack))
     if not all(bool(deviation.isfinite().all()) for deviation in (*spread.bends, spread.outputs)):
         raise VerificationError(
             f"Values inside the network are too large: they overflow {network.dtype} along segments "
@@ -37,13 +37,8 @@ def rounding_of(network: Network, pack: Pack, budget: int) -> Spread:
 def engine_for(network: Network, pack: Pack, spread: Spread, budget: int, keep_flips: bool) -> Engine:
     """An engine for a pack."""
     program, line = network.program, Line(pack.start, pack.direction)
-    nearby = RoundingNearby(program, line, _together(network, budget))
+    nearby = RoundingNearby(program, line, max(1, budget // (4 * program.row_elements)))
     return Engine(program, line, tolerances(spread, nearby, network.dtype), budget, keep_flips)
-
-
-def _together(network: Network, budget: int) -> int:
-    """How many points rounding is judged at together: it takes several numbers for each value."""
-    return max(1, budget // (4 * network.program.row_elements))
 
 
 def _sample(pack: Pack) -> Tensor:
