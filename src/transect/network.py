@@ -16,11 +16,12 @@ from transect.graph import (
     Called,
     Graph,
     accepted_batch,
-    as_float_tensor,
+    as_batch,
     canonical_graph,
     check_evaluation_mode,
     export_model,
 )
+from transect.graph.calling import own_name
 from transect.graph.canonical import refuse_mutated_output
 from transect.graph.choosing import Step
 from transect.patterns import InputSpace, Pattern, Region, pattern_at, region_at
@@ -78,7 +79,7 @@ class Network:
         Raises:
             InvalidInput: The shape is not that of an input or a batch of inputs.
         """
-        batch = as_batch(x, self.input_shape, "x").to(device=self.device, dtype=self.dtype)
+        batch = as_batch(x, self.input_shape, "x")[0].to(device=self.device, dtype=self.dtype)
         with torch.no_grad():
             return self.graph.evaluate(batch).reshape(len(batch), -1)
 
@@ -181,21 +182,29 @@ def capture(
     check_evaluation_mode(called)
     own_dtype, own_device = _own(model)
     working_device = own_device if device is None else _as_device(device)
-    with _buffers_kept(model) as changed:
+    with _buffers_kept(called) as changed:
         batch = accepted_batch(called, example, own_dtype, own_device)
         notes = tuple(f"the forward pass changes the buffer {name!r}; the change is ignored" for name in changed())
         exported = export_model(called, batch[:1])
     refuse_mutated_output(exported)
     graph = replace(canonical_graph(exported, dtype, working_device), notes=notes)
-    rewritten = rewrite(graph)
-    prove_coverage(rewritten)
-    folded = fold_batch_norms(rewritten)
-    program = compile_program(folded, prove_coverage(folded))
-    name = type(model).__name__ + called.choice.label
-    network = Network(graph, program, tuple(batch.shape[1:]), math.prod(graph.output.unit_shape), name)
-    with _buffers_kept(model):
+    network = network_of(graph, tuple(batch.shape[1:]), type(model).__name__ + called.choice.label)
+    with _buffers_kept(called):
         _check_agreement(called, network, batch, _coarsest_dtype(exported, own_dtype))
     return network
+
+
+def network_of(graph: Graph, input_shape: tuple[int, ...], name: str) -> Network:
+    """The network of a captured graph, which is proved to be covered by the rules and compiled.
+
+    Raises:
+        UnsupportedModel: Lists every operation that cannot be traced exactly.
+    """
+    rewritten = rewrite(graph)
+    prove_coverage(rewritten)  # as the user wrote it; batch norms are folded only after that
+    folded = fold_batch_norms(rewritten)
+    program = compile_program(folded, prove_coverage(folded))
+    return Network(graph, program, input_shape, math.prod(graph.output.unit_shape), name)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
@@ -214,7 +223,7 @@ def _buffers_kept(model: nn.Module) -> Iterator[Callable[[], list[str]]]:
     for path, module in model.named_modules():
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                kept.append((f"{path}.{name}".removeprefix("."), module, name, buffer, buffer.detach().clone()))
+                kept.append((own_name(f"{path}.{name}"), module, name, buffer, buffer.detach().clone()))
     try:
         yield lambda: [
             full
@@ -238,22 +247,6 @@ def _coarsest_dtype(exported: torch.export.ExportedProgram, own: torch.dtype) ->
     made = [node.meta.get("val") for node in exported.graph.nodes]
     found = {value.dtype for value in made if isinstance(value, Tensor) and value.is_floating_point()}
     return max(found | {own}, key=lambda dtype: torch.finfo(dtype).eps)
-
-
-def as_batch(x: Any, input_shape: tuple[int, ...], argument: str) -> Tensor:
-    """``x`` as a floating tensor with a batch dimension.
-
-    Raises:
-        InvalidInput: It is neither one input nor a batch of inputs of that shape, or not made of real numbers.
-    """
-    tensor = as_float_tensor(x, argument)
-    if tuple(tensor.shape) == input_shape:
-        return tensor.unsqueeze(0)
-    if tuple(tensor.shape[1:]) == input_shape:
-        return tensor
-    raise InvalidInput(
-        f"{argument}: expected one input of shape {input_shape}, or a batch of them, got {tuple(tensor.shape)}."
-    )
 
 
 def _as_device(device: torch.device | str) -> torch.device:

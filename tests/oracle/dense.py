@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,19 +19,7 @@ def grid(start: Tensor, end: Tensor, points: int) -> tuple[Tensor, Tensor]:
 
 def preactivations(module: nn.Module, x: Tensor) -> list[Tensor]:
     """What every ``nn.ReLU`` module reads, in order, ``(N, units)``."""
-    seen: list[Tensor] = []
-    hooks = [
-        part.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1).clone()))
-        for part in module.modules()
-        if isinstance(part, nn.ReLU)
-    ]
-    try:
-        with torch.no_grad():
-            module(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return seen
+    return _seen(module, x, nn.ReLU, lambda _, z: z.clone())
 
 
 def sign_changes(module: nn.Module, start: Tensor, end: Tensor, points: int) -> list[int]:
@@ -87,11 +76,16 @@ def pieces(module: nn.Module, x: Tensor) -> list[Tensor]:
     For ``ReLU``, ``LeakyReLU`` and ``Hardtanh`` the number of thresholds the unit is above; for ``MaxPool3d`` and
     ``AdaptiveMaxPool3d`` the place of the winner in its window, row after row, as torch's own indices give it.
     """
+    return _seen(module, x, _UNIT_WISE | nn.MaxPool3d | nn.AdaptiveMaxPool3d, _pieces_of)
+
+
+def _seen(module: nn.Module, x: Tensor, kinds: Any, look: Callable[[nn.Module, Tensor], Tensor]) -> list[Tensor]:
+    """What one sees of the inputs of some kinds of modules while a batch runs through, in order, ``(N, units)``."""
     seen: list[Tensor] = []
     hooks = [
-        part.register_forward_pre_hook(lambda part, inputs: seen.append(_pieces_of(part, inputs[0]).flatten(1)))
+        part.register_forward_pre_hook(lambda part, inputs: seen.append(look(part, inputs[0]).flatten(1)))
         for part in module.modules()
-        if isinstance(part, _UNIT_WISE | nn.MaxPool3d | nn.AdaptiveMaxPool3d)
+        if isinstance(part, kinds)
     ]
     try:
         with torch.no_grad():

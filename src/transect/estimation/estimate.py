@@ -18,6 +18,7 @@ from transect.estimation.walk import Settled, joined, settle
 from transect.network import Network
 from transect.paths import Path
 from transect.tracing.arguments import as_paths, check_whole, output_indices
+from transect.tracing.segments import check_paths
 
 BUDGET = 2_000_000  # numbers kept alive by an evaluation, as for traces
 _BYTES_A_NUMBER = 64  # what samples may hold for each number of the budget: 128 MB by default
@@ -122,12 +123,15 @@ def _checked(tolerance: Any, name: str) -> float:
 
 
 def _check_shapes(model: Any, paths: Sequence[Path]) -> None:
-    wanted = model.input_shape if isinstance(model, Network) else tuple(paths[0].anchors.shape[1:])
+    if isinstance(model, Network):
+        check_paths(model, paths)
+    wanted = tuple(paths[0].anchors.shape[1:])
     for index, path in enumerate(paths):
         shape = tuple(path.anchors.shape[1:])
         if shape != wanted:
-            takes = "the network takes inputs" if isinstance(model, Network) else "those of path 0 are"
-            raise InvalidInput(f"path {index}: its anchors have shape {shape}, but {takes} of shape {wanted}.")
+            raise InvalidInput(
+                f"path {index}: its anchors have shape {shape}, but those of path 0 are of shape {wanted}."
+            )
 
 
 def _one_a_path(

@@ -2,7 +2,7 @@
 
 from transect.graph.calling import Called
 from transect.graph.canonical import canonical_graph
-from transect.graph.examples import accepted_batch, as_float_tensor
+from transect.graph.examples import accepted_batch, as_batch, as_float_tensor
 from transect.graph.export import check_evaluation_mode, export_model
 from transect.graph.node import Graph, Node, Rows, Value
 
@@ -13,6 +13,7 @@ __all__ = [
     "Rows",
     "Value",
     "accepted_batch",
+    "as_batch",
     "as_float_tensor",
     "canonical_graph",
     "check_evaluation_mode",

@@ -15,7 +15,7 @@ from transect.graph.choosing import Choice, Step
 from transect.graph.node import leaves, mapped
 from transect.graph.preprocessing import as_module
 
-Rows = Literal["as they are", "repeated", "added"]
+RowsOfFixed = Literal["as they are", "repeated", "added"]
 
 
 class Called(nn.Module):
@@ -55,7 +55,7 @@ class Called(nn.Module):
         self._signature = _Signature(model)
         self.argument, bound = self._signature.bind(argument, fixed or {})
         self.fixed = _constants(bound, model)
-        self.rows: Rows = "as they are"
+        self.rows: RowsOfFixed = "as they are"
 
     def forward(self, x: Tensor) -> Tensor:
         """The chosen tensor for a batch of inputs."""
@@ -68,7 +68,7 @@ class Called(nn.Module):
             made = self.model(*(given[position] for position in positions), **names)
         return self.choice.of(made, seen)
 
-    def ways(self) -> tuple[Rows, ...]:
+    def ways(self) -> tuple[RowsOfFixed, ...]:
         """How fixed tensors could have to be given a row for each input; tried in this order."""
         fixed = [part for part in leaves(self.fixed) if isinstance(part, Tensor)]
         return ("as they are", "repeated", "added") if fixed else ("as they are",)

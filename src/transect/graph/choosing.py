@@ -50,7 +50,7 @@ class Choice:
 
     @property
     def label(self) -> str:
-        """``.layer3@1`` or ``[0].logits``-like text for a network's name; empty where nothing was chosen."""
+        """``['layer3@1']`` or ``['hidden_states'][2]``, for a network's name; empty where nothing was chosen."""
         return "".join(f"[{step!r}]" for step in self.steps)
 
     @contextmanager

@@ -107,3 +107,19 @@ def as_float_tensor(x: Any, argument: str) -> Tensor:
         raise InvalidInput(f"{argument}: expected real numbers, got {tensor.dtype}.")
     tensor = tensor.detach()
     return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
+
+
+def as_batch(x: Any, input_shape: tuple[int, ...], argument: str) -> tuple[Tensor, bool]:
+    """``x`` as a floating tensor with a batch dimension, and whether it had one.
+
+    Raises:
+        InvalidInput: It is neither one input nor a batch of inputs of that shape, or not made of real numbers.
+    """
+    tensor = as_float_tensor(x, argument)
+    if tuple(tensor.shape) == input_shape:
+        return tensor.unsqueeze(0), False
+    if tuple(tensor.shape[1:]) == input_shape:
+        return tensor, True
+    raise InvalidInput(
+        f"{argument}: expected one input of shape {input_shape}, or a batch of them, got {tuple(tensor.shape)}."
+    )

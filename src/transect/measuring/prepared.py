@@ -13,13 +13,10 @@ import torch
 from torch import nn
 
 from transect.errors import InvalidInput, TransectError, UnsupportedModel
-from transect.graph import Graph
 from transect.measuring.models import Model, Source
 from transect.measuring.options import Options
-from transect.network import WORKING_DTYPES, Network, capture
+from transect.network import WORKING_DTYPES, Network, capture, network_of
 from transect.paths import Path
-from transect.regions.program import compile_program
-from transect.rules import fold_batch_norms, prove_coverage, rewrite
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def prepare(source: Source, first: Path, options: Options) -> Prepared:
 def unpacked(packed: Packed) -> Model:
     """The model that was packed."""
     found = pickle.loads(packed.data)
-    return found if isinstance(found, nn.Module) else _compiled(*found)
+    return found if isinstance(found, nn.Module) else network_of(*found)
 
 
 def with_place(error: TransectError, place: str) -> TransectError:
@@ -123,12 +120,7 @@ def _own_dtype(model: nn.Module) -> torch.dtype:
 
 def _parts(model: Model) -> Any:
     """A module itself; of a network its graph, since the compiled rules are functions made on the fly."""
-    return model if isinstance(model, nn.Module) else (model.graph, model.input_shape, model.outputs, model.name)
-
-
-def _compiled(graph: Graph, input_shape: tuple[int, ...], outputs: int, name: str) -> Network:
-    folded = fold_batch_norms(rewrite(graph))
-    return Network(graph, compile_program(folded, prove_coverage(folded)), input_shape, outputs, name)
+    return model if isinstance(model, nn.Module) else (model.graph, model.input_shape, model.name)
 
 
 class _Pickler(pickle.Pickler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput
+from transect.indices import whole_numbers
 from transect.patterns.bends import Borders, borders
 from transect.patterns.gradients import Differences
 from transect.patterns.linear import linear_part
@@ -126,20 +126,3 @@ def bounds_of(
             found = found.only(torch.isin(found.unit, wanted.to(space.device)))
         parts.append((instruction.bend, operation, found))
     return Bounds(space, fixed, linear_part(fixed), tuple(parts))
-
-
-def whole_numbers(given: Sequence[int], below: int, argument: str) -> Tensor:
-    """Indices a user gives, from the end where negative.
-
-    Raises:
-        InvalidInput: One of them does not exist, or they are not whole numbers.
-    """
-    try:
-        indices = [operator.index(index) for index in given]
-    except TypeError as error:
-        raise InvalidInput(
-            f"{argument}: expected a sequence of whole numbers such as [0, 3], got {given!r}."
-        ) from error
-    if not all(-below <= index < below for index in indices):
-        raise InvalidInput(f"{argument}: expected indices below {below}, got {indices}.")
-    return torch.tensor([index % below for index in indices], dtype=torch.int64)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput
-from transect.graph import as_float_tensor
+from transect.graph import as_batch
 from transect.patterns.bends import pieces_at
 from transect.patterns.layout import Layout
 from transect.patterns.pattern import Pattern
@@ -39,16 +39,11 @@ class InputSpace:
         Raises:
             InvalidInput: They are neither one input nor a batch of inputs, or not finite.
         """
-        tensor = as_float_tensor(x, argument).to(device=self.device, dtype=self.dtype)
-        batch = tensor.dim() == len(self.shape) + 1
-        rows = tensor if batch else tensor.unsqueeze(0)
-        if tuple(rows.shape[1:]) != self.shape:
-            raise InvalidInput(
-                f"{argument}: expected one input of shape {self.shape}, or a batch of them, got {tuple(tensor.shape)}."
-            )
+        given, is_batch = as_batch(x, self.shape, argument)
+        rows = given.to(device=self.device, dtype=self.dtype)
         if not bool(rows.isfinite().all()):
             raise InvalidInput(f"{argument}: expected finite values, but it contains NaN or infinity.")
-        return rows, batch
+        return rows, is_batch
 
     def zeros(self, rows: int) -> Tensor:
         """Inputs that are zero, ``(rows, *shape)``."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput, RegionTooLarge
+from transect.indices import whole_numbers
 from transect.patterns.gradients import Differences
-from transect.patterns.inequalities import Inequalities, bounds_of, whole_numbers
+from transect.patterns.inequalities import Inequalities, bounds_of
 from transect.patterns.layout import Layout
 from transect.patterns.linear import linear_part, on_pattern
 from transect.patterns.pattern import Pattern

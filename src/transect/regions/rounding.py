@@ -74,8 +74,7 @@ def spread_along(program: Program, points: Tensor) -> Spread:
     """Standard deviations from a plain evaluation at a few points of the path, with the largest values over them.
 
     Dead units hide their errors: those that are dead at all points, and would be even if their values moved as far
-    again as they do between them. If all passed on their errors, these would seem to grow with every layer, to 1e-4 of
-    the values in a ResNet101.
+    again as they do between them. If all passed on their errors, these would seem to grow with every layer.
 
     Args:
         program: The compiled network.

@@ -9,6 +9,7 @@ is decided by the shape alone, so that results do not depend on a measurement (`
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,11 +99,12 @@ class Geometry:
         total = x.new_zeros((len(x), len(weight), *out))
         if bias is not None:
             total += bias.reshape(shape)
-        for place in torch.cartesian_prod(*map(torch.arange, weight.shape[2:])).reshape(-1, len(out)).tolist():
-            total.addcmul_(padded[self._moved(place, out)], weight[(slice(None), 0, *place)].reshape(shape))
+        coefficients = weight.flatten(1)  # of the places of the kernel in the order of the loop
+        for number, place in enumerate(itertools.product(*(range(size) for size in weight.shape[2:]))):
+            total.addcmul_(padded[self._moved(place, out)], coefficients[:, number].reshape(shape))
         return total
 
-    def _moved(self, place: list[int], out: tuple[int, ...]) -> tuple[slice, ...]:
+    def _moved(self, place: tuple[int, ...], out: tuple[int, ...]) -> tuple[slice, ...]:
         """The part of a padded image that a place of the kernel meets."""
         parts = zip(place, out, self.stride, self.dilation, strict=True)
         inner = [slice(at * dilate, at * dilate + step * (size - 1) + 1, step) for at, size, step, dilate in parts]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transect.errors import InvalidInput
+from transect.indices import whole_numbers
 from transect.network import Network, capture
 from transect.paths import Path
 
@@ -71,13 +71,10 @@ def output_indices(outputs: Sequence[int] | None, network: HasOutputs) -> Tensor
     """
     if outputs is None:
         return None
-    try:
-        indices = [operator.index(output) for output in outputs]
-    except TypeError as error:
-        raise InvalidInput(f"outputs: expected a sequence of whole numbers such as [0, 3], got {outputs!r}.") from error
-    if not indices or not all(-network.outputs <= index < network.outputs for index in indices):
-        raise InvalidInput(f"outputs: expected indices below {network.outputs}, got {indices}.")
-    return torch.tensor([index % network.outputs for index in indices], device=network.device)
+    indices = whole_numbers(outputs, network.outputs, "outputs")
+    if len(indices) == 0:
+        raise InvalidInput(f"outputs: expected indices below {network.outputs}, got [].")
+    return indices.to(network.device)
 
 
 def check_whole(least: int, **arguments: int) -> None:
