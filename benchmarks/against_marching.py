@@ -1,6 +1,6 @@
 """Tracing against marching from region to region, the way linear regions along a line have been found so far.
 
-    python benchmarks/against_marching.py [--pairs N] [--cases NAME ...] [--table]
+    python benchmarks/against_marching.py [--cases NAME ...] [--pairs N] [--only-missing] [--nudges] [--table]
 
 Marching stands in the interior of a region, asks for the value of every ReLU's input and its derivative along the
 segment (a forward pass over points and one over directions, here as one pass over dual numbers), and steps just past
@@ -11,51 +11,102 @@ Transect. It cannot see a region narrower than its nudge, and may see a crossing
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+import networks
+import noise
 import transect
-from environment import described, read_rows, write_row
-from trace_against_forward import _line, _model, _noise, _short_segments
+from environment import markdown
+from processes import missing, run_here
+from timing import in_turn, median_ratio
 
 NAME = "against_marching"
 # Of the segment, past each crossing; in float32 the one of --nudges that counts best.
 NUDGE = {torch.float64: 1e-11, torch.float32: 3e-5}
 
 
-def _four_lines() -> transect.Path:
-    """A polyline between five noise images, each half of the way to the next: about 10,000 regions a segment."""
-    anchors = [_noise(1)[0]]
-    for target in _noise(4, seed=5):
-        anchors.append(torch.lerp(anchors[-1], target, 0.5))
-    return transect.Path(torch.stack(anchors))
+@dataclass(frozen=True)
+class Case:
+    """A ResNet18 of a base width, and a path."""
+
+    width: int
+    path: Callable[[], transect.Path]
+    dtype: torch.dtype = torch.float64
 
 
 CASES = {
-    "resnet18-w4-8-segments": (4, torch.float64, _short_segments),
-    "resnet18-w4-8-segments-float32": (4, torch.float32, _short_segments),
-    "resnet18-w4-4-lines": (4, torch.float64, _four_lines),
-    "resnet18-w4-4-lines-float32": (4, torch.float32, _four_lines),
-    "resnet18-w4-short-line": (4, torch.float64, lambda: _line(0.02)),
+    "resnet18-w4-short-line": Case(4, lambda: noise.line(0.02)),
+    "resnet18-w4-8-segments": Case(4, noise.short_segments),
+    "resnet18-w4-8-segments-float32": Case(4, noise.short_segments, torch.float32),
+    "resnet18-w4-4-lines": Case(4, noise.four_lines),
+    "resnet18-w4-4-lines-float32": Case(4, noise.four_lines, torch.float32),
 }
 
 
-def march(module: nn.Module, path: transect.Path, dtype: torch.dtype, nudge: float) -> Tensor:
+def main() -> None:
+    """Run the cases, and write each row as it comes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES), metavar="NAME")
+    parser.add_argument("--only-missing", action="store_true", help="leave rows that are there alone")
+    parser.add_argument("--nudges", action="store_true", help="count with several nudges, and do nothing else")
+    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
+    options = parser.parse_args()
+    if options.table:
+        print(table())
+    elif options.nudges:
+        for nudge, found in counts_by_nudge():
+            print(f"{nudge:.0e}: {found:,} crossings", flush=True)
+    else:
+        cases = missing(NAME, options.cases, again=not options.only_missing)
+        run_here(NAME, cases, lambda name: row_of(name, CASES[name], options.pairs))
+
+
+def row_of(name: str, case: Case, pairs: int, device: str = "cpu", budget: int | None = None) -> dict[str, Any]:
+    """Both, timed in turn."""
+    path, module = case.path(), networks.resnet18(case.width).to(device, case.dtype)
+    network = transect.capture(networks.resnet18(case.width).to(device), path.anchors[0], dtype=case.dtype)
+    chosen: dict[str, Any] = {} if budget is None else {"budget": budget}
+    found: dict[str, Tensor] = {}
+
+    def traced() -> None:
+        found["trace"] = transect.trace(network, path, keep="measures", verify=False, **chosen).crossings
+
+    def marched() -> None:
+        found["march"] = march(module, path, case.dtype, NUDGE[case.dtype], device)
+
+    traced()  # warms up; marching needs none, with its thousands of steps
+    seconds = in_turn({"trace": traced, "march": marched}, pairs, device)
+    return {
+        "case": name,
+        "dtype": str(case.dtype).removeprefix("torch."),
+        "segments": len(path),
+        "crossings": int(found["trace"].sum()),
+        "marched": int(found["march"].sum()),
+        "segments_that_agree": int((found["trace"] == found["march"].cpu()).sum()),
+        "trace_s": statistics.median(seconds["trace"]),
+        "march_s": statistics.median(seconds["march"]),
+        "times_faster": median_ratio(seconds["march"], seconds["trace"]),
+        "pairs": pairs,
+    }
+
+
+def march(module: nn.Module, path: transect.Path, dtype: torch.dtype, nudge: float, device: str = "cpu") -> Tensor:
     """Crossings of each segment, ``(S,)``, found region by region."""
-    start, end = path.starts.to(dtype), path.ends.to(dtype)
-    t = torch.zeros(len(start), dtype=dtype)
-    found = torch.zeros(len(start), dtype=torch.int64)
-    going = torch.arange(len(start))
+    start, end = path.starts.to(device, dtype), path.ends.to(device, dtype)
+    t = torch.zeros(len(start), dtype=dtype, device=device)
+    found = torch.zeros(len(start), dtype=torch.int64, device=device)
+    going = torch.arange(len(start), device=device)
     while len(going):
         now = (t[going] + nudge).clamp_max(1)
-        step = _next_change(module, torch.lerp(start[going], end[going], _column(now)), (end - start)[going])
+        step = _next_change(module, torch.lerp(start[going], end[going], _column(now, start)), (end - start)[going])
         t[going] = now + step
         inside = t[going] < 1
         found[going] += inside
@@ -65,10 +116,10 @@ def march(module: nn.Module, path: transect.Path, dtype: torch.dtype, nudge: flo
 
 def counts_by_nudge() -> Iterator[tuple[float, int]]:
     """Crossings that marching counts in float32 on the first of the short segments; 0 stands for float64."""
-    path = _short_segments().between(0, 1)
-    yield 0.0, int(march(_model(4).double(), path, torch.float64, NUDGE[torch.float64]).sum())
+    path = noise.short_segments().between(0, 1)
+    yield 0.0, int(march(networks.resnet18(4).double(), path, torch.float64, NUDGE[torch.float64]).sum())
     for nudge in (1e-6, 1e-5, 3e-5, 1e-4, 3e-4):
-        yield nudge, int(march(_model(4), path, torch.float32, nudge).sum())
+        yield nudge, int(march(networks.resnet18(4), path, torch.float32, nudge).sum())
 
 
 def _next_change(module: nn.Module, points: Tensor, directions: Tensor) -> Tensor:
@@ -91,67 +142,19 @@ def _next_change(module: nn.Module, points: Tensor, directions: Tensor) -> Tenso
     return nearest
 
 
-def _column(numbers: Tensor) -> Tensor:
-    return numbers.reshape(-1, 1, 1, 1)
-
-
-def run_case(name: str, pairs: int) -> dict[str, Any]:
-    """Both, timed in turn."""
-    width, dtype, make = CASES[name]
-    path, module = make(), _model(width).to(dtype)
-    network = transect.capture(_model(width), path.anchors[0], dtype=dtype)
-    transect.trace(network, path, keep="measures", verify=False)
-    ours, theirs = [], []
-    for _ in range(pairs):
-        began = time.perf_counter()
-        trace = transect.trace(network, path, keep="measures", verify=False)
-        ours.append(time.perf_counter() - began)
-        began = time.perf_counter()
-        marched = march(module, path, dtype, NUDGE[dtype])
-        theirs.append(time.perf_counter() - began)
-    return {
-        "case": name,
-        "segments": len(path),
-        "crossings": int(trace.crossings.sum()),
-        "marched": int(marched.sum()),
-        "trace_s": statistics.median(ours),
-        "march_s": statistics.median(theirs),
-        "times_faster": statistics.median(b / a for a, b in zip(ours, theirs, strict=True)),
-        "pairs": pairs,
-    }
+def _column(numbers: Tensor, like: Tensor) -> Tensor:
+    return numbers.reshape(-1, *(1,) * (like.dim() - 1))
 
 
 def table() -> str:
     """The rows in Markdown, and where they were made."""
-    rows = list(read_rows(NAME).values())
-    head = ["| case | crossings | found by marching | trace | marching | times faster |", "|---" * 6 + "|"]
-    lines = [
-        f"| {r['case']} | {r['crossings']:,} | {r['marched']:,} | {r['trace_s']:.2f} s | {r['march_s']:.1f} s | "
-        f"{r['times_faster']:.0f} |"
-        for r in rows
-    ]
-    return "\n".join([*head, *lines, "", *dict.fromkeys(described(row) for row in rows)])
+    columns = ("case", "crossings", "found by marching", "trace", "marching", "times faster")
+    return markdown(NAME, columns, _cells, CASES)
 
 
-def main() -> None:
-    """Run the cases, and write each row as it comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=1)
-    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
-    parser.add_argument("--nudges", action="store_true", help="count with several nudges, and do nothing else")
-    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
-    options = parser.parse_args()
-    if options.table:
-        print(table())
-        return
-    if options.nudges:
-        for nudge, found in counts_by_nudge():
-            print(f"{nudge:.0e}: {found:,} crossings", flush=True)
-        return
-    for name in options.cases:
-        row = run_case(name, options.pairs)
-        write_row(NAME, row)
-        print(json.dumps(row), flush=True)
+def _cells(row: dict[str, Any]) -> list[str]:
+    counts = [f"{row['crossings']:,}", f"{row['marched']:,}"]
+    return [row["case"], *counts, f"{row['trace_s']:.2f} s", f"{row['march_s']:.1f} s", f"{row['times_faster']:.0f}"]
 
 
 if __name__ == "__main__":

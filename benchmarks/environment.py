@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import transect
 
 
 def environment() -> dict[str, Any]:
-    """Machine, versions and threads."""
+    """Machine, versions and threads; the GPU where there is one."""
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.machine(),
@@ -26,6 +28,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transect": transect.__version__,
+        **gpu,
     }
 
 
@@ -52,8 +55,34 @@ def write_row(name: str, row: dict[str, Any]) -> Path:
 def described(row: dict[str, Any]) -> str:
     """Machine, versions and day of a row, in one line."""
     e = row["environment"]
-    return (f"{e['processor']}, {e['cores']} cores, {e['threads']} threads; Python {e['python']}, torch {e['torch']}, "
-            f"transect {e['transect']}; {e['date'][:10]}")  # fmt: skip
+    machine = ", ".join([e["processor"], f"{e['cores']} cores", f"{e['threads']} threads", *filter(None, [e.get("gpu")])])
+    return f"{machine}; Python {e['python']}, torch {e['torch']}, transect {e['transect']}; {e['date'][:10]}"
+
+
+def markdown(
+    name: str,
+    columns: Sequence[str],
+    cells: Callable[[dict[str, Any]], Iterable[str]],
+    order: Iterable[str] = (),
+    summary: Callable[[list[dict[str, Any]]], str] | None = None,
+) -> str:
+    """The rows of ``name.json`` as a table in Markdown, and where they were made.
+
+    Args:
+        name: Of the benchmark.
+        columns: Headings.
+        cells: What a row has in them.
+        order: Cases that come first, in this order.
+        summary: A sentence about all rows, below the table.
+    """
+    found = read_rows(name)
+    if not found:
+        return f"Not measured yet; `python benchmarks/{name}.py` does it."
+    rows = [found[case] for case in dict.fromkeys([*order, *found]) if case in found]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines += [f"| {' | '.join(cells(row))} |" for row in rows]
+    said = ["", summary(rows)] if summary else []
+    return "\n".join([*lines, *said, "", *dict.fromkeys(map(described, rows))])
 
 
 def resident_bytes(field: str) -> int:

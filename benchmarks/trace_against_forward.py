@@ -1,10 +1,12 @@
 """Tracing against the plain batched forward pass over the trace's own knots.
 
-    python benchmarks/trace_against_forward.py [--pairs 3] [--cases NAME ...] [--table]
+    python benchmarks/trace_against_forward.py [--cases NAME ...] [--pairs N] [--only-missing] [--table]
 
-``ratio`` is the time of the trace divided by the time of the forward pass at its knots: same dtype, same threads, the
-best of several batch sizes, measured in turn. ``peak_mib`` is what the trace adds to the process's resident memory.
-Each case runs in a process of its own, so that its memory is its own. ``--table`` prints the rows as Markdown.
+``ratio`` is the time of the trace divided by the time of the forward pass of the module at its knots: same dtype, same
+threads, the batch size that is fastest for some hundred of these knots. Both are timed in turn; the row has every pair.
+Where a forward pass over all knots would take minutes, every n-th knot is evaluated and the time multiplied by n
+(``every``): each knot costs the same there. ``peak_mib`` is what the first trace adds to the resident memory of the
+process. Every case runs in a process of its own. ``--table`` prints the rows as Markdown.
 """
 
 from __future__ import annotations
@@ -12,146 +14,164 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+import networks
+import noise
 import transect
-from environment import described, read_rows, reset_peak, resident_bytes, write_row
-from transect.study.models.resnet import resnet18
+from environment import markdown
+from processes import missing, run_alone
+from timing import Peak, in_turn, ratios, timed
 
 NAME = "trace_against_forward"
-BATCHES = (16, 32, 64, 128)
+BATCHES = {"cpu": (16, 32, 64, 128, 256, 512), "cuda": (64, 256, 1024, 4096)}
+TRIED = 512  # knots on which the batch sizes are tried, at most
 
 
-def _model(width: int) -> nn.Module:
-    """A ResNet18 as initialised by PyTorch, with non-trivial batch norm statistics."""
-    torch.manual_seed(0)
-    model = resnet18(width, (3, 32, 32), classes=10, batch_norm=True)
-    generator = torch.Generator().manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.copy_(0.1 * torch.randn(module.num_features, generator=generator))
-            module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
-    return model.eval()
+@dataclass(frozen=True)
+class Case:
+    """A network, a path, and how they are timed.
+
+    Attributes:
+        network: Makes the network.
+        path: Makes the path.
+        dtype: Working dtype of both sides.
+        pairs: How often both are timed; 0 for one trace, of which the memory counts, and no forward pass.
+        every: The forward pass takes every so many-th knot.
+    """
+
+    network: Callable[[], nn.Module]
+    path: Callable[[], transect.Path]
+    dtype: torch.dtype = torch.float64
+    pairs: int = 5
+    every: int = 1
 
 
-def _noise(images: int, seed: int = 2) -> Tensor:
-    return torch.randn(images, 3, 32, 32, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def _both(name: str, case: Case) -> dict[str, Case]:
+    """A case in both dtypes; the forward pass in float32 is short enough to take every knot."""
+    fast = Case(case.network, case.path, torch.float32, case.pairs)
+    return {name: case, f"{name}-float32": fast}
 
 
-def _short_segments() -> transect.Path:
-    """Eight segments, each a thirtieth of the way to another noise image."""
-    anchors = [_noise(1)[0]]
-    for target in _noise(8, seed=3):
-        anchors.append(torch.lerp(anchors[-1], target, 1 / 30))
-    return transect.Path(torch.stack(anchors))
-
-
-def _line(part: float = 1.0) -> transect.Path:
-    first, second = _noise(2)
-    return transect.Path(torch.stack([first, torch.lerp(first, second, part)]))
-
-
-CASES: dict[str, tuple[int, torch.dtype, Callable[[], transect.Path]]] = {
-    "resnet18-w4-8-segments": (4, torch.float64, _short_segments),
-    "resnet18-w4-line": (4, torch.float64, lambda: _line(0.5)),
-    "resnet18-w4-line-float32": (4, torch.float32, lambda: _line(0.5)),
-    "resnet18-w16-noise": (16, torch.float64, _line),
+CASES: dict[str, Case] = {
+    **_both("resnet18-w4-8-segments", Case(lambda: networks.resnet18(4), noise.short_segments)),
+    **_both("resnet18-w4-line", Case(lambda: networks.resnet18(4), lambda: noise.line(0.5))),
+    **_both("resnet18-w16-line", Case(lambda: networks.resnet18(16), lambda: noise.line(0.075), pairs=3, every=2)),
+    **_both("vgg11-bn-line", Case(networks.vgg11_bn, lambda: noise.line(0.025), pairs=3, every=4)),
+    **_both("cnn1d-c50-8-segments", Case(lambda: networks.cnn1d(50), lambda: noise.polyline(8, (40,)), pairs=9)),
+    "resnet18-w16-noise": Case(lambda: networks.resnet18(16), noise.line, pairs=0),
 }
-ONCE = ("resnet18-w16-noise",)  # takes many minutes: traced once, for its memory, and not timed against a forward pass
 
 
 def main() -> None:
-    """Run the cases, each in its own process, and write one JSON file."""
+    """Run the cases, each in its own process, and write each row as it comes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--cases", nargs="*", default=list(CASES))
+    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES), metavar="NAME")
+    parser.add_argument("--pairs", type=int, help="instead of the case's own number")
+    parser.add_argument("--only-missing", action="store_true", help="leave rows that are there alone")
     parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(run_case(options.one, options.pairs)))
-        return
     if options.table:
         print(table())
-        return
-    for name in options.cases:
-        command = [sys.executable, __file__, "--one", name, "--pairs", str(options.pairs)]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        row = json.loads(output.splitlines()[-1])
-        print(json.dumps(row), write_row(NAME, row), flush=True)
+    elif options.one:
+        print(json.dumps(row_of(options.one, CASES[options.one], options.pairs)))
+    else:
+        pairs = [] if options.pairs is None else ["--pairs", str(options.pairs)]
+        cases = missing(NAME, options.cases, again=not options.only_missing)
+        sys.exit(run_alone(NAME, __file__, cases, *pairs))
+
+
+def row_of(
+    name: str, case: Case, pairs: int | None = None, device: str = "cpu", budget: int | None = None
+) -> dict[str, Any]:
+    """Time a case. The first trace warms up, and its memory counts."""
+    path = case.path()
+    network = transect.capture(case.network().to(device), path.anchors[0], dtype=case.dtype)
+    chosen: dict[str, Any] = {} if budget is None else {"budget": budget}
+    found: dict[str, Any] = {}
+    # Keeping the knots of some thousand regions costs nothing beside the rows.
+    keep = "all" if case.pairs else "measures"
+    with Peak(device) as peak:
+        first = timed(lambda: found.update(trace=transect.trace(network, path, keep=keep, **chosen)), device)
+    row = {
+        "case": name,
+        "dtype": str(case.dtype).removeprefix("torch."),
+        "segments": len(path),
+        "crossings": int(found["trace"].crossings.sum()),
+        "relative_error": found["trace"].verification.relative_error,
+        "peak_mib": peak.mib,
+    }
+    if not case.pairs:
+        return row | {"trace_s": first, "ratio": None, "ratios": []}
+    module = case.network().to(device, case.dtype)
+    rows = _knots(found["trace"])[:: case.every].to(device, case.dtype)
+    batch = best_batch(module, rows, BATCHES[device])
+    seconds = in_turn(
+        {
+            "trace": lambda: transect.trace(network, path, keep="measures", verify=False, **chosen),
+            "forward": lambda: forward(module, rows, batch),
+        },
+        pairs or case.pairs,
+        device,
+    )
+    over_all = [one * case.every for one in seconds["forward"]]
+    each = ratios(seconds["trace"], over_all)
+    return row | {
+        "trace_s": statistics.median(seconds["trace"]),
+        "forward_s": statistics.median(over_all),
+        "forward_batch": batch,
+        "every": case.every,
+        "ratio": statistics.median(each),
+        "ratios": each,
+    }
+
+
+def best_batch(module: nn.Module, rows: Tensor, batches: tuple[int, ...]) -> int:
+    """The batch size with which a forward pass is fastest: the better of two times each, after one that warms up."""
+    most = max(TRIED, max(batches)) if rows.is_cuda else TRIED
+    some = rows[:most]
+    forward(module, some, batches[0])
+    return min(
+        batches, key=lambda batch: min(timed(lambda: forward(module, some, batch), rows.device.type) for _ in range(2))
+    )
+
+
+def forward(module: nn.Module, rows: Tensor, batch: int) -> None:
+    """A plain forward pass, batch after batch."""
+    with torch.no_grad():
+        for part in rows.split(batch):
+            module(part)
+
+
+def _knots(trace: transect.Trace) -> Tensor:
+    """The inputs at all knots of a trace, segment after segment."""
+    position = [segment.t + index for index, segment in enumerate(trace.segments)]
+    return trace.path.evaluate(torch.cat(position))
 
 
 def table() -> str:
     """The rows in Markdown, and where they were made."""
-    rows = list(read_rows(NAME).values())
-    columns = ("case", "crossings", "trace", "forward at its knots (best batch)", "ratio (pairs)", "peak", "error")
-    head = f"| {' | '.join(columns)} |"
-    places = dict.fromkeys(described(row) for row in rows)
-    return "\n".join([head, "|---" * len(columns) + "|", *map(_line_of, rows), "", *places])
+    columns = ("case", "crossings", "trace", "forward at its knots (batch)", "ratio", "of the pairs", "peak", "error")
+    return markdown(NAME, columns, _cells, CASES)
 
 
-def _line_of(row: dict[str, Any]) -> str:
-    timed, ratio = "", ""
-    if row["forward_s"]:
-        timed = f"{row['forward_s']:.1f} s ({row['forward_batch']})"
-        ratio = f"{row['ratio']:.2f} ({', '.join(f'{one:.2f}' for one in row['ratios'])})"
-    measured = f"{row['trace_s']:.1f} s | {timed} | {ratio} | {row['peak_mib']:.0f} MiB | {row['relative_error']:.0e}"
-    return f"| {row['case']} | {row['crossings']:,} | {measured} |"
-
-
-def run_case(name: str, pairs: int) -> dict[str, Any]:
-    """Time one case; the first trace is a warm-up and counts the memory."""
-    width, dtype, make_path = CASES[name]
-    path = make_path()
-    network = transect.capture(_model(width), path.anchors[0], dtype=dtype)
-    module = _model(width).to(dtype)
-    before = resident_bytes("VmRSS")
-    reset_peak()
-    began = time.perf_counter()
-    trace = transect.trace(network, path, keep="measures")
-    seconds = time.perf_counter() - began
-    peak = resident_bytes("VmHWM") - before
-    knots = None if name in ONCE else transect.trace(network, path).segments
-    traced, forward, best = [seconds] if name in ONCE else [], [], 0
-    for _ in range(0 if name in ONCE else pairs):
-        traced.append(_timed(lambda: transect.trace(network, path, keep="measures", verify=False)))
-        if knots is not None:
-            seconds, best = min((_timed(lambda b=b: _forward(module, path, knots, b)), b) for b in BATCHES)
-            forward.append(seconds)
-    ratios = [a / b for a, b in zip(traced, forward, strict=False)]
-    return {
-        "case": name,
-        "segments": len(path),
-        "crossings": int(trace.crossings.sum()),
-        "relative_error": trace.verification.relative_error,
-        "trace_s": statistics.median(traced),
-        "forward_s": statistics.median(forward) if forward else None,
-        "forward_batch": best,
-        "ratio": statistics.median(ratios) if ratios else None,
-        "ratios": ratios,
-        "peak_mib": peak / 2**20,
-    }
-
-
-def _forward(module: nn.Module, path: transect.Path, knots: Any, batch: int) -> None:
-    with torch.no_grad():
-        for start, end, segment in zip(path.starts, path.ends, knots, strict=True):
-            for t in segment.t.split(batch):
-                weight = t.reshape(-1, 1, 1, 1)
-                module(torch.lerp(start, end, weight).to(next(module.parameters()).dtype))
-
-
-def _timed(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def _cells(row: dict[str, Any]) -> list[str]:
+    timed_forward, ratio, spread = "", "", ""
+    if row["ratio"]:
+        share = f", every {row['every']}th" if row.get("every", 1) > 1 else ""
+        timed_forward = f"{row['forward_s']:.1f} s ({row['forward_batch']}{share})"
+        ratio, spread = f"{row['ratio']:.2f}", f"{min(row['ratios']):.2f} to {max(row['ratios']):.2f}"
+    return [
+        row["case"], f"{row['crossings']:,}", f"{row['trace_s']:.1f} s", timed_forward, ratio, spread,
+        f"{row['peak_mib']:.0f} MiB", f"{row['relative_error']:.0e}",
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

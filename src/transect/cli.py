@@ -106,6 +106,117 @@ def check(
     sys.exit(0 if report.traceable else 1)
 
 
+study = App(name="study", help="Declared studies: run a study file, look at it, compare and publish its tables.")
+app.command(study)
+
+_FOLDER = Parameter(help="Folder of a study, as given to study run.")
+_OUT = Parameter(help="Folder for the results, by default results/<name of the study>; what is finished in it is kept.")
+
+
+@study.command(name="run")
+def study_run(
+    file: Annotated[Path, Parameter(help="The study file, TOML; ready ones lie in the repository under studies/.")],
+    /,
+    *,
+    out: Annotated[Path | None, _OUT] = None,
+    workers: Annotated[
+        int | None,
+        Parameter(validator=_AT_LEAST_ONE, help="Pieces of work at a time; by default what there is room for."),
+    ] = None,
+    executor: Annotated[
+        Literal["local", "ray"], Parameter(help="Processes of this machine, or an existing Ray cluster.")
+    ] = "local",
+    address: Annotated[str, Parameter(help="Of the cluster: auto, host:port or ray://host:port.")] = "auto",
+    cpus: Annotated[float, Parameter(help="Cores of one piece of work.")] = 1.0,
+    gpus: Annotated[float, Parameter(help="GPUs of one piece of work, or a part of one (Ray).")] = 0.0,
+    dry_run: Annotated[
+        bool, Parameter(negative="", help="Only list the networks, with an estimate of the time they take.")
+    ] = False,
+) -> None:
+    """Do everything of a study file that is not finished yet and write its tables.
+
+    Every network is trained once and measured in every way. When interrupted, the same command goes on where it was;
+    networks and ways of measuring may be added to the file between calls.
+    """
+    from transect import study_commands  # torch takes seconds to import: not for --help
+
+    if dry_run:
+        study_commands.dry_run(file, out, workers or _cores(), Console())
+        return
+    try:
+        where = study_commands.Where(executor, workers, address, cpus, gpus)
+        study_commands.run(file, out, where, _cores(), Console())
+    except KeyboardInterrupt:
+        message = "Interrupted. What is finished is kept; the same command goes on from there."
+        Console(stderr=True).print(Text(message), soft_wrap=True)
+        sys.exit(_INTERRUPTED)
+
+
+@study.command(name="status")
+def study_status(
+    folder: Annotated[Path, _FOLDER],
+    /,
+    *,
+    watch: Annotated[
+        bool, Parameter(negative="", help="Look again every five seconds, until nothing is left.")
+    ] = False,
+) -> None:
+    """Tell what is done, running, failed and waiting; also while the study runs elsewhere.
+
+    Ends with exit code 1 if something has failed.
+    """
+    from transect import study_commands
+
+    try:
+        look = study_commands.watch_status if watch else study_commands.show_status
+        found = look(folder, Console())
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    sys.exit(1 if found.count("failed") else 0)
+
+
+@study.command(name="plot")
+def study_plot(
+    folder: Annotated[Path, _FOLDER],
+    /,
+    *,
+    to: Annotated[Path | None, Parameter(help="Where figures and verdict go; into the same folder by default.")] = None,
+) -> None:
+    """Draw the figures of a study and say which claims of the paper hold in it."""
+    from transect import study_commands
+
+    study_commands.plot(folder, folder if to is None else to, Console())
+
+
+@study.command(name="compare")
+def study_compare(
+    first: Annotated[Path, _FOLDER],
+    second: Annotated[Path, _FOLDER],
+    /,
+    *,
+    to: Annotated[
+        Path | None, Parameter(help="Also write the comparison as Parquet and CSV: comparison.parquet.")
+    ] = None,
+) -> None:
+    """Compare two studies, network by network, with intervals."""
+    from transect import study_commands
+
+    study_commands.compare(first, second, to, Console())
+
+
+@study.command(name="export")
+def study_export(
+    folder: Annotated[Path, _FOLDER],
+    /,
+    *,
+    to: Annotated[Path, Parameter(help="Folder for the tables.")],
+) -> None:
+    """Write the tables of all that is finished so far, as Parquet and CSV; also while the study is running."""
+    from transect import study_commands
+
+    study_commands.export(folder, to, Console())
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Entry point: errors that are not bugs are one message and exit code 1, without a traceback.
 

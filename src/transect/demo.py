@@ -17,7 +17,8 @@ from transect.storage.tables import read_table
 from transect.study.config import StudyConfig
 from transect.study.presets import demo_study
 from transect.study.report import Report, report_study
-from transect.study.sweep import RUNS, TABLE, run_study
+from transect.study.folders import RUNS, TABLE
+from transect.study.sweep import run_study
 from transect.study.verdict import Verdict
 from transect.study.wording import percent
 
@@ -54,7 +55,7 @@ def run_demo(seeds: int, out: Path, workers: int, console: Console) -> Report:
     with study_progress(console, "The sweep") as progress:
         table = run_study(config, out, workers, progress)
     with console.status("Drawing the figure"):
-        report = report_study(table, out, TITLE.format(noise=percent(config.data.label_noise)))
+        report = report_study(table, out, TITLE.format(noise=percent(config.data[0].label_noise)))
     console.print()
     console.print(results_table(read_table(table), report.verdict))
     console.print(coloured_summary(report.verdict), soft_wrap=True)
@@ -97,11 +98,12 @@ def coloured_summary(verdict: Verdict) -> Text:
 
 
 def _announce(config: StudyConfig, out: Path, workers: int, console: Console) -> None:
-    runs, noise = len(config.runs()), config.data.label_noise
+    runs, noise, paths = len(config.networks()), config.data[0].label_noise, config.paths[0].paths
+    widths = ", ".join(str(model.width) for model in config.model)
     console.print(
-        f"{runs} MLPs on MNIST-1D with {percent(noise)} wrong labels: widths {', '.join(map(str, config.widths))}; "
-        f"{len(config.seeds)} seed{'s' if len(config.seeds) > 1 else ''}. {workers} at a time, the widest first. "
-        f"Each is trained, then traced exactly along {config.paths.paths} closed paths around training samples and as "
+        f"{runs} MLPs on MNIST-1D with {percent(noise)} wrong labels: widths {widths}; "
+        f"{len(config.train)} seed{'s' if len(config.train) > 1 else ''}. {workers} at a time, the widest first. "
+        f"Each is trained, then traced exactly along {paths} closed paths around training samples and as "
         f"many around test samples. Everything goes to {out}; Ctrl-C loses no finished run.\n",
         highlight=False,
     )
@@ -112,6 +114,7 @@ def _show_files(out: Path, console: Console) -> None:
         "figure.png, figure.svg": "the figure",
         f"{TABLE}, table.csv": "one row for each width, seed and split",
         "verdict.txt": "the verdict, for paths around training and test samples",
+        "paths.parquet, paths.csv": "one row for each path",
         "timings.parquet, timings.csv": "how long everything took",
         f"{RUNS}/": "the trained networks",
     }

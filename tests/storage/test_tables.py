@@ -10,13 +10,15 @@ import pyarrow.parquet
 import pytest
 
 from transect.errors import StudyError
-from transect.storage.tables import RUN_SCHEMA, TIMING_SCHEMA, make_table, read_table, write_table
+from transect.storage.tables import RUN_SCHEMA, TIMING_SCHEMA, make_schema, make_table, read_table, write_table
 
 
 def timing(width: int, seconds: float = 0.1) -> dict[str, object]:
     return {
-        "study": "s", "model": "mlp", "width": width, "seed": 0, "split": "test",
-        "train_seconds": seconds, "trace_seconds": 1 / 3,
+        "study": "s", "run": "0a", "label": "width 3", "data": "digits", "label_noise": 0.2, "model": "mlp",
+        "batch_norm": False, "width": width, "seed": 0, "measuring": "0b", "epoch": 9, "last": True, "kind": "circle",
+        "around": "samples", "split": "test", "samples": "all", "legacy": "", "method": "exact",
+        "train_seconds": seconds, "measure_seconds": 1 / 3,
     }  # fmt: skip
 
 
@@ -29,7 +31,7 @@ def test_parquet_and_csv_hold_what_was_written(tmp_path):
     with path.with_suffix(".csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [int(line["width"]) for line in lines] == [3, 5]
-    assert float(lines[0]["trace_seconds"]) == 1 / 3
+    assert float(lines[0]["measure_seconds"]) == 1 / 3
 
 
 def test_nothing_but_the_tables_is_left(tmp_path):
@@ -81,3 +83,11 @@ def test_foreign_parquet_and_the_other_table_are_refused(tmp_path):
     write_table(make_table([timing(3)], TIMING_SCHEMA), tmp_path / "timings.parquet")
     with pytest.raises(StudyError, match="expected the columns"):
         read_table(tmp_path / "timings.parquet", RUN_SCHEMA)
+
+
+def test_columns_that_may_be_empty_are_empty_where_nothing_is_given(tmp_path):
+    schema = make_schema(("needed", pa.int64()), ("other", pa.float64()), also_null=("other",))
+    path = write_table(make_table([{"needed": 1}, {"needed": 2, "other": 0.5}], schema), tmp_path / "t.parquet")
+    assert read_table(path, schema).to_pylist() == [{"needed": 1, "other": None}, {"needed": 2, "other": 0.5}]
+    with pytest.raises(StudyError, match="needed"):
+        make_table([{"other": 0.5}], schema)

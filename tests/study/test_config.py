@@ -1,4 +1,4 @@
-"""Configurations: frozen, checked, hashed."""
+"""Studies as grids: frozen, checked, hashed."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import pytest
 from pydantic import ValidationError
 
 from transect.errors import StudyError
-from transect.study.config import RunKey, StudyConfig
+from transect.study.config import MeasuringConfig, StudyConfig
 from transect.study.presets import demo_study
 
-PLAIN = {"widths": [9, 16], "seeds": [0, 1], "train": {"epochs": 3}}
+PLAIN = {"model": {"width": [9, 16]}, "train": {"epochs": 3, "seed": [0, 1]}}
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"widht": [3]}, "'widths'"),
+        ({"modle": {}}, r"unknown key 'modle': did you mean 'model'\?"),
         ({"train": {"epoch": 3}}, r"train: unknown key 'epoch': did you mean 'epochs'\?"),
-        ({"data": {"xyz": 3}}, "valid keys are name, train_samples"),
+        ({"data": {"xyz": 3}}, "valid keys are name, folder"),
         ({"train": {"epochs": 0}}, "train.epochs: .*got 0"),
-        ({"data": {"label_noise": 1.2}}, "label_noise"),
-        ({"model": {"name": "mpl"}}, "model.name: .*'mlp'.*got 'mpl'"),
-        ({"widths": []}, "widths"),
-        ({"seeds": [1, 1]}, "every value once"),
+        ({"data": {"label_noise": [0.1, 1.2]}}, "data.label_noise: .*got 1.2"),
+        ({"paths": {"kind": "circel"}}, "paths.kind: .*'circle'.*got 'circel'"),
+        ({"model": {"width": []}}, "width: expected at least one value"),
+        ({"train": {"seed": [1, 1]}}, "every value of a list once"),
+        ({"train": 3}, "train: "),
+        ({"train": [3]}, "train: "),
+        ({"measures": {"epoch": "first"}}, "measures.epoch"),
     ],
 )
 def test_wrong_settings_are_named(given, said):
@@ -30,38 +33,86 @@ def test_wrong_settings_are_named(given, said):
         StudyConfig.parse(PLAIN | given)
 
 
-def test_all_problems_are_listed_at_once():
+def test_all_problems_are_listed_at_once_and_each_once():
     with pytest.raises(StudyError) as caught:
-        StudyConfig.parse({"widths": [0], "data": {"seed": -1}, "train": {"lerning_rate": 1}})
-    assert all(word in str(caught.value) for word in ["widths.0", "data.seed", "'learning_rate'"])
+        StudyConfig.parse({"model": {"width": 0}, "data": {"seed": -1}, "train": {"lerning_rate": 1, "seed": [0, 1]}})
+    text = str(caught.value)
+    assert all(word in text for word in ["model.width", "data.seed", "'learning_rate'"])
+    assert text.count("lerning_rate") == 1
 
 
 def test_it_is_frozen():
     with pytest.raises(ValidationError):
-        StudyConfig.parse(PLAIN).widths = (1,)
+        StudyConfig.parse(PLAIN).name = "other"
 
 
-def test_runs_are_all_pairs_in_order():
-    config = StudyConfig(widths=(16, 9), seeds=(1, 0))
-    assert config.runs() == (RunKey(9, 0), RunKey(9, 1), RunKey(16, 0), RunKey(16, 1))
+def test_networks_are_the_grid_of_data_model_and_training_and_the_last_list_varies_fastest():
+    config = StudyConfig.parse({"data": {"label_noise": [0.0, 0.2]}, **PLAIN})
+    found = [(one.data.label_noise, one.model.width, one.train.seed) for one in config.networks()]
+    assert found == [(noise, width, seed) for noise in (0.0, 0.2) for width in (9, 16) for seed in (0, 1)]
 
 
-def test_the_hash_is_that_of_what_determines_a_run():
-    config = StudyConfig.parse(PLAIN)
+def test_ways_of_measuring_are_the_grid_of_paths_and_measures_and_train_nothing_anew():
+    config = StudyConfig.parse(PLAIN | {"paths": {"split": ["train", "test"]}, "measures": {"epoch": [1, "last"]}})
+    found = [(one.paths.split, one.measures.epoch) for one in config.measurings()]
+    assert found == [("train", 1), ("train", "last"), ("test", 1), ("test", "last")]
+    assert config.epochs() == (1, "last")
+    assert [one.hash() for one in config.networks()] == [one.hash() for one in StudyConfig.parse(PLAIN).networks()]
+
+
+def test_a_section_given_several_times_is_all_its_variants_one_after_the_other():
+    kinds = [{"kind": "circle", "radius": [2.0, 4.0]}, {"kind": "arc", "anchors": 7}]
+    config = StudyConfig.parse({"paths": kinds})
+    assert [(one.kind, one.radius, one.anchors) for one in config.paths] == [
+        ("circle", 2.0, 8),
+        ("circle", 4.0, 8),
+        ("arc", 4.0, 7),
+    ]
+
+
+def test_a_setting_that_is_a_list_itself_takes_a_list_of_lists_for_a_grid():
+    one = StudyConfig.parse({"train": {"schedule": "step", "milestones": [3, 5]}})
+    assert [train.milestones for train in one.train] == [(3, 5)]
+    two = StudyConfig.parse({"train": {"milestones": [[3, 5], [4]]}})
+    assert [train.milestones for train in two.train] == [(3, 5), (4,)]
+    arguments = {"layers": [1, 2]}
+    assert StudyConfig.parse({"model": {"arguments": arguments}}).model[0].arguments == arguments
+
+
+def test_the_hash_is_that_of_what_determines_a_network():
+    def hash_of(**sections):
+        return StudyConfig.parse(sections).networks()[0].hash()
+
     same = [
-        {"widths": [3]},
-        {"seeds": [7]},
-        {"train": {"epochs": 3, "checkpoint_every": 1}},
-        {"model": {"name": "mlp"}},
+        {"train": {"checkpoint_every": 1, "tensorboard": True, "evaluate_every": 7, "device": "auto"}},
+        {"data": {"folder": "elsewhere", "download": True}},
+        {"paths": {"anchors": 4}},
+        {"measures": {"method": "estimate"}},
+        {"name": "other"},
     ]
     other = [
         {"train": {"epochs": 4}},
+        {"train": {"seed": 1}},
         {"data": {"noise_seed": 1}},
-        {"paths": {"anchors": 4}},
+        {"model": {"width": 3}},
         {"model": {"name": "cnn1d"}},
+        {"model": {"arguments": {"a": 1}}},
     ]
-    assert {StudyConfig.parse(PLAIN | change).hash() for change in same} == {config.hash()}
-    assert len({StudyConfig.parse(PLAIN | change).hash() for change in other} | {config.hash()}) == 5
+    assert {hash_of(**sections) for sections in same} == {hash_of()}
+    assert len({hash_of(**sections) for sections in other} | {hash_of()}) == 1 + len(other)
+
+
+def test_ways_of_measuring_have_hashes_of_their_own():
+    given = [{}, {"paths": {"seed": 1}}, {"paths": {"rolled_closure": True}}, {"measures": {"epoch": 3}}]
+    assert len({MeasuringConfig.model_validate(sections).hash() for sections in given}) == 4
+
+
+def test_labels_say_what_differs_and_are_unique():
+    config = StudyConfig.parse({"data": {"label_noise": [0.0, 0.2]}, **PLAIN})
+    labels = [label for _, label in config.labels()]
+    assert labels[0] == "label_noise 0.0, width 9, seed 0"
+    assert len(set(labels)) == 8
+    assert [label for _, label in StudyConfig().labels()] == ["width 1"]
 
 
 def test_it_survives_json():
@@ -71,7 +122,8 @@ def test_it_survives_json():
 
 def test_the_demo_has_widths_on_both_sides_and_the_seeds_asked_for():
     config = demo_study(seeds=3)
-    assert config.seeds == (0, 1, 2)
-    assert 8 <= len(config.widths) <= 11
-    assert min(config.widths) <= 10
-    assert max(config.widths) >= 400
+    widths = [one.width for one in config.model]
+    assert [one.seed for one in config.train] == [0, 1, 2]
+    assert 8 <= len(widths) <= 11
+    assert min(widths) <= 10
+    assert max(widths) >= 400

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from transect.study.ranks import FEWEST_WIDTHS, rank_correlation, spearman
+from transect.study.ranks import FEWEST_POSITIONS, rank_correlation, spearman
 
 SIX = (1, 2, 4, 8, 16, 32)
 
@@ -59,7 +59,7 @@ def test_the_interval_of_seeds_that_agree_is_a_point_and_is_the_same_every_time(
 
 @pytest.mark.parametrize(
     ("widths", "seeds", "said"),
-    [(FEWEST_WIDTHS, 2, ""), (FEWEST_WIDTHS - 1, 2, "fewer than 6 widths"), (FEWEST_WIDTHS, 1, "one seed")],
+    [(FEWEST_POSITIONS, 2, ""), (FEWEST_POSITIONS - 1, 2, "fewer than 6 widths"), (FEWEST_POSITIONS, 1, "one seed")],
 )
 def test_no_interval_is_given_where_it_says_nothing(widths, seeds, said):
     rising = np.repeat(np.arange(float(widths))[:, None], seeds, 1)

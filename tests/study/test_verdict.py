@@ -34,7 +34,7 @@ def test_a_double_descent_meets_every_expectation():
 
 def test_the_peak_belongs_to_both_sides():
     deviation = judge(sweep()).deviation
-    assert (deviation.left.widths, deviation.right.widths) == ((10, 20, 40), (40, 80, 160))
+    assert (deviation.left.positions, deviation.right.positions) == ((10, 20, 40), (40, 80, 160))
     assert (deviation.left.value, deviation.right.value) == (pytest.approx(1), pytest.approx(1))
 
 
@@ -93,7 +93,7 @@ def test_density_must_grow_fourfold(last, holds):
 def test_a_test_error_that_only_falls_has_no_left_side_and_is_not_followed():
     falling = [0.6, 0.5, 0.4, 0.3, 0.2]
     verdict = judge(sweep(test_error=falling, absolute_deviation=[50, 40, 30, 20, 10]))
-    assert verdict.deviation.left.widths == (10,)
+    assert verdict.deviation.left.positions == (10,)
     assert math.isnan(verdict.deviation.left.value)
     assert not verdict.deviation.follows
     assert "not defined" in verdict.summary()

@@ -102,7 +102,8 @@ class Crew:
         _end(member.process)
         member.connection.close()
         self._members.remove(member)
-        return Outcome(job.key, error=f"its worker process died ({_last_words(member.process.exitcode)})")
+        error = f"its worker process died ({_last_words(member.process.exitcode)})"
+        return Outcome(job.key, error=error, died=True)
 
 
 def _end(process: BaseProcess) -> None:

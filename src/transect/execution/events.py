@@ -15,15 +15,16 @@ class JobEvent:
     Attributes:
         job: Key of the job, unique in its batch.
         kind: ``"kept"``: done already by an earlier call, nothing to do (always the first events of a batch).
-            ``"started"``: a worker took it. ``"advanced"``: it reached ``step``. ``"finished"``: its result has
+            ``"started"``: a worker took it. ``"advanced"``: it reached ``step``, or is tried again (then ``stage`` is
+            ``"attempt 2 of 3"`` and ``message`` says what its worker died of). ``"finished"``: its result has
             arrived. ``"failed"``: it raised, or its worker died. Each job ends with exactly one of kept, finished and
             failed, unless the batch is interrupted.
         jobs_done: Jobs of the batch that have ended so far, this one included if it has.
-        jobs_total: Jobs of the batch.
+        jobs_total: Jobs of the batch, with those that are announced to follow from others.
         stage: What the job is doing, such as ``"training"``; empty where it did not say.
         step: Steps of the stage done (epochs, paths, ...), of ``steps``.
         steps: Steps of the stage in all; 0 where unknown.
-        message: One line for people: the summary of a finished job, the error of a failed one.
+        message: One line for people: the summary of a finished job, the error of a failed one or of a lost attempt.
     """
 
     job: str

@@ -1,4 +1,4 @@
-"""The run table by width: one curve a column, one value a seed."""
+"""The run table by width or by epoch: one curve a column, one value a seed."""
 
 from __future__ import annotations
 
@@ -13,67 +13,84 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
+from transect.plots.grouping import IDENTIFYING
 
 INTERPOLATES = 0.01  # a network whose error on its training labels is below this interpolates them
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Columns of a run table over width, for one split: ``W`` widths, ``K`` seeds.
+    """Columns of a run table over width or epoch: ``P`` positions, ``K`` seeds.
 
     Attributes:
-        split: Split the measures were taken on, ``"train"`` or ``"test"``.
-        widths: Widths of the sweep, increasing.
+        split: Split around whose samples the paths are; empty where the rows are of several, or the table does not say.
+        positions: Widths or epochs, increasing.
         seeds: Seeds, increasing.
-        values: Column name to its values, ``(W, K)`` float64.
+        values: Column name to its values, ``(P, K)`` float64.
+        over: What the positions are: ``"width"`` or ``"epoch"``.
     """
 
     split: str
-    widths: tuple[int, ...]
+    positions: tuple[int, ...]
     seeds: tuple[int, ...]
     values: Mapping[str, NDArray[np.float64]]
+    over: str = "width"
 
     @classmethod
-    def of(cls, table: pa.Table | str | os.PathLike[str], split: str, columns: Sequence[str]) -> Curves:
-        """Take columns of a run table apart by width and seed.
+    def of(
+        cls,
+        table: pa.Table | str | os.PathLike[str],
+        split: str | None,
+        columns: Sequence[str],
+        over: str = "width",
+    ) -> Curves:
+        """Take columns of a run table apart by position and seed.
 
         Args:
-            table: The run table, or the path of its Parquet file.
-            split: Which split's rows.
+            table: The run table of one sweep (see :func:`transect.plots.sweeps`), or the path of its Parquet file.
+            split: Which split's rows; all rows where None.
             columns: Which columns.
+            over: ``"width"`` or ``"epoch"``.
 
         Returns:
             The curves.
 
         Raises:
-            InvalidInput: If a column is not there, there are no rows of the split, a (width, seed) is missing or there
-                twice (a table of several studies must be filtered first), or a value is not a number.
+            InvalidInput: If a column is not there, there are no rows of the split, a (position, seed) is missing or
+                there twice (a table of several sweeps must be taken apart first), or a value is missing or no number.
         """
-        rows = _rows(as_table(table), split, columns)
-        widths, seeds = (tuple(sorted({row[name] for row in rows})) for name in ("width", "seed"))
-        _check_grid(rows, widths, seeds)
-        values = {name: np.full((len(widths), len(seeds)), np.nan) for name in columns}
+        rows = _rows(as_table(table), split, columns, over)
+        positions, seeds = (tuple(sorted({row[name] for row in rows})) for name in (over, "seed"))
+        _check_grid(rows, positions, seeds, over)
+        _check_filled(rows, columns)
+        values = {name: np.full((len(positions), len(seeds)), np.nan) for name in columns}
         for row in rows:
-            place = widths.index(row["width"]), seeds.index(row["seed"])
+            place = positions.index(row[over]), seeds.index(row["seed"])
             for name in columns:
                 values[name][place] = row[name]
         _check_finite(values)
-        return cls(split, widths, seeds, values)
+        splits = {row.get("split", "") for row in rows}
+        return cls(splits.pop() if len(splits) == 1 else "", positions, seeds, values, over)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The positions, of a sweep over width."""
+        return self.positions
 
     def mean(self, column: str) -> NDArray[np.float64]:
-        """Mean over seeds, ``(W,)``."""
+        """Mean over seeds, ``(P,)``."""
         return self.values[column].mean(axis=1)
 
     def spread(self, column: str) -> NDArray[np.float64]:
-        """Sample standard deviation over seeds, ``(W,)``; zero where there is one seed."""
+        """Sample standard deviation over seeds, ``(P,)``; zero where there is one seed."""
         if len(self.seeds) == 1:
-            return np.zeros(len(self.widths))
+            return np.zeros(len(self.positions))
         return self.values[column].std(axis=1, ddof=1)
 
     def interpolation_threshold(self) -> int | None:
-        """First width whose mean train error is below 1 %; None if there is none. Needs the column train_error."""
+        """First position whose mean train error is below 1 %; None if there is none. Needs the column train_error."""
         below = np.flatnonzero(self.mean("train_error") < INTERPOLATES)
-        return self.widths[below[0]] if len(below) else None
+        return self.positions[below[0]] if len(below) else None
 
 
 def as_table(table: pa.Table | str | os.PathLike[str]) -> pa.Table:
@@ -87,26 +104,45 @@ def as_table(table: pa.Table | str | os.PathLike[str]) -> pa.Table:
         raise InvalidInput(f"table: expected a Parquet file, cannot read {os.fspath(table)}: {error}") from error
 
 
-def _rows(table: pa.Table, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
-    needed = ["width", "seed", "split", *columns]
+def _rows(table: pa.Table, split: str | None, columns: Sequence[str], over: str) -> list[dict[str, Any]]:
+    needed = [over, "seed", *(["split"] if split is not None else []), *columns]
     if missing := [name for name in needed if name not in table.column_names]:
         raise InvalidInput(f"table: expected the columns {needed}; {missing} are not among {table.column_names}.")
-    rows = table.select(needed).to_pylist()
-    if not any(row["split"] == split for row in rows):
-        found = sorted({row["split"] for row in rows})
+    there = [name for name in IDENTIFYING if name in table.column_names]
+    rows = table.select(list(dict.fromkeys([*needed, *there]))).to_pylist()
+    chosen = [row for row in rows if split is None or row["split"] == split]
+    if not chosen:
+        found = sorted({row.get("split", "") for row in rows})
         raise InvalidInput(f"split: the table has no rows of the split {split!r}; its splits are {found}.")
-    return [row for row in rows if row["split"] == split]
+    return chosen
 
 
-def _check_grid(rows: list[dict[str, Any]], widths: Sequence[int], seeds: Sequence[int]) -> None:
-    found = [(row["width"], row["seed"]) for row in rows]
+def _check_grid(rows: list[dict[str, Any]], positions: Sequence[int], seeds: Sequence[int], over: str) -> None:
+    found = [(row[over], row["seed"]) for row in rows]
     if repeated := sorted({key for key in found if found.count(key) > 1}):
         raise InvalidInput(
-            f"table: expected one row for each (width, seed), got several for {repeated}. "
-            "If the table holds several studies, choose the rows of one."
+            f"table: expected one row for each ({over}, seed), got several for {repeated}. "
+            f"If the table holds several studies or ways of measuring, choose the rows of one{_differing(rows, over)}."
         )
-    if missing := [(width, seed) for width in widths for seed in seeds if (width, seed) not in set(found)]:
-        raise InvalidInput(f"table: expected every width with every seed; the (width, seed) {missing} are missing.")
+    if missing := [(position, seed) for position in positions for seed in seeds if (position, seed) not in set(found)]:
+        raise InvalidInput(f"table: expected every {over} with every seed; the ({over}, seed) {missing} are missing.")
+
+
+def _differing(rows: list[dict[str, Any]], over: str) -> str:
+    names = [name for name in IDENTIFYING if name in rows[0] and name not in (over, "seed")]
+    differing = [name for name in names if len({row[name] for row in rows}) > 1]
+    return f" (they differ in {', '.join(differing)})" if differing else ""
+
+
+def _check_filled(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+    for name in columns:
+        empty = sum(row[name] is None for row in rows)
+        if empty:
+            raise InvalidInput(
+                f"table: expected a number in every row of the column {name!r}, {empty} of {len(rows)} have none. "
+                "Estimates give no crossings, density or slope similarity: choose another column, such as 'flips', or "
+                "the rows of an exact measuring."
+            )
 
 
 def _check_finite(values: Mapping[str, NDArray[np.float64]]) -> None:

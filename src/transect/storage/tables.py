@@ -1,9 +1,9 @@
-"""Tables in Parquet with a schema version, and in CSV to look at; those of a study: one row per run and split."""
+"""Tables in Parquet with a schema version, and in CSV to look at; the columns of those of a study."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,75 @@ import pyarrow.parquet
 from transect.errors import StudyError
 from transect.storage.atomic import replacing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _VERSION_KEY = b"transect.schema_version"
 
 
-def make_schema(*columns: tuple[str, pa.DataType], nullable: bool = False) -> pa.Schema:
+def make_schema(*columns: tuple[str, pa.DataType], nullable: bool = False, also_null: Collection[str] = ()) -> pa.Schema:
     """A schema that carries the version of the tables of this package.
 
     Args:
         columns: Names and types.
         nullable: Whether values may be missing.
+        also_null: Columns whose values may be missing where others' may not.
     """
-    fields = [pa.field(name, kind, nullable=nullable) for name, kind in columns]
+    fields = [pa.field(name, kind, nullable=nullable or name in also_null) for name, kind in columns]
     return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
 
 
-_TEXT, _COUNT, _NUMBER = pa.string(), pa.int64(), pa.float64()
-_RUN = (("study", _TEXT), ("model", _TEXT), ("width", _COUNT), ("seed", _COUNT), ("split", _TEXT))
+_TEXT, _COUNT, _NUMBER, _TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+RUN = (
+    ("study", _TEXT),
+    ("run", _TEXT),
+    ("label", _TEXT),
+    ("data", _TEXT),
+    ("label_noise", _NUMBER),
+    ("model", _TEXT),
+    ("batch_norm", _TRUTH),
+    ("width", _COUNT),
+    ("seed", _COUNT),
+)
+"""Which network: ``run`` is the hash of all its settings, ``label`` says for people how it differs from the others."""
+
+MEASURING = (
+    ("measuring", _TEXT),
+    ("epoch", _COUNT),
+    ("last", _TRUTH),
+    ("kind", _TEXT),
+    ("around", _TEXT),
+    ("split", _TEXT),
+    ("samples", _TEXT),
+    ("legacy", _TEXT),
+    ("method", _TEXT),
+)
+"""Which way of measuring it: ``measuring`` is the hash of all its settings, ``last`` says whether the epoch is the last
+one of the training, ``legacy`` names the faults of the released code that were switched on, joined by ``+``."""
+
+MEASURES = (
+    "absolute_deviation",
+    "normalised_deviation",
+    "mean_deviation",
+    "centred_deviation",
+    "deviation_norm",
+    "total_variation",
+    "excess_variation",
+    "arc_length",
+    "flips",
+    "crossings",
+    "density",
+    "slope_similarity",
+)
+"""Measures of a path; in the run table their means over paths, and the standard deviations over paths as ``*_std``."""
+
+_ONLY_EXACT = ("anchor_crossings", "linear_crossings", "unresolved")
 
 RUN_SCHEMA: pa.Schema = make_schema(
-    ("schema_version", _COUNT),
-    *_RUN,
-    ("label_noise", _NUMBER),
+    *RUN,
+    *MEASURING,
     ("parameters", _COUNT),
     ("train_error", _NUMBER),
+    ("validation_error", _NUMBER),
     ("test_error", _NUMBER),
     ("train_loss", _NUMBER),
     ("test_loss", _NUMBER),
@@ -46,42 +91,47 @@ RUN_SCHEMA: pa.Schema = make_schema(
     ("paths", _COUNT),
     ("segments", _COUNT),
     ("path_length", _NUMBER),
-    ("absolute_deviation", _NUMBER),
-    ("absolute_deviation_std", _NUMBER),
-    ("normalised_deviation", _NUMBER),
-    ("normalised_deviation_std", _NUMBER),
-    ("crossings", _NUMBER),
-    ("crossings_std", _NUMBER),
-    ("density", _NUMBER),
-    ("density_std", _NUMBER),
-    ("total_variation", _NUMBER),
-    ("total_variation_std", _NUMBER),
-    ("deviation_norm", _NUMBER),
-    ("deviation_norm_std", _NUMBER),
-    ("slope_similarity", _NUMBER),
-    ("slope_similarity_std", _NUMBER),
+    *((column, _NUMBER) for name in MEASURES for column in (name, f"{name}_std")),
     ("anchor_crossings", _NUMBER),
-    ("flips", _NUMBER),
-    ("flips_std", _NUMBER),
     ("linear_crossings", _NUMBER),
     ("unresolved", _COUNT),
+    also_null=("validation_error", *MEASURES, *(f"{name}_std" for name in MEASURES), *_ONLY_EXACT),
 )
-"""The run table: one row per (width, seed, split).
+"""The run table: one row for each network and way of measuring it.
 
 Errors are fractions, losses mean cross entropies in nats; the errors and losses on the training part are against the
 (noisy) labels the network was trained on. ``logit_std`` is that of the split's own samples. Measures are means over the
-paths of the split, ``*_std`` their sample standard deviation over paths. Lengths are in units of the network's input.
+paths, empty where the method does not give them (samples show no crossings). ``crossings`` include the anchor
+crossings, and ``density`` is these per unit of length. Lengths are in units of the network's input.
 """
 
-TIMING_SCHEMA: pa.Schema = make_schema(*_RUN, ("train_seconds", _NUMBER), ("trace_seconds", _NUMBER))
-"""How long each run took; apart from the run table, which is the same however often a study is interrupted."""
+PATH_SCHEMA: pa.Schema = make_schema(
+    *RUN,
+    *MEASURING,
+    ("path", _COUNT),
+    ("segments", _COUNT),
+    ("path_length", _NUMBER),
+    *((name, _NUMBER) for name in MEASURES),
+    *((f"{name}_{end}", _NUMBER) for name in ("absolute_deviation", "flips") for end in ("low", "high")),
+    ("anchor_crossings", _COUNT),
+    ("linear_crossings", _COUNT),
+    ("samples_taken", _COUNT),
+    ("converged", _TRUTH),
+    ("unresolved", _COUNT),
+    nullable=True,
+)
+"""The path table: one row for each network, way of measuring it, and path; ``*_low`` and ``*_high`` as in
+:data:`transect.measuring.columns.SCHEMA`."""
+
+TIMING_SCHEMA: pa.Schema = make_schema(*RUN, *MEASURING, ("train_seconds", _NUMBER), ("measure_seconds", _NUMBER))
+"""How long everything took; apart from the run table, which is the same however often a study is interrupted."""
 
 
 def make_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema = RUN_SCHEMA) -> pa.Table:
     """Put rows into a table of the given schema.
 
     Args:
-        rows: One mapping from column name to value per row; exactly the columns of the schema.
+        rows: One mapping from column name to value per row; every column of the schema, but for those that may be empty.
         schema: What the table is to be, such as :data:`RUN_SCHEMA`.
 
     Returns:
@@ -94,7 +144,7 @@ def make_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema = RUN_SCHEMA
     for row in rows:
         _refuse_other_columns(row, schema)
     try:
-        columns = [_column([row[field.name] for row in rows], field.type) for field in schema]
+        columns = [_column([row.get(field.name) for row in rows], field.type) for field in schema]
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise StudyError(f"a value does not fit its column of the table: {error}") from error
     return pa.table(columns, schema=schema)
@@ -151,7 +201,8 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 def _refuse_other_columns(row: Mapping[str, Any], schema: pa.Schema) -> None:
     given = {name for name, value in row.items() if value is not None}
-    missing, unknown = set(schema.names) - given, set(row) - set(schema.names)
+    needed = {field.name for field in schema if not field.nullable}
+    missing, unknown = needed - given, set(row) - set(schema.names)
     if missing or unknown:
         raise StudyError(f"a row of the table lacks {sorted(missing)} and has the unknown columns {sorted(unknown)}")
 

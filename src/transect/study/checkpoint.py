@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -13,34 +15,58 @@ from torch.optim import Optimizer
 
 from transect.errors import StudyError
 from transect.storage.atomic import replacing
+from transect.study.learning_curve import Row
+from transect.study.snapshots import plain_tensors
 
 _MODEL, _OPTIMIZER = "model.", "optimizer."
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, progress: dict[str, Any]) -> None:
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        epoch: Epochs done.
+        seconds: Spent on them, over all interruptions.
+        stopped: Whether it has reached the error at which it stops.
+        curve: The learning curve, one row for each epoch done.
+    """
+
+    epoch: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+    curve: list[Row] = field(default_factory=list)
+
+
+def checkpoint_file(folder: Path) -> Path:
+    """Where the checkpoint is in the folder of a training."""
+    return folder / "checkpoint.safetensors"
+
+
+def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
     """Write weights, buffers and optimizer state, and in the file's header how far training is; atomically.
 
-    One file, so that weights and optimizer state are always of the same moment.
+    One file, so that weights, optimizer state and learning curve are always of the same moment.
 
     Args:
         path: The file.
         model: Its ``state_dict`` is kept.
         optimizer: The tensors of its state are kept; its settings are those of the configuration.
-        progress: What JSON can hold: the epoch and the like.
+        progress: How far training is.
     """
-    tensors = {_MODEL + name: value.contiguous() for name, value in model.state_dict().items()}
+    tensors = {_MODEL + name: value for name, value in plain_tensors(model).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"{_OPTIMIZER}{index}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
     with replacing(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
+        safetensors.torch.save_file(tensors, temporary, metadata={"progress": json.dumps(vars(progress))})
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer) -> Progress | None:
     """Put a checkpoint back into a model and its optimizer.
 
     Args:
         path: The file.
-        model: Of the same architecture as the one saved.
+        model: Of the same architecture as the one saved, on any device.
         optimizer: Newly made, over the model's parameters.
 
     Returns:
@@ -51,17 +77,32 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer) -> dict[
     """
     if not path.exists():
         return None
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
-            progress: dict[str, Any] = json.loads(file.metadata()["progress"])
+    progress = read_progress(path)
+    with _damage_reported(path), safetensors.safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
         model.load_state_dict(_part(tensors, _MODEL))
         _restore_optimizer(optimizer, _part(tensors, _OPTIMIZER))
+    return progress
+
+
+def read_progress(path: Path) -> Progress:
+    """How far the training of a checkpoint is.
+
+    Raises:
+        StudyError: If the file is damaged.
+    """
+    with _damage_reported(path), safetensors.safe_open(path, framework="pt") as file:
+        return Progress(**json.loads(file.metadata()["progress"]))
+
+
+@contextmanager
+def _damage_reported(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, safetensors.SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise StudyError(
             f"cannot go on from the checkpoint {path}: {error}; delete it to train from the start"
         ) from error
-    return progress
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

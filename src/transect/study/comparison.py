@@ -1,4 +1,4 @@
-"""One curve over width, and whether it follows the test error."""
+"""One curve over width or epoch, and whether it follows the test error."""
 
 from __future__ import annotations
 
@@ -7,28 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from transect.plots import Curves
+from transect.plots.labels import name_of
 from transect.study.ranks import RankCorrelation, rank_correlation
-
-NAMES = {
-    "test_error": "test error",
-    "absolute_deviation": "absolute deviation",
-    "normalised_deviation": "deviation / logit std",
-    "density": "density",
-}
-"""Columns of the run table that are judged, and what they are called."""
+from transect.study.statistics.peaks import Peak, PeakRule, descent_peak, largest, peak_of
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve over width, mean over seeds.
+    """One curve over width or epoch, mean over seeds.
 
     Attributes:
         name: What it is, in words.
-        peak: Width at which it is largest.
+        peak: Width or epoch at which it is largest; of a test error see
+            :func:`transect.study.statistics.peaks.descent_peak`.
         peak_value: Its value there.
-        fall: 1 - last / peak: by which part it has fallen at the largest width.
-        growth: Largest width's value over smallest width's.
-        rises: Whether it rises from every width to the next.
+        fall: 1 - last / peak: by which part it has fallen at the last position.
+        growth: Last position's value over first position's.
+        rises: Whether it rises from every position to the next.
+        where: The peak, with its interval over resampled seeds.
     """
 
     name: str
@@ -37,26 +33,31 @@ class Curve:
     fall: float
     growth: float
     rises: bool
+    where: Peak
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whether a curve follows the test error: its peak is at the same width or a neighbour, *and* the rank correlation
-    is positive on each side of the test error's peak (the peak's own width counts on both sides).
+    """Whether a curve follows the test error: its peak is at the same position or a neighbour, *and* the rank
+    correlation is positive on each side of the test error's peak (the peak's own position counts on both sides).
 
     Attributes:
+        column: Column of the run table.
         curve: The curve.
-        near: Whether it peaks at the same width of the sweep as the test error, or at the next one to either side.
+        near: Whether it peaks at the same position of the sweep as the test error, or at the next one to either side.
         seeds_near: The same, each seed taken alone: how many.
         left: Rank correlation with the test error up to the test error's peak.
         right: Rank correlation from the peak on.
+        whole: Rank correlation over the whole sweep.
     """
 
+    column: str
     curve: Curve
     near: bool
     seeds_near: int
     left: RankCorrelation
     right: RankCorrelation
+    whole: RankCorrelation
 
     @property
     def follows(self) -> bool:
@@ -69,20 +70,21 @@ def curve_of(curves: Curves, column: str) -> Curve:
 
     Args:
         curves: The sweep.
-        column: One of :data:`NAMES`.
+        column: One of its columns.
 
     Returns:
         The curve; what would divide by zero is NaN.
     """
     mean = curves.mean(column)
-    peak = int(mean.argmax())
+    peak = peak_of(curves.values[column], curves.positions, _rule(column))
     return Curve(
-        name=NAMES[column],
-        peak=curves.widths[peak],
-        peak_value=float(mean[peak]),
-        fall=_ratio(mean[peak] - mean[-1], mean[peak]),
+        name=name_of(column),
+        peak=peak.position,
+        peak_value=float(mean[peak.place]),
+        fall=_ratio(mean[peak.place] - mean[-1], mean[peak.place]),
         growth=_ratio(mean[-1], mean[0]),
         rises=bool((np.diff(mean) > 0).all()),
+        where=peak,
     )
 
 
@@ -90,23 +92,32 @@ def compare(curves: Curves, column: str) -> Comparison:
     """Compare a column with the test error.
 
     Args:
-        curves: The sweep, with the column ``test_error``.
-        column: One of :data:`NAMES`.
+        curves: The sweep, over width or epoch, with the column ``test_error``.
+        column: One of its columns.
 
     Returns:
         The comparison.
     """
     ours, error = curves.values[column], curves.values["test_error"]
-    peak = int(error.mean(1).argmax())
-    sides = slice(0, peak + 1), slice(peak, None)
-    left, right = (rank_correlation(ours[side], error[side], curves.widths[side]) for side in sides)
+    curve, peak = curve_of(curves, column), descent_peak(error.mean(1))
+    parts = slice(0, peak + 1), slice(peak, None), slice(None)
+    left, right, whole = (
+        rank_correlation(ours[part], error[part], curves.positions[part], curves.over) for part in parts
+    )
+    apart = [abs(_rule(column)(ours[:, seed]) - descent_peak(error[:, seed])) for seed in range(len(curves.seeds))]
     return Comparison(
-        curve=curve_of(curves, column),
-        near=abs(int(ours.mean(1).argmax()) - peak) <= 1,
-        seeds_near=int((abs(ours.argmax(0) - error.argmax(0)) <= 1).sum()),
+        column=column,
+        curve=curve,
+        near=abs(curve.where.place - peak) <= 1,
+        seeds_near=sum(distance <= 1 for distance in apart),
         left=left,
         right=right,
+        whole=whole,
     )
+
+
+def _rule(column: str) -> PeakRule:
+    return descent_peak if column in ("test_error", "validation_error", "test_loss") else largest
 
 
 def _ratio(numerator: float, denominator: float) -> float:

@@ -108,7 +108,10 @@ class TrainConfig(Settings):
         return self.seed if self.order_seed is None else self.order_seed
 
 
-NOT_IDENTIFYING = {"train": {"checkpoint_every", "device", "evaluate_every", "tensorboard"}, "data": {"folder", "download"}}
+NOT_IDENTIFYING = {
+    "train": {"checkpoint_every", "device", "evaluate_every", "tensorboard"},
+    "data": {"folder", "download"},
+}
 """Settings that do not change which network comes out of a training."""
 
 

@@ -1,8 +1,8 @@
-"""Studies ready to run."""
+"""The demo, a study ready to run without a file; more of them lie in ``studies/``."""
 
 from __future__ import annotations
 
-from transect.study.config import DataConfig, ModelConfig, PathConfig, StudyConfig, TrainConfig
+from transect.study.config import StudyConfig
 
 
 def demo_study(seeds: int = 2) -> StudyConfig:
@@ -15,12 +15,19 @@ def demo_study(seeds: int = 2) -> StudyConfig:
     Args:
         seeds: Number of seeds, counted from 0; each costs about a minute of one core.
     """
-    return StudyConfig(
-        name="demo",
-        data=DataConfig(name="mnist1d", train_samples=4000, test_samples=4000, label_noise=0.2),
-        model=ModelConfig(name="mlp"),
-        train=TrainConfig(optimizer="sgd", learning_rate=0.06, momentum=0.9, batch_size=200, epochs=250),
-        paths=PathConfig(paths=48, anchors=8),
-        widths=(10, 17, 27, 38, 52, 70, 110, 200, 400),
-        seeds=tuple(range(seeds)),
+    return StudyConfig.parse(
+        {
+            "name": "demo",
+            "data": {"name": "mnist1d", "train_samples": 4000, "test_samples": 4000, "label_noise": 0.2},
+            "model": {"name": "mlp", "width": [10, 17, 27, 38, 52, 70, 110, 200, 400]},
+            "train": {
+                "optimizer": "sgd",
+                "learning_rate": 0.06,
+                "momentum": 0.9,
+                "batch_size": 200,
+                "epochs": 250,
+                "seed": list(range(seeds)),
+            },
+            "paths": {"kind": "shift_scale_circle", "split": ["train", "test"], "paths": 48, "anchors": 8},
+        }
     )

@@ -1,7 +1,8 @@
-"""One run of a study: train a network of one width and seed, walk around its samples, write its rows."""
+"""The work on one network of a study: train it and say how good it is; then, block by block, measure it along paths."""
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,126 +12,155 @@ import safetensors.torch
 from torch import nn
 
 from transect.execution.events import Report
-from transect.storage.atomic import remove_leftovers, replacing
-from transect.storage.tables import RUN_SCHEMA, SCHEMA_VERSION, TIMING_SCHEMA, make_table, write_table
+from transect.measuring.columns import SCHEMA as MEASUREMENTS
+from transect.storage.atomic import remove_leftovers, replacing, write_text
+from transect.storage.tables import PATH_SCHEMA, make_schema, make_table, write_table
 from transect.study.around import paths_around
-from transect.study.config import RunKey, StudyConfig
-from transect.study.data.dataset import SPLITS, DataSet, SplitName
+from transect.study.config import MeasuringConfig, NetworkConfig
+from transect.study.data.dataset import DataSet
 from transect.study.data.load import load_data
-from transect.study.evaluation import Evaluation, evaluate, parameter_count, weight_norm
+from transect.study.evaluation import evaluate, parameter_count, weight_norm
+from transect.study.folders import RunFolder, blocks
 from transect.study.measuring import Measure
-from transect.study.models import build_model
-from transect.study.training import train
+from transect.study.models import build_model, load_network
+from transect.study.state import Stated
+from transect.study.training import resolved_device, train
 
-ROWS, TIMINGS = "rows.parquet", "timings.parquet"
-WEIGHTS, CHECKPOINT, ERROR = "weights.safetensors", "checkpoint.safetensors", "error.txt"
+_FIRST = PATH_SCHEMA.names.index("path")
+PART_SCHEMA = make_schema(
+    *((field.name, field.type) for field in list(PATH_SCHEMA)[_FIRST:]),
+    ("seconds", MEASUREMENTS.field("seconds").type),
+    nullable=True,
+)
+"""What a file of one block of paths holds."""
 
 
 @dataclass(frozen=True)
-class RunTask:
-    """Everything that a worker needs to know of one run.
+class NetworkTask:
+    """Everything that a worker needs to know to train a network.
 
     Attributes:
-        config: The study.
-        key: Which of its runs.
-        folder: Where the run keeps its files. ``rows.parquet`` is written last: where it is, the run is finished.
+        network: Which one.
+        label: Its name for people.
+        folder: Where its files go.
+        epochs: After which epochs it will be measured.
         cache: Folder of the data cache; None for the default one.
+    """
+
+    network: NetworkConfig
+    label: str
+    folder: RunFolder
+    epochs: tuple[int | str, ...]
+    cache: Path | None
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """Everything that a worker needs to know to measure a network along a block of paths.
+
+    Attributes:
+        task: The network.
+        measuring: The way of measuring.
+        index: Which block of its paths.
         measure: The measuring function.
     """
 
-    config: StudyConfig
-    key: RunKey
-    folder: Path
-    cache: Path | None
+    task: NetworkTask
+    measuring: MeasuringConfig
+    index: int
     measure: Measure
 
 
-def run(task: RunTask, report: Report) -> str:
-    """Do a run, or what is left of it, and write its weights, its timings and its rows.
+def train_network(task: NetworkTask, report: Report) -> str:
+    """Train a network, or what is left of it, evaluate it after each epoch asked for, and write that down last.
+
+    A network from a checkpoint of the user's is only evaluated.
 
     Args:
         task: What to do.
-        report: Hears of the epochs, and of the splits as they are traced.
+        report: Hears of the epochs.
 
     Returns:
-        One line that sums up the run.
+        One line that sums up the network.
 
     Raises:
         StudyError: If training diverges, or a file of the run cannot be used.
     """
-    task.folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(task.folder)
-    data = load_data(task.config.data, task.cache)
-    model, train_seconds = _trained(task, data, report)
-    evaluations = {name: evaluate(model, data.split(name).inputs, data.split(name).labels) for name in SPLITS}
-    common = _identity(task.config, task.key) | _network_columns(task.config, model, evaluations)
-    rows, timings = [], []
-    for step, split in enumerate(SPLITS):
-        report("tracing", step, len(SPLITS))
-        measures, trace_seconds = _measured(task, model, data, split, evaluations[split].logit_std)
-        rows.append(common | {"split": split, "logit_std": evaluations[split].logit_std} | measures)
-        timings.append(
-            _identity(task.config, task.key)
-            | {"split": split, "train_seconds": train_seconds, "trace_seconds": trace_seconds}
-        )
-    report("tracing", len(SPLITS), len(SPLITS))
-    _finish(task.folder, rows, timings)
-    return _summary(rows)
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether the run in this folder has written its rows."""
-    return (folder / ROWS).exists()
-
-
-def _trained(task: RunTask, data: DataSet, report: Report) -> tuple[nn.Module, float]:
-    config, key = task.config, task.key
-    model = build_model(
-        config.model.name, key.width, data.input_shape, data.classes, key.seed, batch_norm=config.model.batch_norm
+    folder = task.folder
+    folder.path.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.path)
+    write_text(
+        folder.settings, json.dumps(task.network.model_dump(mode="json") | {"label": task.label}, indent=2) + "\n"
     )
-    seconds = train(model, data.train, config.train, key.seed, task.folder / CHECKPOINT, report)
-    with replacing(task.folder / WEIGHTS) as temporary:
-        safetensors.torch.save_file(model.state_dict(), temporary)
-    return model, seconds
+    with Stated(folder.path, report) as stated:
+        data = load_data(task.network.data, task.cache)
+        ended = _trained(task, data, stated)
+        evaluation = _evaluated(task, data, ended)
+    write_text(folder.evaluation, json.dumps(evaluation, indent=2) + "\n")
+    for useless in (folder.path / "checkpoint.safetensors", folder.error):
+        useless.unlink(missing_ok=True)
+    last = evaluation["epochs"][str(task.epochs[-1])]
+    return f"train error {last['train']['error']:.3f}, test error {last['test']['error']:.3f}"
 
 
-def _measured(
-    task: RunTask, model: nn.Module, data: DataSet, split: SplitName, logit_std: float
-) -> tuple[dict[str, float], float]:
-    paths = paths_around(data.split(split), task.config.paths)
-    began = time.perf_counter()
-    measures = dict(task.measure(model, paths, logit_std))
-    return measures, time.perf_counter() - began
+def measure_part(part: PartTask, report: Report) -> str:
+    """Measure a network along a block of paths and write the rows.
+
+    Args:
+        part: What to do.
+        report: Hears that it has begun, and ended.
+
+    Returns:
+        An empty line: what came out is in the file.
+
+    Raises:
+        StudyError: If the paths cannot be made, or a file of the run cannot be used.
+        TransectError: If the network cannot be measured in this way.
+    """
+    task, measuring = part.task, part.measuring
+    with Stated(task.folder.path, report) as stated:
+        stated("measuring", part.index, len(blocks(measuring)))
+        data = load_data(task.network.data, task.cache)
+        which = blocks(measuring)[part.index]
+        paths = paths_around(data, measuring.paths)[which.start : which.stop]
+        model = network_after(task, data, measuring.measures.epoch)
+        began = time.perf_counter()
+        rows = part.measure(model, paths, measuring.measures, str(resolved_device(task.network.train)))
+        seconds = (time.perf_counter() - began) / len(rows)
+    rows = [{"path": index} | row | {"seconds": seconds} for index, row in zip(which, rows, strict=True)]
+    write_table(make_table(rows, PART_SCHEMA), task.folder.part(measuring, part.index), csv=False)
+    return ""
 
 
-def _identity(config: StudyConfig, key: RunKey) -> dict[str, Any]:
-    return {"study": config.name, "model": config.model.name, "width": key.width, "seed": key.seed}
+def network_after(task: NetworkTask, data: DataSet, epoch: int | str) -> nn.Module:
+    """A network of a study as it was after an epoch, in evaluation mode."""
+    network = task.network
+    if network.model.checkpoint is not None:
+        return load_network(network.model, data.input_shape, data.classes).eval()
+    model = build_model(network.model, data.input_shape, data.classes, network.train.seed)
+    model.load_state_dict(safetensors.torch.load_file(task.folder.weights(epoch)))
+    return model.eval()
 
 
-def _network_columns(
-    config: StudyConfig, model: nn.Module, evaluations: dict[SplitName, Evaluation]
-) -> dict[str, float]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "label_noise": config.data.label_noise,
-        "parameters": parameter_count(model),
-        "train_error": evaluations["train"].error,
-        "test_error": evaluations["test"].error,
-        "train_loss": evaluations["train"].loss,
-        "test_loss": evaluations["test"].loss,
-        "weight_norm": weight_norm(model),
-    }
+def _trained(task: NetworkTask, data: DataSet, report: Report) -> dict[str, Any]:
+    network = task.network
+    if network.model.checkpoint is not None:
+        return {"epochs_done": 0, "train_seconds": 0.0}
+    model = build_model(network.model, data.input_shape, data.classes, network.train.seed)
+    keep = [epoch for epoch in task.epochs if isinstance(epoch, int)]
+    ended = train(model, data, network.train, keep, task.folder.path, report)
+    return {"epochs_done": ended.epochs, "train_seconds": ended.seconds}
 
 
-def _finish(folder: Path, rows: list[dict[str, Any]], timings: list[dict[str, Any]]) -> None:
-    """Write the tables, the rows last; the training state, and the error of an earlier try, are of no use then."""
-    write_table(make_table(timings, TIMING_SCHEMA), folder / TIMINGS, csv=False)
-    write_table(make_table(rows, RUN_SCHEMA), folder / ROWS, csv=False)
-    for useless in (CHECKPOINT, ERROR):
-        (folder / useless).unlink(missing_ok=True)
+def _evaluated(task: NetworkTask, data: DataSet, ended: dict[str, Any]) -> dict[str, Any]:
+    epochs = {}
+    for epoch in task.epochs:
+        model = network_after(task, data, epoch)
+        number = ended["epochs_done"] if epoch == "last" else min(int(epoch), ended["epochs_done"])
+        epochs[str(epoch)] = {"epoch": number, "weight_norm": weight_norm(model)} | _errors(model, data)
+    return ended | {"parameters": parameter_count(model), "epochs": epochs}
 
 
-def _summary(rows: list[dict[str, Any]]) -> str:
-    row = rows[0]
-    errors = f"train error {row['train_error']:.3f}, test error {row['test_error']:.3f}"
-    return f"{errors}, deviation {row['absolute_deviation']:.3g}, crossings a path {row['crossings']:.4g}"
+def _errors(model: nn.Module, data: DataSet) -> dict[str, Any]:
+    parts = {name: data.split(name) for name in ("train", "validation", "test")}
+    return {name: vars(evaluate(model, split, data.prepare)) for name, split in parts.items() if len(split)}

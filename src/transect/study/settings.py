@@ -35,7 +35,8 @@ class Settings(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             lines = [f"  {_place(problem['loc'])}{_reason(problem)}" for problem in error.errors()]
-            raise StudyError("\n".join(["the configuration is not valid:", *lines])) from error
+            distinct = dict.fromkeys(lines)  # the variants of a section share their mistakes
+            raise StudyError("\n".join(["the configuration is not valid:", *distinct])) from error
 
 
 def canonical_json(settings: dict[str, Any]) -> str:
@@ -62,7 +63,9 @@ def _unknown_key(key: str, valid: list[str]) -> str:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) + ": " if location else ""
+    """The keys on the way; not which variant of a section, since a person wrote lists."""
+    names = [part for part in location if isinstance(part, str)]
+    return ".".join(names) + ": " if names else ""
 
 
 def _reason(problem: Any) -> str:

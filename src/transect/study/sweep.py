@@ -1,129 +1,243 @@
-"""A study: all its runs on worker processes, kept as they finish, joined to one table."""
+"""A study: all its networks on workers, everything kept as it is finished, joined to tables."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from transect.errors import StudyError
-from transect.execution import Job, Outcome, ProgressCallback, raise_failures, run_jobs
+from transect.execution import Executor, Job, LocalExecutor, Outcome, ProgressCallback, raise_failures, run_jobs
 from transect.storage.atomic import remove_leftovers, write_text
-from transect.storage.tables import RUN_SCHEMA, TIMING_SCHEMA, read_table, write_table
-from transect.study.config import RunKey, StudyConfig
+from transect.study.config import NetworkConfig, StudyConfig
 from transect.study.data.load import load_data
+from transect.study.folders import CONFIGURATION, RUNS, RunFolder, blocks, run_folder
+from transect.study.joining import write_tables
 from transect.study.measuring import Measure, measure_paths
-from transect.study.run import ERROR, ROWS, TIMINGS, RunTask, is_finished, run
+from transect.study.run import NetworkTask, PartTask, measure_part, train_network
+from transect.study.run_progress import RunProgress
 from transect.study.settings import differences
 
-CONFIGURATION, RUNS = "study.json", "runs"
-TABLE, TIMING_TABLE = "table.parquet", "timings.parquet"
+
+@dataclass(frozen=True)
+class Resources:
+    """What one piece of work takes; of interest to a cluster.
+
+    Attributes:
+        cpus: Cores, and threads of torch.
+        gpus: GPUs, or parts of one.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
 
 
 def run_study(
     config: StudyConfig,
     folder: str | os.PathLike[str],
-    workers: int = 2,
+    executor: Executor | int = 2,
     progress: ProgressCallback | None = None,
     cache: Path | None = None,
     measure: Measure = measure_paths,
+    resources: Resources = Resources(),
 ) -> Path:
-    """Do every run of a study that is not finished yet and write the table of all.
+    """Do everything of a study that is not finished yet and write its tables.
 
-    Interrupted in any way, the study goes on from what is on the disk when it is called again: finished runs are kept,
-    a run in training resumes from its last checkpoint, and the table is the same, bit for bit, on one machine. Widths
-    and seeds may be added between calls; every other setting must stay, but for ``checkpoint_every``.
+    Interrupted in any way, the study goes on from what is on the disk when it is called again: finished networks and
+    blocks of paths are kept, a network in training resumes from its last checkpoint, and the tables are the same, bit
+    for bit, on one machine. Networks and ways of measuring may be added between calls.
 
-    Worker processes are spawned: a script that calls this must do so under ``if __name__ == "__main__":``.
+    Local worker processes are spawned: a script that calls this must do so under ``if __name__ == "__main__":``.
 
     Args:
         config: The study.
-        folder: Where everything goes: ``study.json``, ``runs/``, ``table.parquet`` and ``.csv`` (one row per width,
-            seed and split), ``timings.parquet`` and ``.csv``.
-        workers: Runs at a time, each on a process with one thread.
-        progress: Hears of everything that happens to a run; keys are ``str(RunKey)``.
+        folder: Where everything goes: ``study.json``, ``runs/``, ``table`` (a row for each network and way of measuring
+            it), ``paths`` (one for each path) and ``timings``, each as ``.parquet`` and ``.csv``.
+        executor: Who does the work: so many local worker processes with one thread each, or an executor, which is
+            closed in the end. On a cluster, ``folder`` must be seen by every node.
+        progress: Hears of everything that happens to a network; keys are its labels (``StudyConfig.labels``).
         cache: Folder of the data cache; None for the default one.
         measure: The measuring function; importable by its name.
+        resources: What one piece of work takes.
 
     Returns:
         Path of the run table, ``folder/table.parquet``.
 
     Raises:
-        StudyError: If the folder holds another study, the data cannot be made, or runs have failed (the others are
+        StudyError: If the folder holds another study, the data cannot be made, or something has failed (the rest is
             finished and kept; the message lists the failures, ``error.txt`` of a run has its traceback).
     """
     folder = Path(folder)
-    _claim(folder, config)
-    load_data(config.data, cache)  # once here, so that the workers find it in the cache
-    _do_runs(config, folder, workers, progress, cache, measure)
-    _join(config, folder, TIMINGS, TIMING_SCHEMA, TIMING_TABLE)
-    return _join(config, folder, ROWS, RUN_SCHEMA, TABLE)
+    check_study(config)
+    claim(config, folder)
+    for data in config.data:
+        load_data(data, cache)  # once here, so that the workers find it in the cache
+    tasks = [
+        NetworkTask(network, label, run_folder(folder, network), config.epochs(), cache)
+        for network, label in config.labels()
+    ]
+    outcomes = _do(config, tasks, executor, progress, measure, resources)
+    write_tables(config, folder)  # of what is finished, also where something has failed
+    raise_failures(outcomes, "What is finished is kept; call again to retry what failed.")
+    return folder / "table.parquet"
 
 
-def run_folder(folder: Path, config: StudyConfig, key: RunKey) -> Path:
-    """Where a run of a study keeps its files."""
-    return folder / RUNS / config.run_folder(key)
+def check_study(config: StudyConfig) -> None:
+    """Refuse combinations of settings that are each right, but not together.
+
+    Raises:
+        StudyError: If there are any.
+    """
+    for how in config.measures:
+        if how.method == "estimate" and (how.upper_bound_integral or how.drop_last_region):
+            raise StudyError(
+                "measures: upper_bound_integral and drop_last_region need every region; expected method = "
+                f'"exact" with them, got {how.method!r}'
+            )
+    asked = [epoch for epoch in config.epochs() if isinstance(epoch, int)]
+    trained = [model for model in config.model if model.checkpoint is None]
+    if trained and (late := [epoch for epoch in asked for train in config.train if epoch > train.epochs]):
+        raise StudyError(f"measures.epoch: expected epochs up to train.epochs, got {sorted(set(late))}")
+    if len(trained) < len(config.model) and (asked or len(config.train) > 1):
+        raise StudyError(
+            "model.checkpoint: a network from a file is not trained; expected one variant of [train] and "
+            f'measures.epoch = "last", got {len(config.train)} variants and the epochs {list(config.epochs())}'
+        )
 
 
-def _do_runs(
+def _do(
     config: StudyConfig,
-    folder: Path,
-    workers: int,
+    tasks: Sequence[NetworkTask],
+    executor: Executor | int,
     progress: ProgressCallback | None,
-    cache: Path | None,
     measure: Measure,
-) -> None:
-    keys = config.runs()
-    finished = [key for key in keys if is_finished(run_folder(folder, config, key))]
-    waiting = sorted(set(keys) - set(finished), key=lambda key: (-key.width, key.seed))  # the longest first
-    tasks = [RunTask(config, key, run_folder(folder, config, key), cache, measure) for key in waiting]
-    jobs = [Job(str(task.key), run, (task,)) for task in tasks]
-    with closing(run_jobs(jobs, workers, progress, kept=[str(key) for key in finished])) as outcomes:
+    resources: Resources,
+) -> list[Outcome]:
+    """The outcomes of all work, under the labels of the networks."""
+    work = _Work(config, tasks, measure, resources)
+    told = None if progress is None else RunProgress(progress, work.jobs_of(), work.finished())
+    workers = LocalExecutor(executor) if isinstance(executor, int) else executor
+    first = work.first()
+    if not first:
+        return []
+    with closing(run_jobs(first, workers, told, following=work.following)) as outcomes:
         ended = list(outcomes)
-    _keep_errors(ended, {str(task.key): task.folder for task in tasks})
-    raise_failures(ended, "Finished runs are kept; call again to retry the failed ones.")
-
-
-def _keep_errors(ended: list[Outcome], folders: dict[str, Path]) -> None:
-    """Keep the traceback of every failure with its run: the message alone does not say where it happened."""
     for outcome in ended:
-        if outcome.details:
-            write_text(folders[outcome.key] / ERROR, outcome.details)
+        if outcome.details:  # the message alone does not say where it happened
+            write_text(work.folder_of(outcome.key).error, outcome.details)
+    return ended
 
 
-def _claim(folder: Path, config: StudyConfig) -> None:
-    """Write down whose folder this is, or make sure that it is this study's."""
+class _Work:
+    """What is left to do for each network: its training, and then the blocks of paths."""
+
+    def __init__(
+        self, config: StudyConfig, tasks: Sequence[NetworkTask], measure: Measure, resources: Resources
+    ) -> None:
+        self._tasks = {task.label: task for task in tasks}
+        self._measurings, self._measure, self._resources = config.measurings(), measure, resources
+        self._left = {task.label: self._parts(task) for task in tasks}
+
+    def first(self) -> list[Job]:
+        """Blocks of networks that are trained, then trainings, those that take longest first."""
+        trained = [job for label, task in self._tasks.items() if self._is_trained(task) for job in self._left[label]]
+        untrained = [task for task in self._tasks.values() if not self._is_trained(task)]
+        untrained.sort(key=lambda task: -task.network.model.width)  # stable: else in the order of the study
+        return trained + [self._job(task.label, train_network, task) for task in untrained]
+
+    def following(self, outcome: Outcome) -> Sequence[Job]:
+        """What a training makes possible."""
+        if outcome.error is not None or outcome.key not in self._tasks:
+            return []
+        return self._left[outcome.key]
+
+    def jobs_of(self) -> dict[str, list[str]]:
+        """Of each network, the keys of the jobs that are left."""
+        return {
+            label: ([] if self._is_trained(task) else [label]) + [job.key for job in self._left[label]]
+            for label, task in self._tasks.items()
+        }
+
+    def finished(self) -> list[str]:
+        """Labels of the networks for which nothing is left."""
+        return [label for label, jobs in self.jobs_of().items() if not jobs]
+
+    def folder_of(self, key: str) -> RunFolder:
+        """The folder of the network that a job is about."""
+        return self._tasks[label_of(key)].folder
+
+    def _is_trained(self, task: NetworkTask) -> bool:
+        return task.folder.is_trained(task.epochs)
+
+    def _parts(self, task: NetworkTask) -> list[Job]:
+        return [
+            self._job(
+                f"{task.label}{_PART}{one.hash()} {index}", measure_part, PartTask(task, one, index, self._measure)
+            )
+            for one in self._measurings
+            for index in (task.folder.missing_parts(one) if self._is_trained(task) else range(len(blocks(one))))
+        ]
+
+    def _job(self, key: str, function: Any, argument: Any) -> Job:
+        return Job(key, function, (argument,), cpus=self._resources.cpus, gpus=self._resources.gpus)
+
+
+_PART = " | "
+
+
+def label_of(key: str) -> str:
+    """The label of the network that a job is about, from the key of the job."""
+    return key.partition(_PART)[0]
+
+
+def claim(config: StudyConfig, folder: Path) -> None:
+    """Write down whose folder this is, or make sure that it is this study's.
+
+    Raises:
+        StudyError: If it is another one's.
+    """
     path = folder / CONFIGURATION
     if path.exists():
-        _refuse_other_study(_read_configuration(path), config, folder)
+        _refuse_other_study(read_configuration(folder), config, folder)
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     write_text(path, json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
 
 
-def _read_configuration(path: Path) -> StudyConfig:
+def read_configuration(folder: Path) -> StudyConfig:
+    """The study that a folder holds.
+
+    Raises:
+        StudyError: If it holds none, or the file cannot be read.
+    """
+    path = folder / CONFIGURATION
+    if not path.exists():
+        raise StudyError(f"expected the folder of a study, found no {CONFIGURATION} in {folder}; run the study first")
     try:
         given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return StudyConfig.parse(given)
-    except (ValueError, StudyError) as error:
+    except (OSError, ValueError, StudyError) as error:
         raise StudyError(
             f"cannot read the configuration {path} of an earlier study: {error}; use another folder"
         ) from error
 
 
 def _refuse_other_study(theirs: StudyConfig, ours: StudyConfig, folder: Path) -> None:
-    lines = differences(ours.run_settings(), theirs.run_settings())
-    if lines:
+    """Networks and ways of measuring may be added or left out; a study that shares none is another one."""
+    shared = {one.hash() for one in theirs.networks()} & {one.hash() for one in ours.networks()}
+    lines = [] if shared else differences(_first(ours.networks()), _first(theirs.networks()))
+    if theirs.name != ours.name:
+        lines.insert(0, f"name: {theirs.name} there, {ours.name} here")
+    if lines and (folder / RUNS).exists():
         raise StudyError(
             "\n".join([f"{folder} holds a study of another configuration:", *(f"  {line}" for line in lines)])
             + "\nUse another folder, or delete this one to start anew."
         )
 
 
-def _join(config: StudyConfig, folder: Path, part: str, schema: pa.Schema, name: str) -> Path:
-    tables = [read_table(run_folder(folder, config, key) / part, schema) for key in config.runs()]
-    return write_table(pa.concat_tables(tables), folder / name)
+def _first(networks: Sequence[NetworkConfig]) -> dict[str, Any]:
+    return networks[0].identity()

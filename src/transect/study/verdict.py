@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from transect.errors import StudyError
 from transect.plots import Curves
-from transect.study.comparison import NAMES, Comparison, Curve, compare, curve_of
+from transect.study.comparison import Comparison, Curve, compare, curve_of
 from transect.study.wording import percent, summary
 
 LEAST_FALL, LEAST_GROWTH = 1 / 3, 4.0
+_COLUMNS = ("train_error", "test_error", "absolute_deviation", "normalised_deviation", "density")
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def judge(table: pa.Table | str | os.PathLike[str], split: str = "train") -> Ver
         InvalidInput: If the table lacks columns, rows, widths or seeds.
         StudyError: If it has fewer than three widths: there is no curve to judge.
     """
-    curves = Curves.of(table, split, ("train_error", *NAMES))
+    curves = Curves.of(table, split, _COLUMNS)
     if len(curves.widths) < 3:
         raise StudyError(f"expected at least three widths to judge a sweep by, got {list(curves.widths)}; add some")
     return Verdict(

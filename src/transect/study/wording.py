@@ -80,7 +80,7 @@ def _notes(verdict: Verdict) -> Iterator[str]:
     )
     for where, side in zip(("up to the peak", "from the peak on"), sides, strict=True):
         if side.without:
-            yield from _wrapped(f"No interval {where}: {side.without} ({_counted(len(side.widths))} there).")
+            yield from _wrapped(f"No interval {where}: {side.without} ({_counted(len(side.positions))} there).")
     if any(side.interval for side in sides):
         few = "; so few say little" if verdict.seeds < _FEW_SEEDS else ""
         yield from _wrapped(f"[low, high]: 95 % interval, {verdict.seeds} seeds resampled{few}.")

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from transect.errors import StudyError
 from transect.study.config import DataConfig
 from transect.study.data.cache import default_cache_folder
+from transect.study.data.cifar import load_cifar
 from transect.study.data.dataset import DataSet, with_label_noise
+from transect.study.data.digits import load_digits
+from transect.study.data.drawing import drawn
+from transect.study.data.image_folder import load_image_folder
+from transect.study.data.images import ImageSource
 from transect.study.data.mnist1d import load_mnist1d
 
 
@@ -18,11 +24,31 @@ def load_data(config: DataConfig, cache: Path | None = None) -> DataSet:
         cache: Folder of the cache; :func:`~transect.study.data.cache.default_cache_folder` where None.
 
     Returns:
-        The data set.
+        The data set; images are 8-bit, with their normalisation.
 
     Raises:
-        StudyError: If the data cannot be made.
+        StudyError: If the data is not there or cannot be made, or more samples are asked for than there are.
+        MissingDependency: If it needs torchvision, which is not installed.
     """
     folder = default_cache_folder() if cache is None else cache
-    clean = load_mnist1d(config.train_samples, config.test_samples, config.seed, folder)
+    clean = _signals(config, folder) if config.name == "mnist1d" else drawn(_images(config, folder), config)
     return with_label_noise(clean, config.label_noise, config.noise_seed)
+
+
+def _signals(config: DataConfig, cache: Path) -> DataSet:
+    if config.train_samples is None or config.test_samples is None:
+        raise StudyError(
+            "data.train_samples, data.test_samples: mnist1d is generated and has as many samples as are asked for; "
+            f"expected two numbers, got {config.train_samples} and {config.test_samples}"
+        )
+    if config.image_size is not None:
+        raise StudyError("data.image_size: expected none for mnist1d, which has signals of 40 samples; leave it out")
+    return load_mnist1d(config.train_samples, config.test_samples, config.seed, cache, config.validation_samples)
+
+
+def _images(config: DataConfig, cache: Path) -> ImageSource:
+    if config.name == "digits":
+        return load_digits(config.seed, config.image_size)
+    if config.name == "images":
+        return load_image_folder(config.folder, config.image_size, cache)
+    return load_cifar(config)

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from transect.errors import StudyError
-from transect.storage.atomic import replacing
+from transect.study.data.cache import read_cached, write_cached
 from transect.study.data.dataset import DataSet, Split
 
 CLASSES = 10
 _GENERATOR_VERSION = "1"  # part of the file name: another way of making the data must not find the old file
 
 
-def load_mnist1d(train_samples: int, test_samples: int, seed: int, cache: Path) -> DataSet:
+def load_mnist1d(train_samples: int, test_samples: int, seed: int, cache: Path, validation_samples: int = 0) -> DataSet:
     """MNIST-1D of the given size, without label noise, from the cache or newly made.
 
-    The signals are used raw: the generator gives them mean zero and variance one over all samples together.
+    The signals are used raw: the generator gives them mean zero and variance one over all samples together, so that
+    another size of one part means other signals in all parts.
 
     Args:
         train_samples: Number of training samples.
         test_samples: Number of test samples.
         seed: Seed of the generator.
         cache: Folder of the cache. Several processes may make the file at once; a damaged file is made again.
+        validation_samples: Number of validation samples.
 
     Returns:
         Inputs ``(N, 40)`` float32; ten classes, as equally frequent as the total allows.
@@ -41,19 +40,16 @@ def load_mnist1d(train_samples: int, test_samples: int, seed: int, cache: Path) 
     """
     if train_samples < 1 or test_samples < 1:
         raise StudyError(f"expected positive sizes of MNIST-1D, got {train_samples} and {test_samples} samples")
-    total = train_samples + test_samples
+    sizes = (train_samples, validation_samples, test_samples)
+    total = sum(sizes)
     path = cache / f"mnist1d-{total}-samples-seed-{seed}-v{_GENERATOR_VERSION}.safetensors"
-    tensors = _read(path)
+    tensors = read_cached(path)
     if tensors is None:
         tensors = _generate(total, seed)
-        _write(tensors, path)
-    inputs, labels = tensors["inputs"], tensors["labels"]
-    train, test = slice(0, train_samples), slice(train_samples, total)
-    return DataSet("mnist1d", CLASSES, _split(inputs[train], labels[train]), _split(inputs[test], labels[test]))
-
-
-def _split(inputs: Tensor, labels: Tensor) -> Split:
-    return Split(inputs, labels, clean_labels=labels, flipped=torch.empty(0, dtype=torch.int64))
+        write_cached(tensors, path)
+    inputs, labels = tensors["inputs"].split(sizes), tensors["labels"].split(sizes)
+    train, validation, test = (Split.clean(*part) for part in zip(inputs, labels, strict=True))
+    return DataSet("mnist1d", CLASSES, train, validation, test)
 
 
 def _generate(samples: int, seed: int) -> dict[str, Tensor]:
@@ -78,30 +74,3 @@ def _global_seeds_restored() -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
-
-
-def _read(path: Path) -> dict[str, Tensor] | None:
-    """The cached tensors; None where there are none, or they are not what was written."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-            stated = (file.metadata() or {}).get("sha256")
-    except (OSError, safetensors.SafetensorError):
-        return None
-    return tensors if stated == _checksum(tensors) else None
-
-
-def _write(tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        with replacing(path) as temporary:
-            safetensors.torch.save_file(tensors, temporary, metadata={"sha256": _checksum(tensors)})
-    except OSError as error:
-        remedy = "set XDG_CACHE_HOME to a folder that can be written, or give another cache folder"
-        raise StudyError(f"cannot write the data cache {path}: {error}; {remedy}") from error
-
-
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode() + np.ascontiguousarray(tensors[name].numpy()).tobytes())
-    return digest.hexdigest()

@@ -1,5 +1,5 @@
-"""Networks of a given width, seeded."""
+"""Networks of a given width, seeded; those of torchvision and of the user; and trained ones from files."""
 
-from transect.study.models.build import BUILDERS, build_model
+from transect.study.models.build import BUILDERS, build_model, load_network
 
-__all__ = ["BUILDERS", "build_model"]
+__all__ = ["BUILDERS", "build_model", "load_network"]

@@ -1,4 +1,4 @@
-"""The table of models, and how one is built from a seed."""
+"""The table of models, and how one is built from a seed or from a file of weights."""
 
 from __future__ import annotations
 
@@ -9,40 +9,93 @@ import torch
 from torch import nn
 
 from transect.errors import StudyError
+from transect.loading import load_weights
+from transect.loading.models import _near
+from transect.study.config import ModelConfig
 from transect.study.models.cnn1d import cnn1d
+from transect.study.models.cnn5 import cnn5
 from transect.study.models.mlp import mlp
+from transect.study.models.named import TORCHVISION, from_torchvision, from_user, refuse_other_outputs
 from transect.study.models.resnet import resnet18, resnet34
+from transect.study.models.vgg import vgg8, vgg11, vgg13, vgg16, vgg19
 
 Builder = Callable[[int, tuple[int, ...], int, bool], nn.Module]
 
 BUILDERS: Mapping[str, Builder] = MappingProxyType(
-    {"mlp": mlp, "cnn1d": cnn1d, "resnet18": resnet18, "resnet34": resnet34}
+    {
+        "mlp": mlp,
+        "cnn1d": cnn1d,
+        "cnn5": cnn5,
+        "vgg8": vgg8,
+        "vgg11": vgg11,
+        "vgg13": vgg13,
+        "vgg16": vgg16,
+        "vgg19": vgg19,
+        "resnet18": resnet18,
+        "resnet34": resnet34,
+    }
 )
 """Name to ``builder(width, input_shape, classes, batch_norm)``; a new model is one file and one entry here."""
 
 
-def build_model(
-    name: str, width: int, input_shape: tuple[int, ...], classes: int, seed: int, batch_norm: bool = False
-) -> nn.Module:
-    """Build a freshly initialised network on the CPU; the same seed gives the same weights.
+def build_model(config: ModelConfig, input_shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
+    """Build a freshly initialised network on the CPU, in training mode; the same seed gives the same weights.
 
     PyTorch's initialisers draw from the global generator: it is seeded for the time of the call only.
 
     Args:
-        name: An entry of :data:`BUILDERS`.
-        width: Base width.
+        config: Which model; its ``checkpoint`` is not looked at.
         input_shape: Shape of one input.
         classes: Number of outputs (logits).
         seed: Seed of the weights.
-        batch_norm: Whether to use batch norm.
 
     Raises:
-        StudyError: If there is no such model, the width is not positive or the input does not fit.
+        StudyError: If there is no such model, it cannot be built, or the input does not fit.
+        MissingDependency: If it would be a model of torchvision, which is not installed.
     """
-    if name not in BUILDERS:
-        raise StudyError(f"expected a model of {sorted(BUILDERS)}, got {name!r}")
-    if width < 1:
-        raise StudyError(f"expected a positive width, got {width}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA too, for good
-        return BUILDERS[name](width, input_shape, classes, batch_norm)
+        if config.name in BUILDERS:
+            return _from_table(config, input_shape, classes)
+        model = _by_name(config, input_shape, classes)
+        refuse_other_outputs(model, config.name, input_shape, classes)
+        return model.train()
+
+
+def load_network(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A network that was trained before: the model with the weights of its ``checkpoint``, in evaluation mode.
+
+    Args:
+        config: Which model, and the file of its weights; no code in the file is run.
+        input_shape: Shape of one input.
+        classes: Number of outputs (logits).
+
+    Raises:
+        StudyError: If the model cannot be built, or the configuration names no checkpoint.
+        InvalidInput: If the file cannot be read as data, or does not hold the weights of this model.
+    """
+    if config.checkpoint is None:
+        raise StudyError(f"expected a file of weights as model.checkpoint of {config.name}, got none")
+    model = build_model(config, input_shape, classes, seed=0)
+    load_weights(model, config.checkpoint)
+    return model.eval()
+
+
+def _from_table(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    if config.arguments:
+        raise StudyError(
+            f"model.arguments: {config.name} takes none, got {', '.join(sorted(config.arguments))}; its settings are "
+            "width and batch_norm"
+        )
+    return BUILDERS[config.name](config.width, tuple(input_shape), classes, config.batch_norm)
+
+
+def _by_name(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    if ":" in config.name:
+        return from_user(config, input_shape, classes)
+    if config.name.startswith(TORCHVISION):
+        return from_torchvision(config, classes)
+    raise StudyError(
+        f"there is no model {config.name!r}{_near(config.name, BUILDERS)}; expected one of {', '.join(BUILDERS)}, "
+        "torchvision.<name> for a model of its zoo, or package.module:callable for one of your own"
+    )

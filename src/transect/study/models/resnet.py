@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from transect.errors import StudyError
+from transect.study.models.layers import convolution, image_shape
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 NEAR_ZERO = 1e-3
@@ -32,11 +32,11 @@ class Block(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, stride: int, batch_norm: bool) -> None:
         super().__init__()
-        self.conv1 = _convolution(channels_in, channels, 3, stride, batch_norm)
+        self.conv1 = convolution(channels_in, channels, 3, stride, batch_norm)
         self.relu1 = nn.ReLU()
-        self.conv2 = _convolution(channels, channels, 3, 1, batch_norm)
+        self.conv2 = convolution(channels, channels, 3, 1, batch_norm)
         same = stride == 1 and channels_in == channels
-        self.shortcut = nn.Identity() if same else _convolution(channels_in, channels, 1, stride, batch_norm)
+        self.shortcut = nn.Identity() if same else convolution(channels_in, channels, 1, stride, batch_norm)
         self.relu2 = nn.ReLU()
         if not batch_norm:
             nn.init.normal_(self.conv2.get_submodule("conv").weight, std=NEAR_ZERO)  # type: ignore[arg-type]
@@ -49,10 +49,9 @@ class Block(nn.Module):
 
 
 def _resnet(depth: int, width: int, input_shape: tuple[int, ...], classes: int, batch_norm: bool) -> nn.Module:
-    if len(input_shape) != 3:
-        raise StudyError(f"resnet{depth} expects images of shape (C, H, W), got inputs of shape {input_shape}")
+    channels_in, _, _ = image_shape(f"resnet{depth}", input_shape)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["stem"] = _convolution(input_shape[0], width, 3, 1, batch_norm)
+    layers["stem"] = convolution(channels_in, width, 3, 1, batch_norm)
     layers["relu"] = nn.ReLU()
     channels = width
     for stage, blocks in enumerate(BLOCKS[depth]):
@@ -66,17 +65,6 @@ def _resnet(depth: int, width: int, input_shape: tuple[int, ...], classes: int, 
 def _stage(channels_in: int, channels: int, blocks: int, stride: int, batch_norm: bool) -> nn.Sequential:
     first = Block(channels_in, channels, stride, batch_norm)
     return nn.Sequential(first, *(Block(channels, channels, 1, batch_norm) for _ in range(blocks - 1)))
-
-
-def _convolution(channels_in: int, channels: int, kernel: int, stride: int, batch_norm: bool) -> nn.Sequential:
-    convolution = nn.Conv2d(channels_in, channels, kernel, stride, padding=kernel // 2, bias=not batch_norm)
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    if convolution.bias is not None:
-        nn.init.zeros_(convolution.bias)
-    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=convolution)
-    if batch_norm:
-        layers["norm"] = nn.BatchNorm2d(channels)
-    return nn.Sequential(layers)
 
 
 def _head(channels: int, classes: int, batch_norm: bool) -> nn.Linear:

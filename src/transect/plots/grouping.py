@@ -1,0 +1,197 @@
+"""Tables of a study taken apart: the rows of one sweep, and the sweeps that a table holds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transect.errors import InvalidInput
+
+IDENTIFYING = (
+    "study",
+    "data",
+    "label_noise",
+    "model",
+    "batch_norm",
+    "width",
+    "seed",
+    "epoch",
+    "last",
+    "kind",
+    "around",
+    "split",
+    "samples",
+    "legacy",
+    "method",
+)
+"""Columns that say for people what a row is about; those that a table does not have are passed over."""
+
+_SHAPES = {"circle": "closed", "shift_scale_circle": "closed", "arc": "open"}
+_WRITTEN: dict[str, str] = {
+    "data": "{}",
+    "study": "{}",
+    "model": "{}",
+    "width": "width {}",
+    "seed": "seed {}",
+    "epoch": "epoch {}",
+    "kind": "{} paths",
+    "around": "around {}",
+    "split": "{} split",
+    "samples": "{} samples",
+    "method": "{}",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Rows that agree in some columns.
+
+    Attributes:
+        values: Those columns, and their values; empty where the group is the whole table.
+        table: The rows.
+    """
+
+    values: Mapping[str, Any]
+    table: pa.Table
+
+    @property
+    def label(self) -> str:
+        """The values in words, such as ``"20 % label noise, no batch norm"``; empty where there are none."""
+        return describe(self.values)
+
+
+def select(table: pa.Table, **values: Any) -> pa.Table:
+    """The rows in which columns have the given values.
+
+    Args:
+        table: Any table of a study.
+        values: Column name to the value, or to a list, tuple or set of values of which it must be one; None for rows
+            where it is empty.
+
+    Returns:
+        The rows, in their order.
+
+    Raises:
+        InvalidInput: If a column is not there, or no row has these values.
+    """
+    _need(table, tuple(values))
+    if not values:
+        return table
+    chosen = table.filter(reduce(and_, (_fits(name, value) for name, value in values.items())))
+    if not len(chosen):
+        found = {name: distinct(table, name) for name in values}
+        raise InvalidInput(f"table: expected rows with {values}, there are none; the values in the table are {found}.")
+    return chosen
+
+
+def groups(table: pa.Table, columns: Sequence[str]) -> tuple[Group, ...]:
+    """Take a table apart: one group for each combination of values of some columns that it holds.
+
+    Args:
+        table: Any table of a study.
+        columns: By which columns; with none of them, the whole table is one group.
+
+    Returns:
+        The groups, ordered by their values, the last column fastest; rows keep their order.
+
+    Raises:
+        InvalidInput: If a column is not there.
+    """
+    _need(table, columns)
+    if not columns or not len(table):
+        return (Group({}, table),)
+    combinations = table.select(list(columns)).group_by(list(columns)).aggregate([]).to_pylist()
+    ordered = sorted(combinations, key=lambda values: [_order(values[name]) for name in columns])
+    return tuple(Group({name: values[name] for name in columns}, select(table, **values)) for values in ordered)
+
+
+def sweeps(table: pa.Table, over: str = "width") -> tuple[Group, ...]:
+    """Take a run table apart into sweeps: one for each combination of what varies beside ``over`` and the seed.
+
+    Sweeps over width hold trained networks, which may have stopped at different epochs, or all networks after the
+    same epoch.
+
+    Args:
+        table: The run table, or rows of it.
+        over: ``"width"`` or ``"epoch"``.
+
+    Returns:
+        The sweeps; their values are those of the columns that vary.
+
+    Raises:
+        InvalidInput: If ``over`` is another column.
+    """
+    if over not in ("width", "epoch"):
+        raise InvalidInput(f"over: expected 'width' or 'epoch', got {over!r}.")
+    others = varying(table, apart=(over, "seed", "epoch", "last"))
+    if over == "epoch" or "last" not in table.column_names:
+        return groups(table, others)
+    trained, before = (table.filter(pc.field("last") == last) for last in (True, False))
+    found = groups(trained, others) if len(trained) else ()
+    return (*found, *(groups(before, (*others, "epoch")) if len(before) else ()))
+
+
+def varying(table: pa.Table, apart: Collection[str] = ()) -> tuple[str, ...]:
+    """The identifying columns with more than one value, those of ``apart`` left out."""
+    there = [name for name in IDENTIFYING if name in table.column_names and name not in apart]
+    return tuple(name for name in there if len(distinct(table, name)) > 1)
+
+
+def distinct(table: pa.Table, column: str) -> list[Any]:
+    """The different values of a column in order, None last."""
+    return sorted(pc.unique(table[column]).to_pylist(), key=_order)
+
+
+def describe(values: Mapping[str, Any]) -> str:
+    """Values of identifying columns in words, such as ``"20 % label noise, closed paths around random"``."""
+    return ", ".join(_word(name, value) for name, value in values.items())
+
+
+def path_kind(kind: str, around: str) -> str:
+    """Name of a kind of path: ``"closed"``, ``"open"``, ``"random"`` (closed, around random images), ..."""
+    shape = _SHAPES.get(kind, kind.replace("_", " "))
+    if around != "random":
+        return shape
+    return "random" if shape == "closed" else f"random, {shape}"
+
+
+def _word(name: str, value: Any) -> str:
+    if name == "label_noise":
+        return f"{100 * value:g} % label noise"
+    if name == "batch_norm":
+        return "batch norm" if value else "no batch norm"
+    if name == "last":
+        return "trained" if value else "in training"
+    if name == "legacy":
+        return fault_name(value)
+    if name == "kind":
+        value = _SHAPES.get(value, value.replace("_", " "))
+    return _WRITTEN.get(name, f"{name} {{}}").format(value)
+
+
+def fault_name(legacy: str) -> str:
+    """A value of the column ``legacy`` in words."""
+    return legacy.replace("_", " ").replace("+", " + ") if legacy else "right values"
+
+
+def _fits(name: str, value: Any) -> pc.Expression:
+    if isinstance(value, list | tuple | set | frozenset):
+        return pc.field(name).isin(list(value))
+    return pc.field(name).is_null() if value is None else pc.field(name) == value
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    return value is None, value if value is not None else 0
+
+
+def _need(table: pa.Table, columns: Collection[str]) -> None:
+    if missing := [name for name in columns if name not in table.column_names]:
+        raise InvalidInput(
+            f"table: expected the columns {list(columns)}; {missing} are not among {table.column_names}."
+        )

@@ -1,0 +1,116 @@
+"""Images of one's own: a folder with ``train/<class>/*`` and ``test/<class>/*``, decoded once and then kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from transect.errors import StudyError
+from transect.study.data.cache import read_cached, write_cached
+from transect.study.data.decoding import decoded
+from transect.study.data.images import ImageSource, LabelledImages
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+_PARTS = ("train", "test")
+_DECODER_VERSION = "1"  # part of the file name: another way of decoding must not find the old file
+
+
+@dataclass(frozen=True)
+class _File:
+    """An image file; ``stamp`` tells whether it is still the same."""
+
+    path: str
+    label: int
+    stamp: str
+
+
+def load_image_folder(folder: str | None, image_size: int | None, cache: Path) -> ImageSource:
+    """All images of a folder as RGB, ``(N, 3, height, width)``, their classes in the order of their names.
+
+    Files that do not end in .jpg, .jpeg or .png, and hidden ones, are passed over; the folder is only read. Images
+    come from the cache where it has those of the same folder, files (by name, size and time of the last change) and
+    size. A damaged cache file is made again.
+
+    Args:
+        folder: With ``train/<class>/*`` and ``test/<class>/*``, the same classes in both.
+        image_size: Side in pixels to which all images are resized (bilinear, with antialiasing); None to keep them as
+            they are, which needs all of one size.
+        cache: Folder of the cache.
+
+    Raises:
+        StudyError: If the folder is not of that form, an image cannot be read, or their sizes differ.
+    """
+    if folder is None:
+        raise StudyError("data.folder: expected a folder with train/<class>/* and test/<class>/* in it, got none")
+    root = Path(folder).expanduser().resolve()
+    classes = _classes(root)
+    files = {part: _files(root / part, classes) for part in _PARTS}
+    path = cache / f"images-{_key(root, files, image_size)}-v{_DECODER_VERSION}.safetensors"
+    tensors = read_cached(path)
+    if tensors is None:
+        tensors = _decoded(files, image_size)
+        write_cached(tensors, path)
+    train, test = (LabelledImages(tensors[f"{part}_images"], tensors[f"{part}_labels"]) for part in _PARTS)
+    return ImageSource(root.name, len(classes), train, test)
+
+
+def _classes(root: Path) -> list[str]:
+    train, test = (_folders(root / part) for part in _PARTS)
+    if train != test:
+        only = [
+            f"{name} in {part}"
+            for part, one, two in (("train", train, test), ("test", test, train))
+            for name in sorted(set(one) - set(two))
+        ]
+        raise StudyError(
+            f"data.folder: expected the same classes in {root}/train and in {root}/test, got only {', '.join(only[:5])}"
+        )
+    return train
+
+
+def _folders(part: Path) -> list[str]:
+    if not part.is_dir():
+        raise StudyError(
+            f"data.folder: expected a folder with train/<class>/* and test/<class>/*, got no folder {part}"
+        )
+    found = sorted(entry.name for entry in os.scandir(part) if entry.is_dir() and not entry.name.startswith("."))
+    if not found:
+        raise StudyError(f"data.folder: expected one folder a class in {part}, got none")
+    return found
+
+
+def _files(part: Path, classes: Sequence[str]) -> list[_File]:
+    return [file for label, name in enumerate(classes) for file in _files_of_class(part / name, label)]
+
+
+def _files_of_class(folder: Path, label: int) -> list[_File]:
+    found = sorted((entry for entry in os.scandir(folder) if _is_image(entry)), key=lambda entry: entry.name)
+    if not found:
+        raise StudyError(f"data.folder: expected images ({', '.join(SUFFIXES)}) in {folder}, got none")
+    return [_File(entry.path, label, f"{entry.stat().st_size} {entry.stat().st_mtime_ns}") for entry in found]
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
+
+
+def _key(root: Path, files: dict[str, list[_File]], image_size: int | None) -> str:
+    lines = [str(root), str(image_size)]
+    lines += [f"{file.path}\0{file.stamp}" for part in _PARTS for file in files[part]]
+    return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()[:32]
+
+
+def _decoded(files: dict[str, list[_File]], image_size: int | None) -> dict[str, Tensor]:
+    images = decoded([file.path for part in _PARTS for file in files[part]], image_size)
+    sizes = [len(files[part]) for part in _PARTS]
+    tensors: dict[str, Tensor] = {}
+    for part, own in zip(_PARTS, images.split(sizes), strict=True):
+        tensors[f"{part}_images"] = own
+        tensors[f"{part}_labels"] = torch.tensor([file.label for file in files[part]], dtype=torch.int64)
+    return tensors

@@ -1,0 +1,73 @@
+"""Study files: TOML, with a section each for data, model, train, paths and measures."""
+
+from __future__ import annotations
+
+import glob
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transect.errors import StudyError
+from transect.study.config import StudyConfig
+from transect.study.sweep import check_study
+
+_MAGIC = "*?["
+
+
+def read_study(path: str | os.PathLike[str]) -> StudyConfig:
+    """Read a study file.
+
+    In a section (or in each of several, ``[[paths]]``), a list stands for several values, and the study is the grid of
+    all of them. A pattern in ``model.checkpoint`` stands for the files that fit it. Paths of folders and files are
+    those of the folder from which the study is run.
+
+    Args:
+        path: The TOML file.
+
+    Returns:
+        The study, named as its file where it has no name.
+
+    Raises:
+        StudyError: If the file cannot be read, is not TOML, has an unknown key (the nearest valid one is named) or a
+            wrong value; lists all.
+    """
+    path = Path(path)
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"cannot read the study file {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{path} is not TOML: {error}") from error
+    try:
+        study = StudyConfig.parse({"name": path.stem} | _with_files(given))
+        check_study(study)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from error
+    return study
+
+
+def _with_files(given: dict[str, Any]) -> dict[str, Any]:
+    """The same, patterns of checkpoints replaced by the files that fit."""
+    model = given.get("model")
+    sections = model if isinstance(model, list) else [model]
+    if not any(isinstance(section, Mapping) and "checkpoint" in section for section in sections):
+        return given
+    return given | {"model": [_matched(section) for section in sections]}
+
+
+def _matched(section: Any) -> Any:
+    if not isinstance(section, Mapping) or "checkpoint" not in section:
+        return section
+    patterns = section["checkpoint"] if isinstance(section["checkpoint"], list) else [section["checkpoint"]]
+    return {**section, "checkpoint": [file for pattern in patterns for file in _files(pattern)]}
+
+
+def _files(pattern: Any) -> list[Any]:
+    if not isinstance(pattern, str) or not any(sign in pattern for sign in _MAGIC):
+        return [pattern]
+    found = sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
+    if not found:
+        raise StudyError(f"model.checkpoint: no file fits {pattern!r}")
+    return found

@@ -1,0 +1,115 @@
+"""What a study would take, before it is run: a few steps of each kind of training and a look at a path, timed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from transect.measuring import forecast
+from transect.measuring.work import one_thread
+from transect.study.around import paths_around
+from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig, short_hash
+from transect.study.data.dataset import DataSet
+from transect.study.data.load import load_data
+from transect.study.folders import blocks, run_folder
+from transect.study.models import build_model
+from transect.study.training import make_optimizer
+
+_BATCHES, _ENOUGH_SECONDS = 5, 0.3
+_PATHS_LOOKED_AT = 3
+
+
+@dataclass(frozen=True)
+class RunForecast:
+    """What one network would take, on one core of this machine.
+
+    Attributes:
+        label: Its name.
+        finished: Whether nothing is left to do.
+        train_seconds: Of training.
+        measure_seconds: Of measuring it in all ways. It is timed before training, when networks have fewer regions.
+    """
+
+    label: str
+    finished: bool
+    train_seconds: float
+    measure_seconds: float
+
+
+def forecast_study(
+    config: StudyConfig,
+    folder: Path | None = None,
+    cache: Path | None = None,
+    told: Callable[[str], None] | None = None,
+) -> Iterator[RunForecast]:
+    """Forecast what every network of a study would take; those alike but for their seeds are timed once.
+
+    Args:
+        config: The study.
+        folder: Its folder, to know what is finished.
+        cache: Folder of the data cache.
+        told: Hears of the network that is looked at next.
+
+    Yields:
+        One forecast a network, in the order of the study.
+
+    Raises:
+        StudyError: If the data or the paths cannot be made.
+    """
+    known: dict[str, tuple[float, float]] = {}
+    data: dict[str, DataSet] = {}
+    for network, label in config.labels():
+        of_data = short_hash(network.data.model_dump(mode="json"))
+        key = _alike(network)
+        if key not in known:
+            if told is not None:
+                told(label)
+            data[of_data] = data.get(of_data) or load_data(network.data, cache)
+            with one_thread():
+                known[key] = _train_seconds(network, data[of_data]), _measure_seconds(config, network, data[of_data])
+        finished = folder is not None and run_folder(folder, network).is_finished(config.epochs(), config.measurings())
+        yield RunForecast(label, finished, *known[key])
+
+
+def _alike(network: NetworkConfig) -> str:
+    settings = network.identity()
+    for section, key in (("train", "seed"), ("train", "order_seed"), ("data", "noise_seed"), ("data", "label_noise")):
+        settings[section].pop(key)
+    return short_hash(settings)
+
+
+def _train_seconds(network: NetworkConfig, data: DataSet) -> float:
+    if network.model.checkpoint is not None:
+        return 0.0
+    model = build_model(network.model, data.input_shape, data.classes, seed=0)
+    optimizer = make_optimizer(model, network.train)
+    batch = data.prepare(data.train.inputs[: network.train.batch_size])
+    labels = data.train.labels[: network.train.batch_size]
+    seconds: list[float] = []
+    while len(seconds) <= _BATCHES or (sum(seconds) < _ENOUGH_SECONDS and len(seconds) < 100):
+        began = time.perf_counter()
+        optimizer.zero_grad()
+        cross_entropy(model(batch), labels).backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - began)
+    a_batch = float(torch.tensor(seconds[1:]).median())  # the first one allocates
+    return a_batch * math.ceil(len(data.train) / network.train.batch_size) * network.train.epochs
+
+
+def _measure_seconds(config: StudyConfig, network: NetworkConfig, data: DataSet) -> float:
+    model = build_model(network.model, data.input_shape, data.classes, seed=0).eval()
+    return sum(_seconds_of(model, one, data) for one in config.measurings())
+
+
+def _seconds_of(model: torch.nn.Module, measuring: MeasuringConfig, data: DataSet) -> float:
+    total = sum(map(len, blocks(measuring)))
+    few = measuring.paths.model_copy(update={"paths": min(_PATHS_LOOKED_AT, total)})
+    found = forecast(model, paths_around(data, few), count=total)
+    exact = measuring.measures.method == "exact" and found.exact_seconds is not None
+    return (found.exact_seconds if exact and found.exact_seconds is not None else found.estimate_seconds).value

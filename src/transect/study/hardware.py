@@ -1,0 +1,93 @@
+"""Where a training runs, and in which arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from transect.errors import StudyError
+from transect.study.config import TrainConfig
+
+
+def resolved_device(config: TrainConfig) -> torch.device:
+    """The device that a training runs on: ``auto`` is a CUDA device where there is one, else the CPU.
+
+    Raises:
+        StudyError: If it is to be a CUDA device and there is none.
+    """
+    has_cuda = torch.cuda.is_available()
+    if config.device == "cuda" and not has_cuda:
+        raise StudyError('train.device is cuda, but PyTorch finds no CUDA device here; use "auto" or "cpu"')
+    wants_cuda = config.device == "cuda" or (config.device == "auto" and has_cuda)
+    # by its index: "cuda" alone would follow whoever changes the current device
+    return torch.device("cuda", torch.cuda.current_device()) if wants_cuda else torch.device("cpu")
+
+
+def refuse_impossible_precision(config: TrainConfig, device: torch.device) -> None:
+    """Make sure that the device has the arithmetic asked for.
+
+    Raises:
+        StudyError: If it is TF32 on a CPU.
+    """
+    if config.precision == "tf32" and device.type != "cuda":
+        raise StudyError(
+            'train.precision is tf32, which only CUDA devices have, but the training runs on the CPU; use "float32"'
+        )
+
+
+@contextmanager
+def placed(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Have a model on a device for the time of a block, then back on the CPU, whatever happens."""
+    model.to(device)
+    try:
+        yield
+    finally:
+        model.to("cpu")
+
+
+@contextmanager
+def reproducible_arithmetic(config: TrainConfig, device: torch.device) -> Iterator[None]:
+    """On CUDA, for the time of a block: TF32 only where it is asked for, and cuDNN's deterministic kernels.
+
+    PyTorch lets convolutions use TF32 unless told otherwise. The settings are restored afterwards.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    tf32, before = config.precision == "tf32", torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@contextmanager
+def seeded_layers(seed: int, device: torch.device) -> Iterator[None]:
+    """Give the global generators, which dropout and the like draw from, a seed for the time of a block."""
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed(seed)
+        yield
+
+
+def in_precision(model: nn.Module, config: TrainConfig, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """The model's forward pass in the arithmetic asked for.
+
+    With bfloat16 its operations are autocast, while weights, gradients of weights and the optimizer stay float32.
+    """
+    if config.precision != "bfloat16":
+        return model
+
+    def forward(batch: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            logits: Tensor = model(batch)
+        return logits
+
+    return forward

@@ -1,0 +1,74 @@
+"""The tables of a study, from what its runs have finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transect.storage.tables import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA, make_table, read_table, write_table
+from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
+from transect.study.folders import PATH_TABLE, TABLE, TIMING_TABLE, RunFolder, blocks, run_folder
+from transect.study.run import PART_SCHEMA
+from transect.study.summary import (
+    evaluation_columns,
+    measuring_columns,
+    network_columns,
+    summed_up,
+    with_normalised,
+)
+
+Row = dict[str, Any]
+
+
+def write_tables(config: StudyConfig, folder: Path, to: Path | None = None) -> tuple[Path, ...]:
+    """Write the run table, the path table and the timings of all that is finished, as Parquet and CSV.
+
+    Rows are in the order of the study: network by network, for each its ways of measuring. One that is not finished
+    has no rows.
+
+    Args:
+        config: The study.
+        folder: Its folder.
+        to: Where the tables go; the same folder where None.
+
+    Returns:
+        The Parquet files.
+
+    Raises:
+        StudyError: If a file of a run is damaged.
+    """
+    to = folder if to is None else to
+    runs: list[Row] = []
+    paths: list[Row] = []
+    timings: list[Row] = []
+    for network, label in config.labels():
+        found = run_folder(folder, network)
+        if not found.is_trained(config.epochs()):
+            continue
+        common = network_columns(config.name, network, label)
+        for measuring in config.measurings():
+            if not found.missing_parts(measuring):
+                of_run, of_paths, timing = _rows(common, found, network, measuring)
+                runs.append(of_run)
+                paths += of_paths
+                timings.append(timing)
+    return (
+        write_table(make_table(timings, TIMING_SCHEMA), to / TIMING_TABLE),
+        write_table(make_table(paths, PATH_SCHEMA), to / PATH_TABLE),
+        write_table(make_table(runs, RUN_SCHEMA), to / TABLE),
+    )
+
+
+def _rows(
+    common: Row, folder: RunFolder, network: NetworkConfig, measuring: MeasuringConfig
+) -> tuple[Row, list[Row], Row]:
+    evaluation = folder.read_evaluation()
+    epoch = measuring.measures.epoch
+    identity = common | measuring_columns(measuring, evaluation["epochs"][str(epoch)]["epoch"])
+    known = evaluation_columns(evaluation, epoch, measuring.paths.split)
+    parts = [read_table(folder.part(measuring, index), PART_SCHEMA) for index in range(len(blocks(measuring)))]
+    rows = [row for part in parts for row in part.to_pylist()]
+    seconds = sum(row.pop("seconds") for row in rows)
+    rows = with_normalised(rows, known["logit_std"])
+    timing = identity | {"train_seconds": evaluation["train_seconds"], "measure_seconds": seconds}
+    return identity | known | summed_up(rows), [identity | row for row in rows], timing

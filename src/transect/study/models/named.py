@@ -1,0 +1,157 @@
+"""Models that are not of the table: those of torchvision's zoo, and those of the user."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transect.errors import InvalidInput, MissingDependency, StudyError
+from transect.loading.models import _current_folder, _import, _near, _public
+from transect.study.config import ModelConfig
+
+TORCHVISION = "torchvision."
+_EXPECTED = "expected package.module:callable, a class or function that makes a new torch.nn.Module at every call"
+
+
+def from_torchvision(config: ModelConfig, classes: int) -> nn.Module:
+    """A model of torchvision's zoo with fresh weights; nothing is downloaded.
+
+    Args:
+        config: ``torchvision.<name>``; its ``arguments`` go to the model's builder.
+        classes: Number of outputs.
+
+    Raises:
+        StudyError: If there is no such model, it cannot be built, or a setting would have no effect on it.
+        MissingDependency: If torchvision is not installed.
+    """
+    try:
+        from torchvision import models
+    except ImportError as error:
+        raise MissingDependency(
+            f"the model {config.name} needs torchvision, which cannot be imported ({error}): "
+            "pip install 'transect[vision]'"
+        ) from error
+    name, known = config.name.removeprefix(TORCHVISION), models.list_models()
+    if name not in known:
+        raise StudyError(f"torchvision has no model {name!r}{_near(name, known)}; expected one of its {len(known)}")
+    builder = models.get_model_builder(name)
+    own = {key: None for key in ("weights", "weights_backbone") if key in inspect.signature(builder).parameters}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # how some will draw their first weights in future
+        return _called(builder, config, own | {"num_classes": classes})
+
+
+def from_user(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A model that a callable of the user makes; imports also look in the current folder.
+
+    It is given the ``arguments`` of the configuration and, by name, those of ``width``, ``batch_norm``, ``input_shape``
+    and ``classes`` that are parameters of its own (what ``**kwargs`` would take is not given).
+
+    Args:
+        config: ``package.module:callable`` and its arguments.
+        input_shape: Shape of one input.
+        classes: Number of outputs.
+
+    Raises:
+        StudyError: If there is no such callable, it raises an error (kept as the cause), makes something else, or a
+            setting would have no effect on it.
+    """
+    offered = {
+        "width": config.width,
+        "batch_norm": config.batch_norm,
+        "input_shape": tuple(input_shape),
+        "classes": classes,
+    }
+    with _current_folder():  # also for what is imported when the callable is called
+        build = _found(config.name)
+        names = _named_parameters(build)
+        return _called(build, config, {name: value for name, value in offered.items() if name in names})
+
+
+def refuse_other_outputs(model: nn.Module, name: str, input_shape: tuple[int, ...], classes: int) -> None:
+    """Make sure that a model of someone else gives one row of logits per input.
+
+    Args:
+        model: The model; as it was when this returns.
+        name: Its name, for the error.
+        input_shape: Shape of one input.
+        classes: Number of outputs.
+
+    Raises:
+        StudyError: If it fails on inputs of this shape, or gives something else.
+    """
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            outputs = model.eval()(torch.zeros(2, *input_shape))
+    except Exception as error:  # whatever a user's module raises
+        raise StudyError(
+            f"{name} failed on two inputs of shape {tuple(input_shape)}: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        model.train(was_training)
+    if not isinstance(outputs, Tensor) or outputs.shape != (2, classes):
+        given = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"type {type(outputs).__name__}"
+        raise StudyError(
+            f"expected {name} to give logits of shape (2, {classes}) for two inputs, got a value of {given}; "
+            "let it have as many outputs as the data has classes (a parameter called classes is given their number)"
+        )
+
+
+def _found(name: str) -> Callable[..., Any]:
+    place, _, attribute = name.partition(":")
+    try:
+        found: Any = _import(place)
+    except InvalidInput as error:
+        raise StudyError(str(error)) from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise StudyError(f"model: {place} has no {attribute!r}{_near(attribute, _public(found))}; {_EXPECTED}")
+        found = getattr(found, part)
+    if isinstance(found, nn.Module) or not callable(found):
+        raise StudyError(f"model: {name} is a value of type {type(found).__name__}; {_EXPECTED}")
+    return found  # type: ignore[no-any-return]
+
+
+def _named_parameters(build: Callable[..., Any]) -> Collection[str]:
+    try:
+        parameters = inspect.signature(build).parameters.values()
+    except (TypeError, ValueError):  # of some built-in callables nothing is known
+        return ()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {one.name for one in parameters if one.kind in named}
+
+
+def _called(build: Callable[..., Any], config: ModelConfig, own: Mapping[str, Any]) -> nn.Module:
+    """The model; ``own`` are the arguments that the study gives by itself."""
+    _refuse_useless_settings(config, own)
+    arguments = {**config.arguments, **own}
+    written = f"{config.name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    try:
+        made = build(**arguments)
+    except Exception as error:  # whatever a user's code raises
+        raise StudyError(f"the model {written} cannot be built: {type(error).__name__}: {error}") from error
+    if not isinstance(made, nn.Module):
+        raise StudyError(f"{written} returned a value of type {type(made).__name__}; {_EXPECTED}")
+    return made
+
+
+def _refuse_useless_settings(config: ModelConfig, own: Mapping[str, Any]) -> None:
+    """Settings that nothing reads would give a study several times the same network."""
+    twice = sorted(set(config.arguments) & set(own))
+    if twice:
+        raise StudyError(
+            f"model.arguments: leave out {', '.join(twice)}, which the study gives to {config.name} itself"
+        )
+    for setting in ("width", "batch_norm"):
+        value = getattr(config, setting)
+        if setting not in own and value != ModelConfig.model_fields[setting].default:
+            raise StudyError(
+                f"model.{setting} is {value}, but {config.name} has no parameter {setting!r}; leave it out, and give "
+                "what the model has instead in model.arguments"
+            )

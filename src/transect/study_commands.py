@@ -1,0 +1,183 @@
+"""The commands ``transect study ...`` as a person sees them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from transect.console import study_progress
+from transect.errors import StudyError
+from transect.execution import Executor, LocalExecutor, RayExecutor
+from transect.study.config import StudyConfig
+from transect.study.files import read_study
+from transect.study.folders import PATH_TABLE, RUNS, TABLE, TIMING_TABLE
+from transect.study.forecasting import RunForecast, forecast_study
+from transect.study.joining import write_tables
+from transect.study.status import RunStatus, StudyStatus, study_status
+from transect.study.sweep import Resources, read_configuration, run_study
+
+_STYLES = {"done": "green", "running": "cyan", "failed": "bold red", "waiting": "dim"}
+
+
+@dataclass(frozen=True)
+class Where:
+    """Who does the work of a study.
+
+    Attributes:
+        executor: Worker processes of this machine, or an existing Ray cluster.
+        workers: Runs at a time; as many as there is room for where None.
+        address: Of the cluster.
+        cpus: Cores of one piece of work.
+        gpus: GPUs of one piece of work, or a part of one.
+    """
+
+    executor: Literal["local", "ray"] = "local"
+    workers: int | None = None
+    address: str = "auto"
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+    def open(self, cores: int) -> Executor:
+        """The executor; for local work by default as many processes as there are cores for."""
+        if self.executor == "ray":
+            return RayExecutor(self.address, workers=self.workers)
+        threads = max(1, int(self.cpus))
+        return LocalExecutor(self.workers or max(1, cores // threads), threads=threads)
+
+
+def run(file: Path, out: Path | None, where: Where, cores: int, console: Console) -> None:
+    """Run a study file, or what is left of it."""
+    config = read_study(file)
+    folder = default_folder(config) if out is None else out
+    networks, measurings = config.networks(), config.measurings()
+    console.print(
+        f"{config.name}: {_many(len(networks), 'network')}, each measured in {_many(len(measurings), 'way')}. "
+        f"Everything goes to {folder}; Ctrl-C loses nothing that is finished.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with study_progress(console, config.name, "networks") as progress:
+        run_study(config, folder, where.open(cores), progress, resources=Resources(cpus=where.cpus, gpus=where.gpus))
+    console.print(Text(f"\nWritten to {folder}", style="bold"))
+    for name, what in (
+        (TABLE, "one row for each network and way of measuring it"),
+        (PATH_TABLE, "one row for each path"),
+        (TIMING_TABLE, "how long everything took"),
+        (f"{RUNS}/", "weights, learning curves"),
+    ):
+        console.print(Text(f"  {name:<18}{what}"), soft_wrap=True)
+    console.print(Text(f"Next: transect study plot {folder}", style="dim"), soft_wrap=True)
+
+
+def dry_run(file: Path, out: Path | None, workers: int, console: Console) -> None:
+    """List the runs of a study file with an estimate of their time."""
+    config = read_study(file)
+    folder = default_folder(config) if out is None else out
+    with console.status("Looking at the networks") as shown:
+        rows = list(forecast_study(config, folder, told=lambda label: shown.update(f"Timing a few steps of {label}")))
+    console.print(forecast_table(rows))
+    left = [row for row in rows if not row.finished]
+    total = sum(row.train_seconds + row.measure_seconds for row in left)
+    console.print(
+        f"{_many(len(left), 'network')} of {len(rows)} to do, about {duration(total)} of one core, "
+        f"{duration(total / workers)} with {_many(workers, 'worker')} of this machine. Nothing was run.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show_status(folder: Path, console: Console) -> StudyStatus:
+    """Tell what is done, running, failed and waiting, and about how long the rest takes."""
+    found = study_status(folder)
+    console.print(status_table(found))
+    counts = ", ".join(f"{found.count(condition)} {condition}" for condition in _STYLES)  # type: ignore[arg-type]
+    left = found.seconds_left
+    end = f"; about {duration(left)} left" if left else ""
+    console.print(f"{found.name}: {counts}{end}", highlight=False, soft_wrap=True)
+    for run_ in found.runs:
+        if run_.condition == "failed":
+            console.print(
+                Text(f"{run_.label}: {run_.error}\n  {run_.folder / 'error.txt'}", style="red"), soft_wrap=True
+            )
+    return found
+
+
+def watch_status(folder: Path, console: Console, seconds: float = 5.0) -> StudyStatus:
+    """Show the status again and again until nothing is running or waiting."""
+    while True:
+        console.clear()
+        found = show_status(folder, console)
+        if found.count("running") + found.count("waiting") == 0:
+            return found
+        time.sleep(seconds)
+
+
+def export(folder: Path, to: Path, console: Console) -> None:
+    """Write the tables of all that is finished so far, also while the study is running."""
+    files = write_tables(read_configuration(folder), folder, to)
+    for file in files:
+        console.print(Text(f"{file} and {file.with_suffix('.csv').name}"), soft_wrap=True)
+
+
+def finished_table(folder: Path) -> Path:
+    """The run table of a study's folder.
+
+    Raises:
+        StudyError: If the folder holds none.
+    """
+    read_configuration(folder)
+    if not (folder / TABLE).exists():
+        raise StudyError(f"{folder} has no {TABLE} yet; transect study export {folder} writes what is finished")
+    return folder / TABLE
+
+
+def default_folder(config: StudyConfig) -> Path:
+    """Where a study goes if nobody says where."""
+    return Path("results") / config.name
+
+
+def forecast_table(rows: list[RunForecast]) -> Table:
+    """The networks of a study with the time they would take."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), header_style="bold")
+    table.add_column("network")
+    for heading in ("training", "measuring"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        times = ("done", "done") if row.finished else (duration(row.train_seconds), duration(row.measure_seconds))
+        table.add_row(row.label, *times, style="dim" if row.finished else None)
+    return table
+
+
+def status_table(found: StudyStatus) -> Table:
+    """The networks of a study and how far each is."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), header_style="bold")
+    for heading in ("network", "", "doing", "paths"):
+        table.add_column(heading)
+    for row in found.runs:
+        blocks = f"{row.blocks_done}/{row.blocks}" if row.trained else ""
+        table.add_row(row.label, Text(row.condition, style=_STYLES[row.condition]), _doing(row), blocks)
+    return table
+
+
+def _doing(row: RunStatus) -> str:
+    return "; ".join(f"{state.stage} {state.step}/{state.steps}, {duration(state.seconds)}" for state in row.states)
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    text = str(timedelta(minutes=round(seconds / 60)))
+    return text.removesuffix(":00") + " h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
