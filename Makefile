@@ -26,12 +26,14 @@ test: $(READY)  ## the tests, without the slow ones
 test-all: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-bench: $(READY)  ## the short benchmarks, and the tables of the documentation from them (under ten minutes)
+bench: $(READY)  ## the short benchmarks, and the tables and figures of docs/performance.md (under ten minutes)
 	$(BIN)/python benchmarks/convolutions.py
-	$(BIN)/python benchmarks/trace_against_forward.py --cases resnet18-w4-8-segments resnet18-w4-line resnet18-w4-line-float32
+	$(BIN)/python benchmarks/trace_against_forward.py --cases resnet18-w4-8-segments resnet18-w4-8-segments-float32 resnet18-w4-line resnet18-w4-line-float32 cnn1d-c50-8-segments cnn1d-c50-8-segments-float32
 	$(BIN)/python benchmarks/against_marching.py --cases resnet18-w4-8-segments resnet18-w4-8-segments-float32
 	$(BIN)/python -c 'import regioncam' 2>/dev/null && $(BIN)/python benchmarks/against_regioncam.py || echo "left out: regioncam is not installed"
-	$(BIN)/python docs/update_tables.py
+	$(BIN)/python benchmarks/linear_cost.py --cases "convnet-12, 1 segment" "convnet-12, 10 segments"
+	$(BIN)/python docs/update_performance_figures.py
+	$(BIN)/python docs/update_tables.py performance
 
 check: $(READY)  ## format, lint, types, import direction, doctests and tests
 	$(BIN)/ruff format --check .

@@ -55,7 +55,9 @@ def write_row(name: str, row: dict[str, Any]) -> Path:
 def described(row: dict[str, Any]) -> str:
     """Machine, versions and day of a row, in one line."""
     e = row["environment"]
-    machine = ", ".join([e["processor"], f"{e['cores']} cores", f"{e['threads']} threads", *filter(None, [e.get("gpu")])])
+    machine = ", ".join(
+        [e["processor"], f"{e['cores']} cores", f"{e['threads']} threads", *filter(None, [e.get("gpu")])]
+    )
     return f"{machine}; Python {e['python']}, torch {e['torch']}, transect {e['transect']}; {e['date'][:10]}"
 
 

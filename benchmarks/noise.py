@@ -26,7 +26,7 @@ def short_segments(part: float = 1 / 30) -> transect.Path:
 
 
 def four_lines() -> transect.Path:
-    """Four segments, each half of the way to another noise image: about 10,000 regions each in a ResNet18 of width 4."""
+    """Four segments, each half of the way to another noise image: 10,000 regions each in a ResNet18 of width 4."""
     return _towards(noise(4, seed=5), 0.5)
 
 

@@ -16,6 +16,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -98,17 +99,20 @@ def row_of(name: str, pairs: int, budgets: list[int], device: str = "cuda") -> d
     return row | {key: found[key] for key in ("marched", "march_s", "times_faster")}
 
 
-def _seconds_by_budget(
-    case: Case, dtype: torch.dtype, budgets: list[int], device: str
-) -> dict[int | None, float]:
+def _seconds_by_budget(case: Case, dtype: torch.dtype, budgets: list[int], device: str) -> dict[int | None, float]:
     """Seconds of one trace each, after a short one that warms up; without those that do not fit the memory."""
-    path, seconds = case.path(), {}
+    path = case.path()
     network = transect.capture(networks.resnet18(case.width).to(device), path.anchors[0], dtype=dtype)
-    transect.trace(network, path, keep="measures", between=(0, 0.01))
-    for budget in (None, *budgets):
+
+    def traced(budget: int | None) -> None:
         chosen: dict[str, Any] = {} if budget is None else {"budget": budget}
+        transect.trace(network, path, keep="measures", **chosen)
+
+    transect.trace(network, path, keep="measures", between=(0, 0.01))
+    seconds: dict[int | None, float] = {}
+    for budget in (None, *budgets):
         try:
-            seconds[budget] = timed(lambda: transect.trace(network, path, keep="measures", **chosen), device)
+            seconds[budget] = timed(partial(traced, budget), device)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
     return seconds

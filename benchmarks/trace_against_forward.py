@@ -17,7 +17,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +97,7 @@ def row_of(
     chosen: dict[str, Any] = {} if budget is None else {"budget": budget}
     found: dict[str, Any] = {}
     # Keeping the knots of some thousand regions costs nothing beside the rows.
-    keep = "all" if case.pairs else "measures"
+    keep: Literal["all", "measures"] = "all" if case.pairs else "measures"
     with Peak(device) as peak:
         first = timed(lambda: found.update(trace=transect.trace(network, path, keep=keep, **chosen)), device)
     row = {
@@ -165,7 +165,7 @@ def table() -> str:
 def _cells(row: dict[str, Any]) -> list[str]:
     timed_forward, ratio, spread = "", "", ""
     if row["ratio"]:
-        share = f", every {row['every']}th" if row.get("every", 1) > 1 else ""
+        share = f", one knot in {row['every']}" if row.get("every", 1) > 1 else ""
         timed_forward = f"{row['forward_s']:.1f} s ({row['forward_batch']}{share})"
         ratio, spread = f"{row['ratio']:.2f}", f"{min(row['ratios']):.2f} to {max(row['ratios']):.2f}"
     return [

@@ -1,17 +1,21 @@
 """Put the tables of the benchmarks' results into the documentation.
 
-    python docs/update_tables.py
+    python docs/update_tables.py [PAGE ...]
 
 Between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` of a page stands what ``benchmarks/NAME.py --table`` prints of
 ``benchmarks/results/NAME.json``; a page whose tables are up to date is left alone.
+Names of pages, such as ``performance``, leave the others alone, whose benchmarks may still be running.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import re
 import sys
 from pathlib import Path
+
+from transect.storage.atomic import write_text
 
 ROOT = Path(__file__).parents[1]
 _MARKED = re.compile(r"(?P<begin><!-- (?P<name>\w+):begin -->\n).*?(?P<end><!-- (?P=name):end -->)", re.DOTALL)
@@ -19,13 +23,19 @@ BENCHMARKS = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 
 
 def main() -> None:
-    """Update every page."""
+    """Update every page, or those that are named."""
+    pages = {page.stem: page for page in sorted((ROOT / "docs").glob("*.md"))}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"all by default: {', '.join(pages)}")
+    wanted = parser.parse_args().pages or list(pages)
+    if unknown := [name for name in wanted if name not in pages]:
+        parser.error(f"expected pages of {', '.join(pages)}, got {', '.join(unknown)}")
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    for page in sorted((ROOT / "docs").glob("*.md")):
+    for page in map(pages.__getitem__, wanted):
         old = page.read_text()
         new = _MARKED.sub(_filled, old)
         if new != old:
-            page.write_text(new)
+            write_text(page, new)
         print(f"{page.relative_to(ROOT)}: {'updated' if new != old else 'nothing to change'}")
 
 

@@ -14,18 +14,19 @@ import transect.demo
 from sweep_tables import sweep
 from transect.demo import results_table, run_demo
 from transect.errors import StudyError
-from transect.study.config import DataConfig, PathConfig, StudyConfig, TrainConfig
+from transect.study.config import StudyConfig
 from transect.study.verdict import judge
 
 
-def small_study(seeds: int) -> StudyConfig:
-    return StudyConfig(
-        name="small",
-        data=DataConfig(train_samples=60, test_samples=40),
-        train=TrainConfig(epochs=3, batch_size=20, learning_rate=0.05),
-        paths=PathConfig(paths=2, anchors=3),
-        widths=(2, 3, 5),
-        seeds=tuple(range(seeds)),
+def small_study(seeds: int, epochs: int = 3) -> StudyConfig:
+    return StudyConfig.parse(
+        {
+            "name": "small",
+            "data": {"train_samples": 60, "test_samples": 40},
+            "model": {"width": [2, 3, 5]},
+            "train": {"epochs": epochs, "batch_size": 20, "learning_rate": 0.05, "seed": list(range(seeds))},
+            "paths": {"paths": 2, "anchors": 3, "split": ["train", "test"]},
+        }
     )
 
 
@@ -70,8 +71,7 @@ def test_the_second_time_every_run_is_kept_and_the_answer_is_the_same(demo):
 
 def test_the_folder_of_another_study_is_refused(demo, monkeypatch):
     folder, _ = demo
-    other = small_study(1).model_copy(update={"train": TrainConfig(epochs=4)})
-    monkeypatch.setattr(transect.demo, "demo_study", lambda seeds: other)
+    monkeypatch.setattr(transect.demo, "demo_study", lambda seeds: small_study(seeds, epochs=4))
     with pytest.raises(StudyError, match=r"train\.epochs: 3 there, 4 here"):
         shown(folder)
 

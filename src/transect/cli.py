@@ -195,7 +195,7 @@ def study_compare(
     /,
     *,
     to: Annotated[
-        Path | None, Parameter(help="Also write the comparison as Parquet and CSV: comparison.parquet.")
+        Path | None, Parameter(help="Also write the comparison as Parquet and CSV, such as comparison.parquet.")
     ] = None,
 ) -> None:
     """Compare two studies, network by network, with intervals."""

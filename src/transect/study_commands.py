@@ -16,11 +16,14 @@ from rich.text import Text
 from transect.console import study_progress
 from transect.errors import StudyError
 from transect.execution import Executor, LocalExecutor, RayExecutor
+from transect.storage.tables import read_table, write_table
 from transect.study.config import StudyConfig
 from transect.study.files import read_study
 from transect.study.folders import PATH_TABLE, RUNS, TABLE, TIMING_TABLE
 from transect.study.forecasting import RunForecast, forecast_study
 from transect.study.joining import write_tables
+from transect.study.report import report_tables
+from transect.study.statistics.studies import compare_studies
 from transect.study.status import RunStatus, StudyStatus, study_status
 from transect.study.sweep import Resources, read_configuration, run_study
 
@@ -64,8 +67,9 @@ def run(file: Path, out: Path | None, where: Where, cores: int, console: Console
         highlight=False,
         soft_wrap=True,
     )
-    with study_progress(console, config.name, "networks") as progress:
-        run_study(config, folder, where.open(cores), progress, resources=Resources(cpus=where.cpus, gpus=where.gpus))
+    resources = Resources(cpus=where.cpus, gpus=where.gpus)
+    with where.open(cores) as executor, study_progress(console, config.name, "networks") as progress:
+        run_study(config, folder, executor, progress, resources=resources)
     console.print(Text(f"\nWritten to {folder}", style="bold"))
     for name, what in (
         (TABLE, "one row for each network and way of measuring it"),
@@ -118,6 +122,30 @@ def watch_status(folder: Path, console: Console, seconds: float = 5.0) -> StudyS
         if found.count("running") + found.count("waiting") == 0:
             return found
         time.sleep(seconds)
+
+
+def plot(folder: Path, to: Path, console: Console) -> None:
+    """Draw every figure that the tables of a study give, and write what they say."""
+    config = read_configuration(folder)
+    with console.status("Drawing the figures"):
+        files = report_tables(finished_table(folder), to, folder / PATH_TABLE, config.title or None)
+    for file in files:
+        if file.name == "claims.txt":
+            console.print(Text(file.read_text(encoding="utf-8")), soft_wrap=True)
+    console.print(Text(f"Written to {to}", style="bold"))
+    for file in files:
+        console.print(Text(f"  {file.name}"), soft_wrap=True)
+
+
+def compare(first: Path, second: Path, to: Path | None, console: Console) -> None:
+    """Compare two studies, network by network."""
+    names = (str(first), str(second))
+    tables = [read_table(finished_table(folder)) for folder in (first, second)]
+    found = compare_studies(tables[0], tables[1], names=names)
+    console.print(Text(found.summary()), soft_wrap=True)
+    if to is not None:
+        write_table(found.table(), to)
+        console.print(Text(f"\nWritten to {to} and {to.with_suffix('.csv').name}"), soft_wrap=True)
 
 
 def export(folder: Path, to: Path, console: Console) -> None:

@@ -13,7 +13,7 @@ import pytest
 import worker_jobs
 
 from transect.errors import StudyError
-from transect.execution import Job, Outcome, raise_failures, run_jobs
+from transect.execution import Job, LocalExecutor, Outcome, raise_failures, run_jobs
 
 
 def test_results_and_events_of_jobs_that_succeed():
@@ -57,6 +57,52 @@ def test_failures_and_deaths_are_reported_and_the_others_go_on():
     with pytest.raises(StudyError, match=r"3 of 4 runs failed:\n  raises: ValueError: seven is missing\n") as caught:
         raise_failures(outcomes.values(), "Try again.")
     assert str(caught.value).endswith("Try again.")
+
+
+def test_an_executor_serves_batches_one_after_the_other_with_jobs_that_follow(tmp_path):
+    def following(outcome):
+        return [Job(f"{outcome.key}, later", worker_jobs.square, (4,))] if outcome.key in "ab" else []
+
+    with LocalExecutor(workers=1) as executor:
+        first = list(run_jobs([Job(key, worker_jobs.threads_and_pid) for key in "ab"], executor, following=following))
+        assert [outcome.key for outcome in first] == ["a", "a, later", "b", "b, later"]
+        ticking = run_jobs([Job(key, worker_jobs.tick, (tmp_path,)) for key in ("tick",)], executor, kill_after_tick)
+        with pytest.raises(Interruption):
+            list(ticking)
+        (second,) = run_jobs([Job("a", worker_jobs.threads_and_pid)], executor)
+    assert second.result[1] != first[0].result[1]  # its worker was ended in the middle of a job
+
+
+class Interruption(Exception):
+    pass
+
+
+def kill_after_tick(event):
+    raise Interruption
+
+
+def test_a_lost_worker_costs_an_attempt_only_where_that_is_asked_for(tmp_path):
+    events = []
+    jobs = [Job("again", worker_jobs.die_once, (tmp_path, "again")), Job("raises", worker_jobs.fail)]
+    with LocalExecutor(workers=1, retries=1) as executor:
+        outcomes = {outcome.key: outcome for outcome in run_jobs(jobs, executor, events.append)}
+    assert (outcomes["again"].result, outcomes["again"].error) == ("again", None)
+    assert [event.job for event in events if event.stage == "attempt 2 of 2"] == ["again"]
+    (lost,) = run_jobs([Job("once", worker_jobs.die_once, (tmp_path, "once"))], workers=1)
+    assert lost.died
+    assert "SIGKILL" in lost.error
+
+
+def test_a_result_that_cannot_be_sent_is_a_failure_that_says_so():
+    (outcome,) = run_jobs([Job("a", worker_jobs.unsendable)], workers=1)
+    assert "its result cannot be sent to another process" in outcome.error
+    assert not outcome.died
+
+
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"workers": 1, "threads": 0}, {"workers": 1, "retries": -1}])
+def test_bad_local_executors_are_refused(wrong):
+    with pytest.raises(StudyError, match="at least"):
+        LocalExecutor(**wrong)
 
 
 def test_no_failure_raises_nothing_and_no_job_needs_no_worker():

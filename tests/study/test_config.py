@@ -102,6 +102,19 @@ def test_the_hash_is_that_of_what_determines_a_network():
     assert len({hash_of(**sections) for sections in other} | {hash_of()}) == 1 + len(other)
 
 
+def test_a_folder_of_images_counts_by_its_name():
+    def hash_of(folder, name="images"):
+        return StudyConfig.parse({"data": {"name": name, "folder": folder}}).networks()[0].hash()
+
+    assert hash_of("data/cifar10") == hash_of("/elsewhere/cifar10") != hash_of("data/flowers")
+    assert hash_of("here", "cifar10") == hash_of("there", "cifar10")
+
+
+def test_all_samples_can_be_asked_for_in_a_file():
+    (data,) = StudyConfig.parse({"data": {"train_samples": "all", "test_samples": ["all"]}}).data
+    assert (data.train_samples, data.test_samples) == (None, None)
+
+
 def test_ways_of_measuring_have_hashes_of_their_own():
     given = [{}, {"paths": {"seed": 1}}, {"paths": {"rolled_closure": True}}, {"measures": {"epoch": 3}}]
     assert len({MeasuringConfig.model_validate(sections).hash() for sections in given}) == 4
@@ -113,6 +126,14 @@ def test_labels_say_what_differs_and_are_unique():
     assert labels[0] == "label_noise 0.0, width 9, seed 0"
     assert len(set(labels)) == 8
     assert [label for _, label in StudyConfig().labels()] == ["width 1"]
+
+
+def test_settings_without_a_column_are_told_as_variants_and_ways():
+    given = {"train": {"learning_rate": [0.1, 0.2], "seed": [0, 1]}, "paths": {"radius": [2.0, 4.0], "split": "test"}}
+    config = StudyConfig.parse(given)
+    assert config.variants() == tuple(f"learning_rate {rate}" for rate in (0.1, 0.1, 0.2, 0.2))
+    assert config.ways() == ("radius 2.0", "radius 4.0")
+    assert StudyConfig.parse(PLAIN).variants() == ("",) * 4
 
 
 def test_it_survives_json():

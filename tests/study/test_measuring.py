@@ -52,7 +52,7 @@ def test_means_and_spreads_by_hand():
 def test_the_columns_are_those_of_the_tables():
     first = RUN_SCHEMA.names.index("paths")
     assert set(summed_up(with_normalised(ROWS, 1.0))) == set(RUN_SCHEMA.names[first:])
-    columns = set(PATH_SCHEMA.names) - {"normalised_deviation"} | {"seconds"}
+    columns = set(PATH_SCHEMA.names) - {"normalised_deviation"}
     for method in ("exact", "estimate"):
         assert set(measure_paths(absolute_value(), [PATH], MeasureConfig(method=method))[0]) <= columns
 

@@ -9,18 +9,22 @@ import safetensors.torch
 import torch
 
 from transect.storage.tables import read_table
-from transect.study.config import DataConfig, PathConfig, RunKey, StudyConfig, TrainConfig
+from transect.study.config import StudyConfig
 from transect.study.data.load import load_data
+from transect.study.folders import run_folder
 from transect.study.models import build_model
-from transect.study.sweep import run_folder, run_study
+from transect.study.sweep import run_study
 
 SAMPLES = 4001
-STUDY = StudyConfig(
-    data=DataConfig(train_samples=60, test_samples=40, label_noise=0.0),
-    train=TrainConfig(epochs=20, batch_size=20, learning_rate=0.1),
-    paths=PathConfig(paths=40, anchors=5, shift=1.5, scale=0.3),  # every test sample, so that the choice is known
-    widths=(7,),
-    seeds=(2,),
+STUDY = StudyConfig.parse(
+    {
+        "data": {"train_samples": 60, "test_samples": 40, "label_noise": 0.0},
+        "model": {"width": 7},
+        "train": {"epochs": 20, "batch_size": 20, "learning_rate": 0.1, "seed": 2},
+        # every test sample, so that the choice is known
+        "paths": {"paths": 40, "anchors": 5, "shift": 1.5, "scale": 0.3, "split": "test"},
+        "measures": [{"method": "exact"}, {"method": "estimate", "rtol": 1e-3}],
+    }
 )
 
 
@@ -55,19 +59,22 @@ def on_a_grid(model: torch.nn.Module, anchors: torch.Tensor) -> dict[str, float]
 
 
 def test_the_measures_of_a_run_are_those_of_a_dense_grid(tmp_path):
-    table = read_table(run_study(STUDY, tmp_path / "study", workers=1, cache=tmp_path)).to_pylist()
-    row = next(row for row in table if row["split"] == "test")
-    model = build_model("mlp", 7, (40,), 10, seed=0)
-    weights = run_folder(tmp_path / "study", STUDY, RunKey(7, 2)) / "weights.safetensors"
+    row, estimated = read_table(run_study(STUDY, tmp_path / "study", 1, cache=tmp_path)).to_pylist()
+    (network,) = STUDY.networks()
+    model = build_model(network.model, (40,), 10, seed=0)
+    weights = run_folder(tmp_path / "study", network).weights("last")
     model.load_state_dict(safetensors.torch.load_file(weights))
-    inputs = load_data(STUDY.data, tmp_path).test.inputs.double()
+    inputs = load_data(STUDY.data[0], tmp_path).test.inputs.double()
     with torch.no_grad():
         grids = [on_a_grid(model.double(), circle(signal)) for signal in inputs]
     expected = {name: torch.tensor([grid[name] for grid in grids], dtype=torch.float64) for name in grids[0]}
     for name in ("path_length", "absolute_deviation", "total_variation"):
         assert row[name] == pytest.approx(float(expected[name].mean()), rel=1e-5)
+        assert estimated[name] == pytest.approx(float(expected[name].mean()), rel=1e-2)
     assert row["absolute_deviation_std"] == pytest.approx(float(expected["absolute_deviation"].std()), rel=1e-4)
     assert row["flips"] == pytest.approx(float(expected["flips"].mean()), abs=0.2)  # a grid may miss a pair of flips
     assert row["flips"] >= float(expected["flips"].mean()) > 5
     assert row["density"] == pytest.approx(row["crossings"] / row["path_length"], rel=0.2)
     assert (row["paths"], row["segments"], row["unresolved"]) == (40, 200, 0)
+    assert (row["method"], estimated["method"]) == ("exact", "estimate")
+    assert (estimated["crossings"], estimated["density"], estimated["slope_similarity"]) == (None, None, None)

@@ -77,7 +77,7 @@ def test_the_tables_have_rows_for_each_network_and_way_of_measuring(undisturbed)
     ]
     timings = read_table(undisturbed / "timings.parquet", TIMING_SCHEMA).to_pylist()
     assert len(timings) == 8
-    assert all(row["train_seconds"] > 0 and row["measure_seconds"] == pytest.approx(0.3) for row in timings)
+    assert all(row["train_seconds"] > 0 and row["measure_seconds"] > 0 for row in timings)
     assert not any("seconds" in name for name in (*RUN_SCHEMA.names, *PATH_SCHEMA.names))
 
 

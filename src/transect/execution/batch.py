@@ -110,8 +110,8 @@ class _Batch:
         self._teller.ended(job, outcome, more)
 
     def _claim_keys(self, jobs: Sequence[Job]) -> None:
-        counts = Counter([*self._keys, *(job.key for job in jobs)])
-        repeated = sorted(key for key, count in counts.items() if count > 1)
+        counts = Counter(job.key for job in jobs)
+        repeated = sorted(key for key, count in counts.items() if count > 1 or key in self._keys)
         if repeated:
             raise StudyError(f"expected a key of its own for each job, got these more than once: {repeated}")
         self._keys.update(counts)

@@ -23,8 +23,8 @@ class Job:
             use as many threads (at least one). Local workers take one job each, whatever it asks for.
         gpus: GPUs it needs: a fraction of one, which it shares, or a whole number. On Ray a job that asks for none sees
             none. Local workers see every GPU of the machine.
-        retries: How often it is done again when its worker process or node *dies* (not when it raises, which it would do
-            again); None for what the executor does with every job.
+        retries: How often it is done again when its worker process or node *dies* (not when it raises, which it would
+            do again); None for what the executor does with every job.
         follow_ups: How many jobs will follow from it when it ends, as far as that is known: only so that totals are
             right from the beginning. See :func:`~transect.execution.batch.run_jobs`.
 
@@ -43,7 +43,7 @@ class Job:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.cpus) and self.cpus > 0):
             raise InvalidInput(f"job {self.key!r}: expected cpus above 0, got {self.cpus}")
-        if not (0 <= self.gpus < 1 or float(self.gpus).is_integer() and self.gpus > 0):
+        if not (0 <= self.gpus < 1 or (float(self.gpus).is_integer() and self.gpus > 0)):
             raise InvalidInput(f"job {self.key!r}: expected gpus of 0, a fraction or a whole number, got {self.gpus}")
         if self.follow_ups < 0 or (self.retries or 0) < 0:
             raise InvalidInput(
@@ -60,7 +60,7 @@ class Outcome:
         key: Key of the job.
         result: What its function returned; None if it failed.
         error: One line that says why it failed; None if it did not.
-        details: The traceback of the error in the worker, where there is one.
+        details: The traceback of the error in the worker, or what Ray says of a death, where there is one.
         died: Whether it failed because its worker process or node died, and might succeed on another.
     """
 

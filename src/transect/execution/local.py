@@ -12,8 +12,8 @@ from transect.execution.worker import Step
 class LocalExecutor(Executor):
     """Runs jobs on worker processes of this machine, one job on each.
 
-    Workers are spawned: a script that uses them must do so under ``if __name__ == "__main__":``. When the parent process
-    is killed, they notice and leave. What a job asks for (``cpus``, ``gpus``) does not matter here.
+    Workers are spawned: a script that uses them must do so under ``if __name__ == "__main__":``. When the parent
+    process is killed, they notice and leave. What a job asks for (``cpus``, ``gpus``) does not matter here.
 
     Args:
         workers: Processes at a time.
@@ -29,7 +29,7 @@ class LocalExecutor(Executor):
         if workers < 1:
             raise StudyError(f"expected at least one worker, got workers={workers}")
         if threads < 1 or retries < 0:
-            raise StudyError(f"expected at least one thread and no retry, got threads={threads}, retries={retries}")
+            raise StudyError(f"expected at least 1 thread and 0 retries, got threads={threads}, retries={retries}")
         self.retries = retries
         self._crew = Crew(workers, threads)
 

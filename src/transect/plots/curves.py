@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
-from transect.plots.grouping import IDENTIFYING
+from transect.plots.grouping import IDENTIFYING, distinct
 
 INTERPOLATES = 0.01  # a network whose error on its training labels is below this interpolates them
 
@@ -104,17 +105,31 @@ def as_table(table: pa.Table | str | os.PathLike[str]) -> pa.Table:
         raise InvalidInput(f"table: expected a Parquet file, cannot read {os.fspath(table)}: {error}") from error
 
 
-def _rows(table: pa.Table, split: str | None, columns: Sequence[str], over: str) -> list[dict[str, Any]]:
-    needed = [over, "seed", *(["split"] if split is not None else []), *columns]
+def rows_of_split(table: pa.Table, split: str | None, columns: Sequence[str]) -> pa.Table:
+    """The rows of a split, of a table that has some columns.
+
+    Args:
+        table: The run table.
+        split: Which split's rows; all rows where None.
+        columns: Columns that must be there.
+
+    Raises:
+        InvalidInput: If one is not, or there are no such rows.
+    """
+    needed = [*columns, *(["split"] if split is not None else [])]
     if missing := [name for name in needed if name not in table.column_names]:
         raise InvalidInput(f"table: expected the columns {needed}; {missing} are not among {table.column_names}.")
-    there = [name for name in IDENTIFYING if name in table.column_names]
-    rows = table.select(list(dict.fromkeys([*needed, *there]))).to_pylist()
-    chosen = [row for row in rows if split is None or row["split"] == split]
-    if not chosen:
-        found = sorted({row.get("split", "") for row in rows})
+    chosen = table if split is None else table.filter(pc.field("split") == split)
+    if not len(chosen):
+        found = distinct(table, "split") if "split" in table.column_names else []
         raise InvalidInput(f"split: the table has no rows of the split {split!r}; its splits are {found}.")
     return chosen
+
+
+def _rows(table: pa.Table, split: str | None, columns: Sequence[str], over: str) -> list[dict[str, Any]]:
+    chosen = rows_of_split(table, split, [over, "seed", *columns])
+    there = [name for name in IDENTIFYING if name in table.column_names]
+    return chosen.select(list(dict.fromkeys([over, "seed", *columns, *there]))).to_pylist()
 
 
 def _check_grid(rows: list[dict[str, Any]], positions: Sequence[int], seeds: Sequence[int], over: str) -> None:

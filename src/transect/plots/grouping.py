@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transect.errors import InvalidInput
+from transect.plots.words import describe, path_kind
 
 IDENTIFYING = (
     "study",
@@ -21,6 +22,7 @@ IDENTIFYING = (
     "batch_norm",
     "width",
     "seed",
+    "variant",
     "epoch",
     "last",
     "kind",
@@ -29,23 +31,11 @@ IDENTIFYING = (
     "samples",
     "legacy",
     "method",
+    "way",
 )
 """Columns that say for people what a row is about; those that a table does not have are passed over."""
 
-_SHAPES = {"circle": "closed", "shift_scale_circle": "closed", "arc": "open"}
-_WRITTEN: dict[str, str] = {
-    "data": "{}",
-    "study": "{}",
-    "model": "{}",
-    "width": "width {}",
-    "seed": "seed {}",
-    "epoch": "epoch {}",
-    "kind": "{} paths",
-    "around": "around {}",
-    "split": "{} split",
-    "samples": "{} samples",
-    "method": "{}",
-}
+_KINDS = {"closed": 0, "open": 1, "random": 2}
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +105,8 @@ def sweeps(table: pa.Table, over: str = "width") -> tuple[Group, ...]:
     """Take a run table apart into sweeps: one for each combination of what varies beside ``over`` and the seed.
 
     Sweeps over width hold trained networks, which may have stopped at different epochs, or all networks after the
-    same epoch.
+    same epoch. Sweeps over epochs hold the epochs that every seed has: a training that stopped early ends at one of
+    its own.
 
     Args:
         table: The run table, or rows of it.
@@ -130,11 +121,28 @@ def sweeps(table: pa.Table, over: str = "width") -> tuple[Group, ...]:
     if over not in ("width", "epoch"):
         raise InvalidInput(f"over: expected 'width' or 'epoch', got {over!r}.")
     others = varying(table, apart=(over, "seed", "epoch", "last"))
-    if over == "epoch" or "last" not in table.column_names:
+    if over == "epoch":
+        return tuple(Group(group.values, _shared_epochs(group.table)) for group in groups(table, others))
+    if "last" not in table.column_names:
         return groups(table, others)
     trained, before = (table.filter(pc.field("last") == last) for last in (True, False))
     found = groups(trained, others) if len(trained) else ()
     return (*found, *(groups(before, (*others, "epoch")) if len(before) else ()))
+
+
+def _shared_epochs(table: pa.Table) -> pa.Table:
+    """The rows of epochs that every seed has, each once where the last epoch was asked for by its number too."""
+    seeds, epochs = table["seed"].to_pylist(), table["epoch"].to_pylist()
+    lasts = table["last"].to_pylist() if "last" in table.column_names else [False] * len(table)
+    by_number = {(seed, epoch) for seed, epoch, last in zip(seeds, epochs, lasts, strict=True) if not last}
+    there = set(zip(seeds, epochs, strict=True))
+    shared = {epoch for epoch in set(epochs) if all((seed, epoch) in there for seed in set(seeds))}
+    return table.filter(
+        pa.array(
+            epoch in shared and not (last and (seed, epoch) in by_number)
+            for seed, epoch, last in zip(seeds, epochs, lasts, strict=True)
+        )
+    )
 
 
 def varying(table: pa.Table, apart: Collection[str] = ()) -> tuple[str, ...]:
@@ -144,40 +152,16 @@ def varying(table: pa.Table, apart: Collection[str] = ()) -> tuple[str, ...]:
 
 
 def distinct(table: pa.Table, column: str) -> list[Any]:
-    """The different values of a column in order, None last."""
+    """The different values of a column in order, None last; none where there is no such column."""
+    if column not in table.column_names:
+        return []
     return sorted(pc.unique(table[column]).to_pylist(), key=_order)
 
 
-def describe(values: Mapping[str, Any]) -> str:
-    """Values of identifying columns in words, such as ``"20 % label noise, closed paths around random"``."""
-    return ", ".join(_word(name, value) for name, value in values.items())
-
-
-def path_kind(kind: str, around: str) -> str:
-    """Name of a kind of path: ``"closed"``, ``"open"``, ``"random"`` (closed, around random images), ..."""
-    shape = _SHAPES.get(kind, kind.replace("_", " "))
-    if around != "random":
-        return shape
-    return "random" if shape == "closed" else f"random, {shape}"
-
-
-def _word(name: str, value: Any) -> str:
-    if name == "label_noise":
-        return f"{100 * value:g} % label noise"
-    if name == "batch_norm":
-        return "batch norm" if value else "no batch norm"
-    if name == "last":
-        return "trained" if value else "in training"
-    if name == "legacy":
-        return fault_name(value)
-    if name == "kind":
-        value = _SHAPES.get(value, value.replace("_", " "))
-    return _WRITTEN.get(name, f"{name} {{}}").format(value)
-
-
-def fault_name(legacy: str) -> str:
-    """A value of the column ``legacy`` in words."""
-    return legacy.replace("_", " ").replace("+", " + ") if legacy else "right values"
+def path_kinds_of(table: pa.Table) -> dict[str, pa.Table]:
+    """Rows by kind of path, :func:`path_kind`: closed, open, then others."""
+    found = {path_kind(**group.values): group.table for group in groups(table, ["kind", "around"])}
+    return {name: found[name] for name in sorted(found, key=lambda name: (_KINDS.get(name, len(_KINDS)), name))}
 
 
 def _fits(name: str, value: Any) -> pc.Expression:

@@ -18,7 +18,9 @@ SCHEMA_VERSION = 2
 _VERSION_KEY = b"transect.schema_version"
 
 
-def make_schema(*columns: tuple[str, pa.DataType], nullable: bool = False, also_null: Collection[str] = ()) -> pa.Schema:
+def make_schema(
+    *columns: tuple[str, pa.DataType], nullable: bool = False, also_null: Collection[str] = ()
+) -> pa.Schema:
     """A schema that carries the version of the tables of this package.
 
     Args:
@@ -42,8 +44,10 @@ RUN = (
     ("batch_norm", _TRUTH),
     ("width", _COUNT),
     ("seed", _COUNT),
+    ("variant", _TEXT),
 )
-"""Which network: ``run`` is the hash of all its settings, ``label`` says for people how it differs from the others."""
+"""Which network: ``run`` is the hash of all its settings, ``label`` says for people how it differs from the others, and
+``variant`` the same of those settings that have no column."""
 
 MEASURING = (
     ("measuring", _TEXT),
@@ -55,9 +59,11 @@ MEASURING = (
     ("samples", _TEXT),
     ("legacy", _TEXT),
     ("method", _TEXT),
+    ("way", _TEXT),
 )
 """Which way of measuring it: ``measuring`` is the hash of all its settings, ``last`` says whether the epoch is the last
-one of the training, ``legacy`` names the faults of the released code that were switched on, joined by ``+``."""
+one of the training, ``legacy`` names the faults of the released code that were switched on, joined by ``+``, and ``way`` says what differs
+from the other ways in settings that have no column."""
 
 MEASURES = (
     "absolute_deviation",

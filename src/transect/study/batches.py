@@ -1,4 +1,4 @@
-"""The batches of an epoch: samples in random order, augmented and prepared; all from the seed and the epoch's number."""
+"""The batches of an epoch: samples in random order, augmented and prepared; all from a seed and the epoch's number."""
 
 from __future__ import annotations
 
@@ -37,14 +37,11 @@ def batches(data: DataSet, config: TrainConfig, epoch: int) -> Iterator[tuple[Te
     Yields:
         What the network sees, ``(batch, *input_shape)``, float32, and the (noisy) labels ``(batch,)``.
     """
-    inputs, labels = data.train.inputs, data.train.labels
     generator = torch.Generator().manual_seed(_stream(config.seed_of_order, epoch, _AUGMENTATION))
-    order = epoch_order(len(data.train), config.seed_of_order, epoch).to(inputs.device)
-    for rows in order.split(config.batch_size):
-        batch = inputs[rows]
-        if config.crop or config.flip:
-            batch = augmented(batch, config.crop, config.flip, generator)
-        yield data.prepare(batch), labels[rows]
+    order = epoch_order(len(data.train), config.seed_of_order, epoch).to(data.train.labels.device)
+    inputs, labels = data.train.inputs[order], data.train.labels[order]
+    for batch, targets in zip(inputs.split(config.batch_size), labels.split(config.batch_size), strict=True):
+        yield data.prepare(augmented(batch, config.crop, config.flip, generator)), targets
 
 
 def refuse_impossible_augmentation(data: DataSet, config: TrainConfig) -> None:
@@ -56,8 +53,8 @@ def refuse_impossible_augmentation(data: DataSet, config: TrainConfig) -> None:
     inputs = data.train.inputs
     if (config.crop or config.flip) and (inputs.dtype != torch.uint8 or inputs.ndim != 4):
         raise StudyError(
-            f"train.crop and train.flip are for images, (N, C, H, W) of dtype uint8; the inputs of {data.name} have the "
-            f"shape {tuple(inputs.shape)} and the dtype {inputs.dtype}: set crop = 0 and flip = false"
+            f"train.crop and train.flip are for images, (N, C, H, W) of dtype uint8; the inputs of {data.name} have "
+            f"the shape {tuple(inputs.shape)} and the dtype {inputs.dtype}: set crop = 0 and flip = false"
         )
 
 

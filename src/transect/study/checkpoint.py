@@ -10,6 +10,7 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -56,7 +57,11 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, progress
     """
     tensors = {_MODEL + name: value for name, value in plain_tensors(model).items()}
     for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"{_OPTIMIZER}{index}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+        tensors |= {
+            f"{_OPTIMIZER}{index}.{name}": value.contiguous()
+            for name, value in state.items()
+            if isinstance(value, Tensor)
+        }
     with replacing(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata={"progress": json.dumps(vars(progress))})
 
@@ -99,7 +104,7 @@ def read_progress(path: Path) -> Progress:
 def _damage_reported(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, safetensors.SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, safetensors.SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
         raise StudyError(
             f"cannot go on from the checkpoint {path}: {error}; delete it to train from the start"
         ) from error
@@ -110,8 +115,14 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = value
+        state.setdefault(int(index), {})[key] = _laid_out(value, weights[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _laid_out(value: Tensor, weight: Tensor) -> Tensor:
+    """In memory as the weight that it belongs to: fused optimizers go through both side by side."""
+    return torch.empty_like(weight, device="cpu").copy_(value) if value.shape == weight.shape else value

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transect.plots import Curves
 from transect.plots.labels import name_of
+from transect.plots.peaks import descent_peak, largest
 from transect.study.ranks import RankCorrelation, rank_correlation
-from transect.study.statistics.peaks import Peak, PeakRule, descent_peak, largest, peak_of
+from transect.study.statistics.bootstrap import draws, resampled_means
+from transect.study.statistics.peaks import Peak, PeakRule, peak_of
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Curve:
     Attributes:
         name: What it is, in words.
         peak: Width or epoch at which it is largest; of a test error see
-            :func:`transect.study.statistics.peaks.descent_peak`.
+            :func:`transect.plots.peaks.descent_peak`.
         peak_value: Its value there.
         fall: 1 - last / peak: by which part it has fallen at the last position.
         growth: Last position's value over first position's.
@@ -46,6 +49,7 @@ class Comparison:
         curve: The curve.
         near: Whether it peaks at the same position of the sweep as the test error, or at the next one to either side.
         seeds_near: The same, each seed taken alone: how many.
+        near_share: The same, part of the draws of seeds; None for one seed.
         left: Rank correlation with the test error up to the test error's peak.
         right: Rank correlation from the peak on.
         whole: Rank correlation over the whole sweep.
@@ -55,6 +59,7 @@ class Comparison:
     curve: Curve
     near: bool
     seeds_near: int
+    near_share: float | None
     left: RankCorrelation
     right: RankCorrelation
     whole: RankCorrelation
@@ -104,16 +109,29 @@ def compare(curves: Curves, column: str) -> Comparison:
     left, right, whole = (
         rank_correlation(ours[part], error[part], curves.positions[part], curves.over) for part in parts
     )
-    apart = [abs(_rule(column)(ours[:, seed]) - descent_peak(error[:, seed])) for seed in range(len(curves.seeds))]
     return Comparison(
         column=column,
         curve=curve,
         near=abs(curve.where.place - peak) <= 1,
-        seeds_near=sum(distance <= 1 for distance in apart),
+        seeds_near=int(_near(ours.T, error.T, column).sum()),
+        near_share=_near_share(ours, error, column),
         left=left,
         right=right,
         whole=whole,
     )
+
+
+def _near(ours: NDArray[np.float64], error: NDArray[np.float64], column: str) -> NDArray[np.bool_]:
+    """Whether the peaks are neighbours, of pairs of curves ``(N, P), (N, P) -> (N,)``."""
+    rule = _rule(column)
+    return np.array([abs(rule(a) - descent_peak(b)) <= 1 for a, b in zip(ours, error, strict=True)])
+
+
+def _near_share(ours: NDArray[np.float64], error: NDArray[np.float64], column: str) -> float | None:
+    if ours.shape[1] == 1:
+        return None
+    drawn = draws(ours.shape[1])
+    return float(_near(resampled_means(ours, drawn), resampled_means(error, drawn), column).mean())
 
 
 def _rule(column: str) -> PeakRule:

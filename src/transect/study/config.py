@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 from transect.study.grid import variants
 from transect.study.settings import Settings, canonical_json
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 SplitName = Literal["train", "validation", "test"]
+Number = Annotated[PositiveInt | None, BeforeValidator(lambda given: None if given == "all" else given)]
 _DIGITS_OF_HASH = 10
 
 
@@ -24,9 +34,9 @@ class DataConfig(Settings):
         folder: Where images lie, or where torchvision keeps CIFAR; not needed for generated data.
         download: Whether torchvision may download CIFAR to ``folder``.
         image_size: Side in pixels to which images are resized; as they are where None.
-        train_samples: Training samples, as many of each class as can be; None for all.
+        train_samples: Training samples, as many of each class as can be; None, or ``all`` in a file, for all.
         validation_samples: Samples set apart from the training part; they keep their right labels.
-        test_samples: Test samples; None for all.
+        test_samples: Test samples; None, or ``all`` in a file, for all.
         label_noise: Part of the training labels that is replaced by another class.
     """
 
@@ -34,9 +44,9 @@ class DataConfig(Settings):
     folder: str | None = None
     download: bool = False
     image_size: PositiveInt | None = None
-    train_samples: PositiveInt | None = 4000
+    train_samples: Number = 4000
     validation_samples: NonNegativeInt = 0
-    test_samples: PositiveInt | None = 4000
+    test_samples: Number = 4000
     label_noise: Fraction = 0.2
     seed: NonNegativeInt = 0
     noise_seed: NonNegativeInt = 0
@@ -58,7 +68,7 @@ class ModelConfig(Settings):
     name: str = "mlp"
     width: PositiveInt = 1
     batch_norm: bool = False
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     checkpoint: str | None = None
 
 
@@ -180,8 +190,11 @@ class NetworkConfig(Settings):
     train: TrainConfig = TrainConfig()
 
     def identity(self) -> dict[str, Any]:
-        """What determines the network, as plain values."""
-        return self.model_dump(mode="json", exclude=NOT_IDENTIFYING)
+        """What determines the network, as plain values. Of a folder of images that is its name, not where it lies."""
+        settings = self.model_dump(mode="json", exclude=NOT_IDENTIFYING)
+        if self.data.name == "images" and self.data.folder is not None:
+            settings["data"]["folder"] = Path(self.data.folder).name
+        return settings
 
     def hash(self) -> str:
         """Short name of :meth:`identity`: equal settings give equal names, on every machine."""
@@ -260,10 +273,51 @@ class StudyConfig(Settings):
     def labels(self) -> Iterator[tuple[NetworkConfig, str]]:
         """Every network with its name for people: the settings in which the study's networks differ."""
         networks = self.networks()
-        flat = [_flat(network.model_dump(mode="json")) for network in networks]
-        differing = [key for key in flat[0] if any(one[key] != flat[0][key] for one in flat)] or ["model.width"]
-        for network, values in zip(networks, flat, strict=True):
-            yield network, ", ".join(f"{key.rpartition('.')[2]} {values[key]}" for key in differing)
+        found = differing([network.model_dump(mode="json") for network in networks])
+        for network, values in zip(networks, found, strict=True):
+            yield network, _said(values or {"width": network.model.width})
+
+    def variants(self) -> tuple[str, ...]:
+        """Of each network, the differing settings that have no column in tables."""
+        found = differing([network.model_dump(mode="json") for network in self.networks()], _NETWORK_COLUMNS)
+        return tuple(_said(values) for values in found)
+
+    def ways(self) -> tuple[str, ...]:
+        """Of each way of measuring, the differing settings that have no column in tables."""
+        found = differing([measuring.model_dump(mode="json") for measuring in self.measurings()], _MEASURING_COLUMNS)
+        return tuple(_said(values) for values in found)
+
+
+_NETWORK_COLUMNS = frozenset(
+    {"data.name", "data.label_noise", "model.name", "model.batch_norm", "model.width", "train.seed"}
+)
+_MEASURING_COLUMNS = frozenset(
+    {"paths.kind", "paths.around", "paths.split", "paths.samples", "paths.repeated_normalisation"}
+    | {"paths.rolled_closure", "measures.method", "measures.epoch", "measures.upper_bound_integral"}
+    | {"measures.drop_last_region", "measures.first_paths", "measures.rtol", "measures.max_samples"}
+)
+"""Settings that have a column, or only say how precisely something is measured."""
+
+
+def differing(settings: Sequence[dict[str, Any]], but: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Of several settings with sections, each one's values where they are not all the same.
+
+    Args:
+        settings: Mappings from section to mapping from key to value.
+        but: Names that are passed over, ``"section.key"``.
+
+    Returns:
+        Of each, key to value.
+    """
+    flat = [
+        {f"{part}.{key}": value for part, values in one.items() for key, value in values.items()} for one in settings
+    ]
+    keys = [key for key in flat[0] if key not in but and any(one[key] != flat[0][key] for one in flat)]
+    return [{key.rpartition(".")[2]: one[key] for key in keys} for one in flat]
+
+
+def _said(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())
 
 
 _LISTS = {"train": frozenset({"milestones"}), "model": frozenset({"arguments"})}
@@ -273,7 +327,3 @@ _LISTS = {"train": frozenset({"milestones"}), "model": frozenset({"arguments"})}
 def short_hash(settings: dict[str, Any]) -> str:
     """A short name of plain values: equal ones give equal names, on every machine."""
     return hashlib.sha256(canonical_json(settings).encode()).hexdigest()[:_DIGITS_OF_HASH]
-
-
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    return {f"{section}.{key}": value for section, values in settings.items() for key, value in values.items()}

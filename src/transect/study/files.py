@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from transect.errors import StudyError
+from transect.study.checks import check_study
 from transect.study.config import StudyConfig
-from transect.study.sweep import check_study
 
 _MAGIC = "*?["
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.storage.tables import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA, make_table, read_table, write_table
-from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
+from transect.study.config import MeasuringConfig, StudyConfig
 from transect.study.folders import PATH_TABLE, TABLE, TIMING_TABLE, RunFolder, blocks, run_folder
 from transect.study.run import PART_SCHEMA
 from transect.study.summary import (
@@ -41,14 +41,14 @@ def write_tables(config: StudyConfig, folder: Path, to: Path | None = None) -> t
     runs: list[Row] = []
     paths: list[Row] = []
     timings: list[Row] = []
-    for network, label in config.labels():
+    for (network, label), variant in zip(config.labels(), config.variants(), strict=True):
         found = run_folder(folder, network)
         if not found.is_trained(config.epochs()):
             continue
-        common = network_columns(config.name, network, label)
-        for measuring in config.measurings():
+        common = network_columns(config.name, network, label, variant)
+        for measuring, way in zip(config.measurings(), config.ways(), strict=True):
             if not found.missing_parts(measuring):
-                of_run, of_paths, timing = _rows(common, found, network, measuring)
+                of_run, of_paths, timing = _rows(common, found, measuring, way)
                 runs.append(of_run)
                 paths += of_paths
                 timings.append(timing)
@@ -59,12 +59,10 @@ def write_tables(config: StudyConfig, folder: Path, to: Path | None = None) -> t
     )
 
 
-def _rows(
-    common: Row, folder: RunFolder, network: NetworkConfig, measuring: MeasuringConfig
-) -> tuple[Row, list[Row], Row]:
+def _rows(common: Row, folder: RunFolder, measuring: MeasuringConfig, way: str) -> tuple[Row, list[Row], Row]:
     evaluation = folder.read_evaluation()
     epoch = measuring.measures.epoch
-    identity = common | measuring_columns(measuring, evaluation["epochs"][str(epoch)]["epoch"])
+    identity = common | measuring_columns(measuring, evaluation["epochs"][str(epoch)]["epoch"], way)
     known = evaluation_columns(evaluation, epoch, measuring.paths.split)
     parts = [read_table(folder.part(measuring, index), PART_SCHEMA) for index in range(len(blocks(measuring)))]
     rows = [row for part in parts for row in part.to_pylist()]

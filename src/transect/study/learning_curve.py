@@ -74,6 +74,9 @@ class TensorBoard:
             self._writer.flush()
 
 
+NO_LOG = TensorBoard()
+
+
 @contextmanager
 def tensorboard(folder: Path, epochs_done: int) -> Iterator[TensorBoard]:
     """Open the logs of a training that goes on after some epochs; later ones, of before it was killed, are dropped.

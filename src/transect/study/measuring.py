@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Measure = Callable[[nn.Module, Sequence[Path], MeasureConfig, str], list[Row]]
 """``measure(model, paths, how, device) -> rows``: one a path, with columns of
-:data:`transect.storage.tables.PATH_SCHEMA` from ``segments`` on, and ``seconds``.
+:data:`transect.storage.tables.PATH_SCHEMA` from ``segments`` on.
 
 It must be importable by its name, since it travels to worker processes."""
 
@@ -50,7 +50,6 @@ _KEPT = (
     "linear_crossings",
     "converged",
     "unresolved",
-    "seconds",
 )
 _RENAMED = {"length": "path_length", "path_crossings": "crossings", "samples": "samples_taken"}
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-from transect.plots import render, width_sweep
+import pyarrow as pa
+import pyarrow.csv
+
+from transect.plots import render, sweeps, width_sweep
+from transect.plots.curves import as_table
+from transect.plots.grouping import distinct, path_kinds_of
+from transect.plots.rendering import Format
 from transect.storage.atomic import replacing, write_text
 from transect.storage.tables import read_table
+from transect.study.figures import study_figures, trained_rows
+from transect.study.statistics.following import FEWEST, curves_table, follow_test_error, following_table
+from transect.study.statistics.judging import judge_claims
+from transect.study.statistics.kinds import compare_kinds
 from transect.study.verdict import Verdict, judge
 
 FIGURE, VERDICT = "figure", "verdict.txt"
@@ -50,6 +61,64 @@ def report_study(table: str | os.PathLike[str], folder: str | os.PathLike[str], 
         _write_bytes(folder / f"{FIGURE}.svg", render(figure, "svg")),
     ]
     return Report(verdicts[0], (*pictures, _write_verdicts(folder / VERDICT, verdicts)))
+
+
+def report_tables(
+    table: pa.Table | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    paths: pa.Table | str | os.PathLike[str] | None = None,
+    title: str | None = None,
+) -> tuple[Path, ...]:
+    """Write everything that the tables of any study say into a folder, each file atomically.
+
+    Figures (:func:`transect.study.figures.study_figures`) as PNG and SVG; ``claims.txt`` and ``claims.csv``;
+    ``curves.csv`` and ``follows.csv``, means over seeds and what follows the test error over width, and
+    ``epoch_curves.csv`` and ``epoch_follows.csv`` over epochs; ``kinds.txt`` and ``kinds.csv``, the tests between
+    kinds of paths. What a study has not got (three widths, three epochs, two kinds of paths) is left out.
+
+    Args:
+        table: Run table, or the path of its Parquet file.
+        folder: Where to write.
+        paths: Path table, or the path of its Parquet file; no tests between kinds of paths where None.
+        title: Title of the figures over width and epochs; made from the table where None.
+
+    Returns:
+        The files.
+
+    Raises:
+        InvalidInput: If a table cannot be read, lacks columns or values, or a seed is missing at some width.
+    """
+    folder, rows = Path(folder), as_table(table)
+    path_rows = None if paths is None else as_table(paths)
+    files = [
+        _write_bytes(folder / f"{name}.{file_format}", render(figure, file_format))
+        for name, figure in study_figures(rows, path_rows, title).items()
+        for file_format in get_args(Format)
+    ]
+    return (*files, *(_write(folder / name, contents) for name, contents in _findings(rows, path_rows)))
+
+
+def _findings(rows: pa.Table, paths: pa.Table | None) -> Iterator[tuple[str, pa.Table | str]]:
+    trained = trained_rows(rows)
+    for over, chosen, prefix in (("width", trained, ""), ("epoch", rows, "epoch_")):
+        if all(len(distinct(sweep.table, over)) >= FEWEST for sweep in sweeps(chosen, over)):
+            yield f"{prefix}curves.csv", curves_table(chosen, over=over)
+            yield f"{prefix}follows.csv", following_table(follow_test_error(chosen, over=over))
+            if over == "width":
+                claims = judge_claims(chosen)
+                yield from (("claims.txt", claims.summary() + "\n"), ("claims.csv", claims.table()))
+    if paths is not None and len(path_kinds_of(trained_rows(paths))) > 1:
+        tests = compare_kinds(trained_rows(paths))
+        yield from (("kinds.txt", tests.summary() + "\n"), ("kinds.csv", tests.table()))
+
+
+def _write(path: Path, contents: pa.Table | str) -> Path:
+    if isinstance(contents, str):
+        write_text(path, contents)
+        return path
+    with replacing(path) as temporary:
+        pyarrow.csv.write_csv(contents, temporary)
+    return path
 
 
 def _write_verdicts(path: Path, verdicts: Sequence[Verdict]) -> Path:

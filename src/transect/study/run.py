@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 from torch import nn
 
+from transect.errors import StudyError
 from transect.execution.events import Report
 from transect.measuring.columns import SCHEMA as MEASUREMENTS
-from transect.storage.atomic import remove_leftovers, replacing, write_text
+from transect.storage.atomic import remove_leftovers, write_text
 from transect.storage.tables import PATH_SCHEMA, make_schema, make_table, write_table
 from transect.study.around import paths_around
+from transect.study.checkpoint import checkpoint_file
 from transect.study.config import MeasuringConfig, NetworkConfig
 from transect.study.data.dataset import DataSet
 from transect.study.data.load import load_data
@@ -33,6 +37,9 @@ PART_SCHEMA = make_schema(
     nullable=True,
 )
 """What a file of one block of paths holds."""
+
+
+_data = lru_cache(maxsize=1)(load_data)  # a worker measures many blocks of paths on the same data, one after the other
 
 
 @dataclass(frozen=True)
@@ -93,12 +100,11 @@ def train_network(task: NetworkTask, report: Report) -> str:
         folder.settings, json.dumps(task.network.model_dump(mode="json") | {"label": task.label}, indent=2) + "\n"
     )
     with Stated(folder.path, report) as stated:
-        data = load_data(task.network.data, task.cache)
+        data = _data(task.network.data, task.cache)
         ended = _trained(task, data, stated)
         evaluation = _evaluated(task, data, ended)
     write_text(folder.evaluation, json.dumps(evaluation, indent=2) + "\n")
-    for useless in (folder.path / "checkpoint.safetensors", folder.error):
-        useless.unlink(missing_ok=True)
+    checkpoint_file(folder.path).unlink(missing_ok=True)  # of no use any more
     last = evaluation["epochs"][str(task.epochs[-1])]
     return f"train error {last['train']['error']:.3f}, test error {last['test']['error']:.3f}"
 
@@ -120,7 +126,7 @@ def measure_part(part: PartTask, report: Report) -> str:
     task, measuring = part.task, part.measuring
     with Stated(task.folder.path, report) as stated:
         stated("measuring", part.index, len(blocks(measuring)))
-        data = load_data(task.network.data, task.cache)
+        data = _data(task.network.data, task.cache)
         which = blocks(measuring)[part.index]
         paths = paths_around(data, measuring.paths)[which.start : which.stop]
         model = network_after(task, data, measuring.measures.epoch)
@@ -136,6 +142,7 @@ def network_after(task: NetworkTask, data: DataSet, epoch: int | str) -> nn.Modu
     """A network of a study as it was after an epoch, in evaluation mode."""
     network = task.network
     if network.model.checkpoint is not None:
+        _refuse_other_file(task)
         return load_network(network.model, data.input_shape, data.classes).eval()
     model = build_model(network.model, data.input_shape, data.classes, network.train.seed)
     model.load_state_dict(safetensors.torch.load_file(task.folder.weights(epoch)))
@@ -145,7 +152,7 @@ def network_after(task: NetworkTask, data: DataSet, epoch: int | str) -> nn.Modu
 def _trained(task: NetworkTask, data: DataSet, report: Report) -> dict[str, Any]:
     network = task.network
     if network.model.checkpoint is not None:
-        return {"epochs_done": 0, "train_seconds": 0.0}
+        return {"epochs_done": 0, "train_seconds": 0.0, "weights": _digest(network.model.checkpoint)}
     model = build_model(network.model, data.input_shape, data.classes, network.train.seed)
     keep = [epoch for epoch in task.epochs if isinstance(epoch, int)]
     ended = train(model, data, network.train, keep, task.folder.path, report)
@@ -164,3 +171,23 @@ def _evaluated(task: NetworkTask, data: DataSet, ended: dict[str, Any]) -> dict[
 def _errors(model: nn.Module, data: DataSet) -> dict[str, Any]:
     parts = {name: data.split(name) for name in ("train", "validation", "test")}
     return {name: vars(evaluate(model, split, data.prepare)) for name, split in parts.items() if len(split)}
+
+
+def _refuse_other_file(task: NetworkTask) -> None:
+    """A checkpoint that changes between two blocks of paths would make rows of two networks."""
+    checkpoint, folder = task.network.model.checkpoint, task.folder
+    if checkpoint is None or not folder.evaluation.exists():
+        return
+    if folder.read_evaluation()["weights"] != _digest(checkpoint):
+        raise StudyError(
+            f"{checkpoint} is not the file any more that this study has evaluated; delete {folder.path} to measure "
+            "the new one"
+        )
+
+
+def _digest(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StudyError(f"model.checkpoint: cannot read {path}: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from transect.execution import JobEvent, ProgressCallback
+from transect.execution.events import Kind
 
 
 class RunProgress:
@@ -35,8 +36,8 @@ class RunProgress:
             return
         if event.kind == "started":
             self._start(run)
-        elif event.kind == "advanced" and event.job == run:
-            self._tell(run, "advanced", event.stage, event.step, event.steps)
+        elif event.kind == "advanced" and (event.job == run or event.message):  # a block's steps are not worth a line
+            self._tell(run, "advanced", event.stage, event.step, event.steps, event.message)
         elif event.kind == "failed":
             self._failed.add(run)
             self._end(run, "failed", event.message)
@@ -58,9 +59,9 @@ class RunProgress:
             blocks = self._blocks[run]
             self._tell(run, "advanced", "measuring", blocks - len(self._left[run]), blocks)
 
-    def _end(self, run: str, kind: str, message: str) -> None:
+    def _end(self, run: str, kind: Kind, message: str) -> None:
         self._done += 1
         self._tell(run, kind, message=message)
 
-    def _tell(self, run: str, kind: str, stage: str = "", step: int = 0, steps: int = 0, message: str = "") -> None:
-        self._progress(JobEvent(run, kind, self._done, self._total, stage, step, steps, message))  # type: ignore[arg-type]
+    def _tell(self, run: str, kind: Kind, stage: str = "", step: int = 0, steps: int = 0, message: str = "") -> None:
+        self._progress(JobEvent(run, kind, self._done, self._total, stage, step, steps, message))

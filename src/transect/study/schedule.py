@@ -34,7 +34,9 @@ def refuse_useless_milestones(config: TrainConfig) -> None:
         StudyError: If a step schedule has none, or another schedule has some.
     """
     if config.schedule == "step" and not config.milestones:
-        raise StudyError("train.schedule is step, but there are no train.milestones: list the epochs, such as [150, 225]")
+        raise StudyError(
+            "train.schedule is step, but there are no train.milestones: list the epochs, such as [150, 225]"
+        )
     if config.schedule != "step" and config.milestones:
         raise StudyError(
             f"train.milestones have no effect on the {config.schedule} schedule; leave them out, or set "

@@ -31,4 +31,7 @@ def missing_snapshots(folder: Path, epochs: Collection[int]) -> list[int]:
 
 def plain_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Weights and buffers by name, each with memory of its own: a file does not say which weights are shared."""
-    return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
+    return {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }

@@ -16,7 +16,7 @@ Row = dict[str, Any]
 FAULTS = ("repeated_normalisation", "rolled_closure", "upper_bound_integral", "drop_last_region")
 
 
-def network_columns(study: str, network: NetworkConfig, label: str) -> Row:
+def network_columns(study: str, network: NetworkConfig, label: str, variant: str) -> Row:
     """The columns that say which network a row is about."""
     return {
         "study": study,
@@ -28,15 +28,17 @@ def network_columns(study: str, network: NetworkConfig, label: str) -> Row:
         "batch_norm": network.model.batch_norm,
         "width": network.model.width,
         "seed": network.train.seed,
+        "variant": variant,
     }
 
 
-def measuring_columns(measuring: MeasuringConfig, epoch: int) -> Row:
+def measuring_columns(measuring: MeasuringConfig, epoch: int, way: str) -> Row:
     """The columns that say how it was measured.
 
     Args:
         measuring: The way of measuring.
         epoch: The epoch that it stands for.
+        way: What differs from the other ways in settings that have no column.
     """
     paths, how = measuring.paths, measuring.measures
     faults = [name for name in FAULTS if getattr(paths, name, False) or getattr(how, name, False)]
@@ -50,6 +52,7 @@ def measuring_columns(measuring: MeasuringConfig, epoch: int) -> Row:
         "samples": paths.samples,
         "legacy": "+".join(faults),
         "method": how.method,
+        "way": way,
     }
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from transect.errors import StudyError
-from transect.execution import Executor, Job, LocalExecutor, Outcome, ProgressCallback, raise_failures, run_jobs
+from transect.execution import Executor, Job, Outcome, ProgressCallback, raise_failures, run_jobs
 from transect.storage.atomic import remove_leftovers, write_text
+from transect.study.checks import check_study
 from transect.study.config import NetworkConfig, StudyConfig
 from transect.study.data.load import load_data
 from transect.study.folders import CONFIGURATION, RUNS, RunFolder, blocks, run_folder
@@ -57,8 +58,8 @@ def run_study(
         config: The study.
         folder: Where everything goes: ``study.json``, ``runs/``, ``table`` (a row for each network and way of measuring
             it), ``paths`` (one for each path) and ``timings``, each as ``.parquet`` and ``.csv``.
-        executor: Who does the work: so many local worker processes with one thread each, or an executor, which is
-            closed in the end. On a cluster, ``folder`` must be seen by every node.
+        executor: Who does the work: so many local worker processes with one thread each, or an executor, which is not
+            closed. On a cluster, ``folder`` and the data must be seen by every node.
         progress: Hears of everything that happens to a network; keys are its labels (``StudyConfig.labels``).
         cache: Folder of the data cache; None for the default one.
         measure: The measuring function; importable by its name.
@@ -86,29 +87,6 @@ def run_study(
     return folder / "table.parquet"
 
 
-def check_study(config: StudyConfig) -> None:
-    """Refuse combinations of settings that are each right, but not together.
-
-    Raises:
-        StudyError: If there are any.
-    """
-    for how in config.measures:
-        if how.method == "estimate" and (how.upper_bound_integral or how.drop_last_region):
-            raise StudyError(
-                "measures: upper_bound_integral and drop_last_region need every region; expected method = "
-                f'"exact" with them, got {how.method!r}'
-            )
-    asked = [epoch for epoch in config.epochs() if isinstance(epoch, int)]
-    trained = [model for model in config.model if model.checkpoint is None]
-    if trained and (late := [epoch for epoch in asked for train in config.train if epoch > train.epochs]):
-        raise StudyError(f"measures.epoch: expected epochs up to train.epochs, got {sorted(set(late))}")
-    if len(trained) < len(config.model) and (asked or len(config.train) > 1):
-        raise StudyError(
-            "model.checkpoint: a network from a file is not trained; expected one variant of [train] and "
-            f'measures.epoch = "last", got {len(config.train)} variants and the epochs {list(config.epochs())}'
-        )
-
-
 def _do(
     config: StudyConfig,
     tasks: Sequence[NetworkTask],
@@ -120,15 +98,17 @@ def _do(
     """The outcomes of all work, under the labels of the networks."""
     work = _Work(config, tasks, measure, resources)
     told = None if progress is None else RunProgress(progress, work.jobs_of(), work.finished())
-    workers = LocalExecutor(executor) if isinstance(executor, int) else executor
     first = work.first()
     if not first:
         return []
-    with closing(run_jobs(first, workers, told, following=work.following)) as outcomes:
-        ended = list(outcomes)
-    for outcome in ended:
-        if outcome.details:  # the message alone does not say where it happened
-            write_text(work.folder_of(outcome.key).error, outcome.details)
+    for task in tasks:
+        task.folder.error.unlink(missing_ok=True)  # it is tried again
+    ended = []
+    with closing(run_jobs(first, executor, told, following=work.following)) as outcomes:
+        for outcome in outcomes:
+            ended.append(outcome)
+            if outcome.error is not None:  # the message alone does not say where it happened
+                write_text(work.folder_of(outcome.key).error, outcome.details or outcome.error)
     return ended
 
 

@@ -13,6 +13,7 @@ from mnist1d.data import get_dataset_args, make_dataset
 from transect.errors import StudyError
 from transect.study.config import DataConfig
 from transect.study.data.cache import default_cache_folder
+from transect.study.data.dataset import SPLITS
 from transect.study.data.load import load_data
 from transect.study.data.mnist1d import load_mnist1d
 
@@ -39,6 +40,36 @@ def test_sizes_that_are_no_tens_and_seeds_are_respected(tmp_path):
     first, other = (load_mnist1d(7, 5, seed, tmp_path) for seed in (0, 1))
     assert (len(first.train), len(first.test)) == (7, 5)
     assert not torch.equal(first.train.inputs, other.train.inputs)
+
+
+def test_validation_samples_come_between_the_training_and_the_test_samples(tmp_path):
+    parts = load_data(DataConfig(train_samples=23, validation_samples=9, test_samples=18, label_noise=0.5), tmp_path)
+    whole = load_mnist1d(32, 18, seed=0, cache=tmp_path)
+    assert [len(parts.split(name)) for name in SPLITS] == [23, 9, 18]
+    assert torch.equal(torch.cat([parts.train.inputs, parts.validation.inputs]), whole.train.inputs)
+    assert torch.equal(torch.cat([parts.train.clean_labels, parts.validation.labels]), whole.train.labels)
+    assert torch.equal(parts.test.inputs, whole.test.inputs)
+    assert len(parts.validation.noisy_indices) == 0
+
+
+def test_signals_are_what_the_network_sees(tmp_path):
+    data = load_mnist1d(10, 10, 0, tmp_path)
+    assert data.normalisation is None
+    assert torch.equal(data.prepare(data.train.inputs), data.train.inputs)
+    assert torch.equal(data.prepare(data.train.inputs, torch.float64), data.train.inputs.double())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train_samples": None}, "two numbers, got None and 4000"),
+        ({"test_samples": None}, "two numbers, got 4000 and None"),
+        ({"image_size": 16}, "signals of 40 samples"),
+    ],
+)
+def test_settings_that_make_no_sense_for_signals_are_refused(tmp_path, settings, message):
+    with pytest.raises(StudyError, match=message):
+        load_data(DataConfig(**settings), tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "flipped bit", "other content"])

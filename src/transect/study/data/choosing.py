@@ -45,8 +45,11 @@ def chosen_pairs(split: Split, config: PathConfig) -> tuple[Tensor, Tensor]:
     labels, generator = split.clean_labels[eligible], _generator(config)
     of_class = torch.bincount(labels)[labels]
     has_partner = of_class > 1 if is_same else of_class < len(labels)
-    starts = _drawn(eligible[has_partner], config, generator, f" that have another one of {_class(is_same)} class")
-    ends = [_partner(int(start), split, eligible, is_same, generator) for start in starts]
+    with_class = f" that have another one of {'the same' if is_same else 'another'} class"
+    starts = _drawn(eligible[has_partner], config, generator, with_class)
+    wanted = {label: labels == label if is_same else labels != label for label in labels.unique().tolist()}
+    partners = {label: eligible[fits] for label, fits in wanted.items()}
+    ends = [_other(start, partners[int(split.clean_labels[start])], generator) for start in starts.tolist()]
     return starts, torch.tensor(ends, dtype=torch.int64)
 
 
@@ -73,11 +76,9 @@ def _drawn(eligible: Tensor, config: PathConfig, generator: torch.Generator, tha
     return eligible[torch.randperm(len(eligible), generator=generator)[: config.paths]]
 
 
-def _partner(start: int, split: Split, eligible: Tensor, is_same: bool, generator: torch.Generator) -> int:
-    in_class = split.clean_labels[eligible] == split.clean_labels[start]
-    others = eligible[in_class & (eligible != start)] if is_same else eligible[~in_class]
-    return int(others[torch.randint(len(others), (), generator=generator)])
-
-
-def _class(is_same: bool) -> str:
-    return "the same" if is_same else "another"
+def _other(start: int, candidates: Tensor, generator: torch.Generator) -> int:
+    """One of the candidates, increasing indices, but not the start itself, which may be among them."""
+    place = int(torch.searchsorted(candidates, start))
+    holds_start = place < len(candidates) and int(candidates[place]) == start
+    drawn = int(torch.randint(len(candidates) - holds_start, (), generator=generator))
+    return int(candidates[drawn + (holds_start and drawn >= place)])

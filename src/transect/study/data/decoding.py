@@ -11,6 +11,7 @@ from torch import Tensor
 
 from transect.errors import StudyError
 
+_FILES_AT_ONCE = 64
 _EIGHT_BITS = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
 
@@ -28,14 +29,15 @@ def decoded(paths: Sequence[str], size: int | None) -> Tensor:
     first = _decoded_image(paths[0], size)
     images = np.empty((len(paths), *first.shape), dtype=np.uint8)
 
-    def decode(index: int) -> None:
-        image = _decoded_image(paths[index], size)
-        if image.shape != first.shape:
-            raise StudyError(_of_two_sizes(paths[0], first, paths[index], image))
-        images[index] = image
+    def decode(start: int) -> None:
+        for index in range(start, min(start + _FILES_AT_ONCE, len(paths))):
+            image = _decoded_image(paths[index], size)
+            if image.shape != first.shape:
+                raise StudyError(_of_two_sizes(paths[0], first, paths[index], image))
+            images[index] = image
 
     with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without holding the interpreter
-        for _ in pool.map(decode, range(len(paths))):  # raises the first error, and leaves the other images alone
+        for _ in pool.map(decode, range(0, len(paths), _FILES_AT_ONCE)):  # raises the first error, drops what is left
             pass
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 

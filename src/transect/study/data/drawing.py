@@ -8,7 +8,7 @@ from torch import Tensor
 from transect.errors import StudyError
 from transect.study.config import DataConfig
 from transect.study.data.dataset import DataSet, Split
-from transect.study.data.images import ImageSource
+from transect.study.data.images import ImageSource, LabelledImages
 from transect.study.data.normalisation import Normalisation
 
 
@@ -32,9 +32,18 @@ def drawn(source: ImageSource, config: DataConfig) -> DataSet:
     """
     train, validation = _train_and_validation(source, config)
     test = _random_order(len(source.test), config.seed)[: _test_samples(source, config)]
-    samples = source.train[train], source.train[validation], source.test[test]
-    splits = [Split.clean(part.images, part.labels) for part in samples]
-    return DataSet(source.name, source.classes, *splits, normalisation=Normalisation.of(source.train.images))
+    return DataSet(
+        source.name,
+        source.classes,
+        train=_split(source.train, train),
+        validation=_split(source.train, validation),
+        test=_split(source.test, test),
+        normalisation=Normalisation.of(source.train.images),
+    )
+
+
+def _split(samples: LabelledImages, indices: Tensor) -> Split:
+    return Split.clean(samples.images[indices], samples.labels[indices])
 
 
 def interleaved(labels: Tensor) -> Tensor:

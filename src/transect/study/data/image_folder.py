@@ -90,14 +90,15 @@ def _files(part: Path, classes: Sequence[str]) -> list[_File]:
 
 
 def _files_of_class(folder: Path, label: int) -> list[_File]:
-    found = sorted((entry for entry in os.scandir(folder) if _is_image(entry)), key=lambda entry: entry.name)
+    found = sorted((entry for entry in os.scandir(folder) if _is_image(entry.name)), key=lambda entry: entry.name)
     if not found:
         raise StudyError(f"data.folder: expected images ({', '.join(SUFFIXES)}) in {folder}, got none")
-    return [_File(entry.path, label, f"{entry.stat().st_size} {entry.stat().st_mtime_ns}") for entry in found]
+    stats = [entry.stat() for entry in found]
+    return [_File(entry.path, label, f"{stat.st_size} {stat.st_mtime_ns}") for entry, stat in zip(found, stats)]
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".") and entry.is_file()
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def _key(root: Path, files: dict[str, list[_File]], image_size: int | None) -> str:

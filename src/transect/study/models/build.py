@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -15,7 +16,7 @@ from transect.study.config import ModelConfig
 from transect.study.models.cnn1d import cnn1d
 from transect.study.models.cnn5 import cnn5
 from transect.study.models.mlp import mlp
-from transect.study.models.named import TORCHVISION, from_torchvision, from_user, refuse_other_outputs
+from transect.study.models.named import TORCHVISION, Make, from_torchvision, from_user, refuse_other_outputs
 from transect.study.models.resnet import resnet18, resnet34
 from transect.study.models.vgg import vgg8, vgg11, vgg13, vgg16, vgg19
 
@@ -54,12 +55,12 @@ def build_model(config: ModelConfig, input_shape: tuple[int, ...], classes: int,
         MissingDependency: If it would be a model of torchvision, which is not installed.
     """
     with torch.random.fork_rng(devices=[]):
+        make = _maker(config, tuple(input_shape), classes)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA too, for good
-        if config.name in BUILDERS:
-            return _from_table(config, input_shape, classes)
-        model = _by_name(config, input_shape, classes)
-        refuse_other_outputs(model, config.name, input_shape, classes)
-        return model.train()
+        model = make()
+        if config.name not in BUILDERS:
+            refuse_other_outputs(model, config.name, tuple(input_shape), classes)
+    return model.train()
 
 
 def load_network(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -81,16 +82,9 @@ def load_network(config: ModelConfig, input_shape: tuple[int, ...], classes: int
     return model.eval()
 
 
-def _from_table(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-    if config.arguments:
-        raise StudyError(
-            f"model.arguments: {config.name} takes none, got {', '.join(sorted(config.arguments))}; its settings are "
-            "width and batch_norm"
-        )
-    return BUILDERS[config.name](config.width, tuple(input_shape), classes, config.batch_norm)
-
-
-def _by_name(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+def _maker(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> Make:
+    if config.name in BUILDERS:
+        return _from_table(config, input_shape, classes)
     if ":" in config.name:
         return from_user(config, input_shape, classes)
     if config.name.startswith(TORCHVISION):
@@ -99,3 +93,12 @@ def _by_name(config: ModelConfig, input_shape: tuple[int, ...], classes: int) ->
         f"there is no model {config.name!r}{_near(config.name, BUILDERS)}; expected one of {', '.join(BUILDERS)}, "
         "torchvision.<name> for a model of its zoo, or package.module:callable for one of your own"
     )
+
+
+def _from_table(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> Make:
+    if config.arguments:
+        raise StudyError(
+            f"model.arguments: {config.name} takes none, got {', '.join(sorted(config.arguments))}; its settings are "
+            "width and batch_norm"
+        )
+    return functools.partial(BUILDERS[config.name], config.width, input_shape, classes, config.batch_norm)

@@ -1,4 +1,7 @@
-"""Models that are not of the table: those of torchvision's zoo, and those of the user."""
+"""Models that are not of the table: those of torchvision's zoo, and those of the user.
+
+They are found first and made in a second step: what is imported may draw random numbers too, and only the first time.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,23 @@ from transect.errors import InvalidInput, MissingDependency, StudyError
 from transect.loading.models import _current_folder, _import, _near, _public
 from transect.study.config import ModelConfig
 
+Make = Callable[[], nn.Module]
 TORCHVISION = "torchvision."
 _EXPECTED = "expected package.module:callable, a class or function that makes a new torch.nn.Module at every call"
 
 
-def from_torchvision(config: ModelConfig, classes: int) -> nn.Module:
-    """A model of torchvision's zoo with fresh weights; nothing is downloaded.
+def from_torchvision(config: ModelConfig, classes: int) -> Make:
+    """Find a model of torchvision's zoo, with fresh weights; nothing is downloaded.
 
     Args:
         config: ``torchvision.<name>``; its ``arguments`` go to the model's builder.
         classes: Number of outputs.
 
+    Returns:
+        What makes the model; it raises a StudyError if the builder raises an error (kept as the cause).
+
     Raises:
-        StudyError: If there is no such model, it cannot be built, or a setting would have no effect on it.
+        StudyError: If there is no such model, or a setting would have no effect on it.
         MissingDependency: If torchvision is not installed.
     """
     try:
@@ -41,13 +48,18 @@ def from_torchvision(config: ModelConfig, classes: int) -> nn.Module:
         raise StudyError(f"torchvision has no model {name!r}{_near(name, known)}; expected one of its {len(known)}")
     builder = models.get_model_builder(name)
     own = {key: None for key in ("weights", "weights_backbone") if key in inspect.signature(builder).parameters}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # how some will draw their first weights in future
-        return _called(builder, config, own | {"num_classes": classes})
+    _refuse_useless_settings(config, own | {"num_classes": classes})
+
+    def make() -> nn.Module:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # how some will draw their first weights in future
+            return _called(builder, config, own | {"num_classes": classes})
+
+    return make
 
 
-def from_user(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-    """A model that a callable of the user makes; imports also look in the current folder.
+def from_user(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> Make:
+    """Find a callable of the user that makes a model; imports also look in the current folder.
 
     It is given the ``arguments`` of the configuration and, by name, those of ``width``, ``batch_norm``, ``input_shape``
     and ``classes`` that are parameters of its own (what ``**kwargs`` would take is not given).
@@ -57,9 +69,12 @@ def from_user(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -
         input_shape: Shape of one input.
         classes: Number of outputs.
 
+    Returns:
+        What makes the model; it raises a StudyError if the callable raises an error (kept as the cause), or makes
+        something else.
+
     Raises:
-        StudyError: If there is no such callable, it raises an error (kept as the cause), makes something else, or a
-            setting would have no effect on it.
+        StudyError: If there is no such callable, or a setting would have no effect on it.
     """
     offered = {
         "width": config.width,
@@ -67,10 +82,17 @@ def from_user(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -
         "input_shape": tuple(input_shape),
         "classes": classes,
     }
-    with _current_folder():  # also for what is imported when the callable is called
+    with _current_folder():
         build = _found(config.name)
-        names = _named_parameters(build)
-        return _called(build, config, {name: value for name, value in offered.items() if name in names})
+    names = _named_parameters(build)
+    taken = {name: value for name, value in offered.items() if name in names}
+    _refuse_useless_settings(config, taken)
+
+    def make() -> nn.Module:
+        with _current_folder():  # for what is imported when the callable is called
+            return _called(build, config, taken)
+
+    return make
 
 
 def refuse_other_outputs(model: nn.Module, name: str, input_shape: tuple[int, ...], classes: int) -> None:
@@ -115,7 +137,7 @@ def _found(name: str) -> Callable[..., Any]:
         found = getattr(found, part)
     if isinstance(found, nn.Module) or not callable(found):
         raise StudyError(f"model: {name} is a value of type {type(found).__name__}; {_EXPECTED}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _named_parameters(build: Callable[..., Any]) -> Collection[str]:
@@ -129,7 +151,6 @@ def _named_parameters(build: Callable[..., Any]) -> Collection[str]:
 
 def _called(build: Callable[..., Any], config: ModelConfig, own: Mapping[str, Any]) -> nn.Module:
     """The model; ``own`` are the arguments that the study gives by itself."""
-    _refuse_useless_settings(config, own)
     arguments = {**config.arguments, **own}
     written = f"{config.name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
     try:

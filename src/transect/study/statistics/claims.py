@@ -1,20 +1,16 @@
-"""The claims of the paper, judged by the run table of a study."""
+"""What can become of a claim of the paper: the claim, its parts, and the verdict on all of them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import pyarrow as pa
 
-from transect.plots.curves import as_table
-from transect.plots.grouping import describe
+from transect.plots.words import describe
 from transect.study.statistics.claims_wording import summary
-from transect.study.statistics.following import Following, follow_test_error
-from transect.study.statistics.noise import judge_noise
 from transect.study.statistics.rows import to_table
 
 

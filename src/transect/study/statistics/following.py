@@ -12,8 +12,9 @@ import pyarrow as pa
 from transect.errors import StudyError
 from transect.plots import Curves, sweeps
 from transect.plots.curves import as_table
-from transect.plots.grouping import Group, describe
+from transect.plots.grouping import Group
 from transect.plots.labels import name_of, with_values
+from transect.plots.words import describe
 from transect.study.comparison import Comparison, Curve, compare, curve_of
 from transect.study.ranks import RankCorrelation
 from transect.study.statistics.bootstrap import interval_of_mean
@@ -76,7 +77,33 @@ def follow_test_error(
         InvalidInput: If a column is not there or has empty rows, or a sweep lacks positions or seeds.
         StudyError: If a sweep has fewer than three positions: there is no curve to compare.
     """
-    return tuple(_following(sweep, columns, over) for sweep in sweeps(as_table(table), over))
+    return tuple(follow_in(sweep, columns, over) for sweep in sweeps(as_table(table), over))
+
+
+def follow_in(sweep: Group, columns: Sequence[str] | None = None, over: str = "width") -> Following:
+    """:func:`follow_test_error` in one sweep.
+
+    Raises:
+        InvalidInput: If a column is not there or has empty rows, or positions or seeds are missing.
+        StudyError: If there are fewer than three positions.
+    """
+    curves = curves_of(sweep, columns, over)
+    if len(curves.positions) < FEWEST:
+        where = f" ({sweep.label})" if sweep.values else ""
+        raise StudyError(
+            f"expected at least {FEWEST} {over}s in a sweep, got {list(curves.positions)}{where}; "
+            f"add some, or choose rows that have them"
+        )
+    compared = [column for column in with_values(sweep.table, columns) if column != "test_error"]
+    return Following(
+        values=sweep.values,
+        over=over,
+        positions=curves.positions,
+        seeds=len(curves.seeds),
+        threshold=curves.interpolation_threshold(),
+        test_error=curve_of(curves, "test_error"),
+        comparisons=tuple(compare(curves, column) for column in compared),
+    )
 
 
 def following_table(followings: Sequence[Following]) -> pa.Table:
@@ -120,26 +147,6 @@ def curves_of(sweep: Group, columns: Sequence[str] | None, over: str) -> Curves:
     return Curves.of(sweep.table, None, tuple(wanted), over)
 
 
-def _following(sweep: Group, columns: Sequence[str] | None, over: str) -> Following:
-    curves = curves_of(sweep, columns, over)
-    if len(curves.positions) < FEWEST:
-        where = f" ({sweep.label})" if sweep.values else ""
-        raise StudyError(
-            f"expected at least {FEWEST} {over}s in a sweep, got {list(curves.positions)}{where}; "
-            f"add some, or choose rows that have them"
-        )
-    compared = [column for column in with_values(sweep.table, columns) if column != "test_error"]
-    return Following(
-        values=sweep.values,
-        over=over,
-        positions=curves.positions,
-        seeds=len(curves.seeds),
-        threshold=curves.interpolation_threshold(),
-        test_error=curve_of(curves, "test_error"),
-        comparisons=tuple(compare(curves, column) for column in compared),
-    )
-
-
 def _row(following: Following, comparison: Comparison) -> dict[str, Any]:
     peak, error_peak = comparison.curve.where, following.test_error.where
     return {
@@ -155,6 +162,7 @@ def _row(following: Following, comparison: Comparison) -> dict[str, Any]:
         "error_peak_share": error_peak.share,
         "near": comparison.near,
         "seeds_near": comparison.seeds_near,
+        "near_share": comparison.near_share,
         **_rank("left", comparison.left),
         **_rank("right", comparison.right),
         **_rank("whole", comparison.whole),

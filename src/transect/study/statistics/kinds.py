@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
 from transect.plots.curves import as_table
-from transect.plots.grouping import Group, describe, distinct, groups, path_kind, varying
+from transect.plots.grouping import Group, distinct, groups, path_kinds_of, varying
 from transect.plots.labels import name_of
+from transect.plots.words import describe
 from transect.study.statistics.rows import to_table
+from transect.study.statistics.several_tests import holm
 
 SIGNIFICANT = 0.05
 _KIND = ("kind", "around")
@@ -34,7 +36,7 @@ class KindTest:
         other: Another.
         statistic: Largest distance between the two empirical distribution functions.
         p: Probability of a distance this large, were the distributions the same.
-        adjusted_p: The same, adjusted for all tests that were made together (:func:`holm`).
+        adjusted_p: The same, adjusted by :func:`~transect.study.statistics.several_tests.holm` for all tests together.
         one_median: Median of the measure over the paths of the one kind.
         other_median: Of the other.
         one_paths: How many paths of the one kind.
@@ -124,37 +126,20 @@ def compare_kinds(
     networks = groups(table, varying(table, apart=apart))
     found = [test for network in networks for test in _pairs(network, column, pool_seeds)]
     if not found:
-        kinds = [path_kind(**group.values) for group in groups(table, _KIND)]
-        raise InvalidInput(f"paths: expected two kinds of paths of one network at least, got {kinds}.")
+        raise InvalidInput(
+            f"paths: expected two kinds of paths of one network at least, got {list(path_kinds_of(table))}."
+        )
     adjusted = holm([test["p"] for test in found])
     tests = (KindTest(**test, adjusted_p=p) for test, p in zip(found, adjusted, strict=True))
     return KindTests(column, pool_seeds, tuple(tests))
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Adjust p-values for being several, so that the chance of one or more false findings stays what it is for one.
-
-    Args:
-        p: P-values of tests, independent or not.
-
-    Returns:
-        Adjusted ones, in the same order: the k-th smallest of m is multiplied by m - k + 1, is not less than the ones
-        before it, and not more than 1 (Holm, 1979, "A simple sequentially rejective multiple test procedure").
-    """
-    order = np.argsort(p, kind="stable")
-    scaled = np.asarray(p, dtype=np.float64)[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return [float(value) for value in adjusted]
-
-
 def _pairs(network: Group, column: str, pool_seeds: bool) -> Iterator[dict[str, Any]]:
-    kinds = groups(network.table, _KIND)
-    for kind in kinds:
-        _refuse_mixture(kind, network, pool_seeds)
+    kinds = path_kinds_of(network.table)
+    for kind, rows in kinds.items():
+        _refuse_mixture(kind, rows, network, pool_seeds)
     samples = {
-        path_kind(**kind.values): _by_path(kind, column) if pool_seeds else _values(kind.table, column)
-        for kind in kinds
+        kind: _by_path(kind, rows, column) if pool_seeds else _values(rows, column) for kind, rows in kinds.items()
     }
     for one, other in itertools.combinations(samples, 2):
         test = scipy.stats.ks_2samp(samples[one], samples[other])
@@ -171,28 +156,28 @@ def _pairs(network: Group, column: str, pool_seeds: bool) -> Iterator[dict[str, 
         }
 
 
-def _refuse_mixture(kind: Group, network: Group, pool_seeds: bool) -> None:
+def _refuse_mixture(kind: str, rows: pa.Table, network: Group, pool_seeds: bool) -> None:
     """Refuse networks or ways of measuring that differ in a setting which has no column."""
-    networks = len(distinct(kind.table, "seed")) if pool_seeds else 1
+    networks = len(distinct(rows, "seed")) if pool_seeds else 1
     for column, allowed in (("run", networks), ("measuring", 1)):
-        found = distinct(kind.table, column) if column in kind.table.column_names else []
+        found = distinct(rows, column)
         if len(found) > allowed:
             where = f" of {network.label}" if network.values else ""
             raise InvalidInput(
-                f"paths: expected {allowed} value(s) of {column!r} among the {path_kind(**kind.values)} paths{where}, "
+                f"paths: expected {allowed} value(s) of {column!r} among the {kind} paths{where}, "
                 f"got {found}, which no other column tells apart; choose among them with select(table, {column}=...)."
             )
 
 
-def _by_path(group: Group, column: str) -> NDArray[np.float64]:
+def _by_path(kind: str, rows: pa.Table, column: str) -> NDArray[np.float64]:
     """The mean over seeds of each path."""
-    of_path = group.table.group_by("path").aggregate([(column, "mean"), ("seed", "count_distinct"), ("seed", "count")])
-    seeds = len(pc.unique(group.table["seed"]))
-    whole = pc.all(pc.equal(of_path["seed_count_distinct"], seeds)).as_py() and len(group.table) == seeds * len(of_path)
+    of_path = rows.group_by("path").aggregate([(column, "mean"), ("seed", "count_distinct"), ("seed", "count")])
+    seeds = len(pc.unique(rows["seed"]))
+    whole = pc.all(pc.equal(of_path["seed_count_distinct"], seeds)).as_py() and len(rows) == seeds * len(of_path)
     if not whole:
         raise InvalidInput(
             f"paths: to pool seeds, expected every path once with each of the {seeds} seeds; that is not so for "
-            f"{path_kind(**group.values)} paths. Leave pool_seeds out, or choose the rows of seeds that have all."
+            f"{kind} paths. Leave pool_seeds out, or choose the rows of seeds that have all."
         )
     return _values(of_path, f"{column}_mean")
 

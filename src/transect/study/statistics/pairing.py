@@ -12,6 +12,7 @@ from transect.errors import StudyError
 from transect.plots.grouping import IDENTIFYING, distinct
 
 _APART = ("study", "epoch", "last")
+_ALWAYS_SHARED = ("width", "seed")
 Key = tuple[Any, ...]
 
 
@@ -36,9 +37,9 @@ class Pairing:
 def pair(a: pa.Table, b: pa.Table) -> Pairing:
     """Find the partner of every row.
 
-    Partners agree in every identifying column (width, seed, epoch, label noise, kind of paths, ...) but those of which
-    the studies have no value in common, such as ``batch_norm`` where one study has it and the other has not. Trained
-    networks are partners whatever their last epoch is.
+    Partners agree in width, seed, epoch and every other identifying column (label noise, kind of paths, ...) but those
+    of which the studies have no value in common, such as ``batch_norm`` where one study has it and the other has not.
+    Trained networks are partners whatever their last epoch is.
 
     Args:
         a: Run table of the one study.
@@ -52,7 +53,9 @@ def pair(a: pa.Table, b: pa.Table) -> Pairing:
     """
     columns = [name for name in IDENTIFYING if name in a.column_names and name in b.column_names]
     values = {name: (distinct(a, name), distinct(b, name)) for name in columns if name not in _APART}
-    differences = {name: both for name, both in values.items() if not set(both[0]) & set(both[1])}
+    differences = {
+        name: both for name, both in values.items() if name not in _ALWAYS_SHARED and not set(both[0]) & set(both[1])
+    }
     shared = [name for name in values if name not in differences]
     rows_a, rows_b = (_keyed(table, shared, name) for table, name in ((a, "first"), (b, "second")))
     partners = [key for key in rows_a if key in rows_b]

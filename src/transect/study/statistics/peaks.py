@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 
+from transect.plots.peaks import largest
 from transect.study.statistics.bootstrap import CONFIDENCE, draws, resampled_means
-
-LEAST_PROMINENCE = 0.1  # of the range of the test error: below, a local maximum is taken for noise
 
 PeakRule = Callable[[NDArray[np.float64]], int]
 
@@ -36,32 +34,13 @@ class Peak:
         return str(self.position) + (" [{}, {}]".format(*self.interval) if self.interval else "")
 
 
-def largest(mean: NDArray[np.float64]) -> int:
-    """The place of the largest value; the first of several."""
-    return int(mean.argmax())
-
-
-def descent_peak(error: NDArray[np.float64]) -> int:
-    """The place of the peak of a test error, ``(P,)``.
-
-    That is the largest value. Where it is the first one, which is not the peak of a double descent but networks too
-    small (or too early) to have learned, it is the most prominent maximum inside, if it is as prominent as a tenth of
-    the range of the curve.
-    """
-    place = largest(error)
-    if place > 0 or len(error) < 3:
-        return place
-    inside, found = scipy.signal.find_peaks(error, prominence=max(LEAST_PROMINENCE * float(np.ptp(error)), 1e-300))
-    return int(inside[found["prominences"].argmax()]) if len(inside) else place
-
-
 def peak_of(curve: NDArray[np.float64], positions: tuple[int, ...], rule: PeakRule = largest) -> Peak:
     """The peak of the mean over seeds.
 
     Args:
         curve: ``(P, K)``: a row a position, a column a seed.
         positions: Widths or epochs, ``P`` of them.
-        rule: :func:`largest`, or :func:`descent_peak` for a test error.
+        rule: :func:`largest`, or :func:`transect.plots.peaks.descent_peak` for a test error.
 
     Returns:
         The peak, with the interval over resampled seeds: quantiles of the places, which are places themselves.

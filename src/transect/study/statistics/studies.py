@@ -16,10 +16,12 @@ from transect.plots import Curves, sweeps
 from transect.plots.curves import as_table
 from transect.plots.grouping import Group
 from transect.plots.labels import BASELINES, MEASURES, has_values
+from transect.plots.peaks import descent_peak, largest
 from transect.study.ranks import RankCorrelation, rank_correlation
 from transect.study.statistics.bootstrap import Interval, interval_of
 from transect.study.statistics.pairing import Pairing, pair
-from transect.study.statistics.peaks import Peak, descent_peak, largest, peak_of
+from transect.study.statistics.peaks import Peak, peak_of
+from transect.study.statistics.ratios import difference, geometric_mean_ratio, ratio
 from transect.study.statistics.rows import ends, to_table
 from transect.study.statistics.studies_wording import summary
 
@@ -173,8 +175,8 @@ def _paired_curve(sweep: Group, one: Curves, other: Curves, column: str) -> Pair
         correlation=rank_correlation(a, b, one.positions, one.over),
         peak_a=peak_of(a, one.positions, rule),
         peak_b=peak_of(b, one.positions, rule),
-        mean_ratio=float(_geometric_mean(a.mean(1), b.mean(1))),
-        mean_ratio_interval=interval_of(_geometric_mean, a, b),
+        mean_ratio=float(geometric_mean_ratio(a.mean(1), b.mean(1))),
+        mean_ratio_interval=interval_of(geometric_mean_ratio, a, b),
     )
 
 
@@ -184,28 +186,11 @@ def _paired_value(position: int, a: NDArray[np.float64], b: NDArray[np.float64])
         position=position,
         a=float(mean_a[0]),
         b=float(mean_b[0]),
-        ratio=float(_ratio(mean_a, mean_b)),
-        ratio_interval=interval_of(_ratio, a[None], b[None]),
-        difference=float(_difference(mean_a, mean_b)),
-        difference_interval=interval_of(_difference, a[None], b[None]),
+        ratio=float(ratio(mean_a, mean_b)),
+        ratio_interval=interval_of(ratio, a[None], b[None]),
+        difference=float(difference(mean_a, mean_b)),
+        difference_interval=interval_of(difference, a[None], b[None]),
     )
-
-
-def _ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(..., 1), (..., 1) -> (...)``."""
-    return np.divide(b, a, out=np.full_like(b, np.nan), where=a != 0)[..., 0]
-
-
-def _difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(..., 1), (..., 1) -> (...)``."""
-    return (b - a)[..., 0]
-
-
-def _geometric_mean(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Geometric mean of b / a along the last axis; NaN where one is not positive."""
-    positive = ((a > 0) & (b > 0)).all(-1, keepdims=True)
-    logs = np.log(np.where(positive, b, np.nan)) - np.log(np.where(positive, a, np.nan))
-    return np.asarray(np.exp(logs.mean(-1)))
 
 
 def _point(point: PairedValue) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from transect.plots.grouping import describe
 from transect.plots.labels import name_of
+from transect.plots.words import describe
 
 if TYPE_CHECKING:
     from transect.study.statistics.bootstrap import Interval
@@ -54,7 +54,9 @@ def _sweeps(comparison: StudyComparison) -> Iterator[str]:
         yield ""
         place = f"{describe(values)}: " if values else ""
         yield f"{place}{len(found[0].points)} {found[0].over}s from {first} to {last}, {seeds}"
-        yield _COLUMNS.format("", f"{b} / {a}, mean over {found[0].over}s", "rank correlation", f"peak {a}", f"peak {b}")
+        yield _COLUMNS.format(
+            "", f"{b} / {a}, mean over {found[0].over}s", "rank correlation", f"peak {a}", f"peak {b}"
+        )
         yield from map(_curve, found)
 
 
@@ -70,11 +72,8 @@ def _notes(comparison: StudyComparison) -> Iterator[str]:
     if any(curve.seeds > 1 for curve in comparison.curves):
         notes.append("[low, high]: 95 % intervals, seeds resampled, the same ones of both studies.")
     if any(comparison.left_out):
-        notes.append(
-            "Left out, without a partner: {} rows of {}, {} of {}.".format(
-                comparison.left_out[0], comparison.names[0], comparison.left_out[1], comparison.names[1]
-            )
-        )
+        counts = (f"{rows} rows of {name}" for rows, name in zip(comparison.left_out, comparison.names, strict=True))
+        notes.append(f"Left out, without a partner: {', '.join(counts)}.")
     if comparison.not_compared:
         names = ", ".join(map(name_of, comparison.not_compared))
         notes.append(f"Not compared, since a study has no values: {names}.")

@@ -1,0 +1,170 @@
+"""Jobs on a Ray cluster, each a task of its own."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from transect.errors import StudyError
+from transect.execution import ray_nodes
+from transect.execution.executor import Executor
+from transect.execution.jobs import Job, Outcome
+from transect.execution.ray_connection import connected
+from transect.execution.ray_losses import outcome_of
+from transect.execution.ray_news import News
+from transect.execution.ray_task import attempt, unheard
+from transect.execution.worker import Step
+
+_QUEUED = 4  # jobs that wait on the cluster, so that a worker that ends one finds the next
+_SECONDS_BETWEEN_CHECKS = 5.0
+_SECONDS_TO_LEAVE = 5.0
+
+
+@dataclass
+class _Attempt:
+    job: Job
+    result: Any  # the reference of what the task will return
+    given: float = field(default_factory=time.monotonic)
+    heard: dict[str, Step] = field(default_factory=dict)
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self.heard)
+
+
+class RayExecutor(Executor):
+    """Runs jobs on a Ray cluster: one that runs already, or a private one on this machine.
+
+    Every node needs this version of Python, Ray, torch and transect (``pip install 'transect[ray]'``), and must find
+    what else the functions of jobs import. Files that jobs read and write must be in a folder that all nodes share,
+    under the same path. A job may be done twice, where a node was only thought dead: it must write its files
+    atomically. Of such a job the later attempt counts, and nothing is heard of the earlier one.
+
+    What the cluster can run, and a few jobs more, are handed to it at a time; the others wait here, where those that
+    follow from others overtake them.
+
+    Args:
+        address: ``"host:6379"``, ``"ray://host:10001"`` (from a machine that is no part of the cluster), ``"auto"`` for
+            the cluster of ``RAY_ADDRESS`` or one that runs on this machine, or ``"local"``: starts a private cluster on
+            the loopback device, without a dashboard, and ends it with the executor. None is ``"auto"``, but for a
+            process that is connected already (``ray.init``): that connection is used, and left open.
+        workers: Jobs at a time; as many as the cluster can run where None.
+        retries: How often a job is done again whose worker process or node died, where the job does not say.
+        patience: Seconds after which a job has failed for which the cluster has no node that is large enough; more
+            where nodes are started on demand.
+        runtime_env: What Ray should set up on the nodes; see ``ray.init``.
+
+    Raises:
+        MissingDependency: Ray is not installed.
+        StudyError: No cluster answers there, or an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        workers: int | None = None,
+        retries: int = 2,
+        patience: float = 60.0,
+        runtime_env: Mapping[str, Any] | None = None,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise StudyError(f"expected at least one worker, or None for all of the cluster, got workers={workers}")
+        if retries < 0 or not patience >= 0:
+            raise StudyError(f"expected retries and patience of at least 0, got {retries} and {patience}")
+        self.retries = retries
+        self._workers, self._patience = workers, patience
+        self._attempts: dict[int, _Attempt] = {}
+        self._numbers = itertools.count()
+        self._next_check = 0.0
+        with ExitStack() as stack:
+            self._ray = stack.enter_context(connected(address, workers, runtime_env))
+            self._news = News(self._ray)
+            stack.callback(self._news.close)
+            self._task = self._ray.remote(attempt)
+            self._open = stack.pop_all()
+
+    def has_room(self) -> bool:
+        """Whether the cluster can run more than it was given, or hardly anything waits there."""
+        if self._workers is not None and len(self._attempts) >= self._workers:
+            return False
+        waiting = sum(not one.has_begun for one in self._attempts.values())
+        return waiting < _QUEUED or ray_nodes.load(self._ray, (one.job for one in self._attempts.values())) < 1.0
+
+    def is_busy(self) -> bool:
+        """Whether the cluster has any job of ours."""
+        return bool(self._attempts)
+
+    def give(self, job: Job) -> None:
+        """Hand a job to the cluster, which begins it when a node has what it needs."""
+        number = next(self._numbers)
+        options = dict(num_cpus=job.cpus, num_gpus=job.gpus, max_retries=0, name=job.key)
+        arguments = (job.key, self._ray.cloudpickle.dumps(job), number, self._news.relay, max(1, int(job.cpus)))
+        self._attempts[number] = _Attempt(job, self._task.options(**options).remote(*arguments))
+
+    def hear(self) -> list[tuple[Job, Step | Outcome]]:
+        """Wait until a job begins, advances, ends or is lost, but not for ever: may be empty."""
+        awaited = [one.result for one in self._attempts.values()] + self._news.pending
+        ready, _ = self._ray.wait(awaited, num_returns=1, timeout=_SECONDS_BETWEEN_CHECKS)
+        if ready:
+            ready, _ = self._ray.wait(awaited, num_returns=len(awaited), timeout=0)
+        return [*self._advanced(ready), *self._ended(ready), *self._stranded()]
+
+    def dismiss(self) -> None:
+        """Cancel every job, also in its middle, and wait a few seconds until they are gone."""
+        results = [one.result for one in self._attempts.values()]
+        self._attempts.clear()
+        for result in results:
+            self._ray.cancel(result, force=True)
+        if results:
+            self._ray.wait(results, num_returns=len(results), timeout=_SECONDS_TO_LEAVE)
+
+    def close(self) -> None:
+        """Cancel every job, and leave the cluster; a private one is ended."""
+        with self._open:
+            self.dismiss()
+
+    def _advanced(self, ready: list[Any]) -> Iterator[tuple[Job, Step]]:
+        if self._news.pending and self._news.pending[0] in ready:
+            for number, step in self._news.take():
+                if number in self._attempts:  # no other is of interest: it has ended, or was given up
+                    yield from self._note(self._attempts[number], step)
+
+    def _ended(self, ready: list[Any]) -> Iterator[tuple[Job, Step | Outcome]]:
+        arrived = set(ready)
+        for number, one in list(self._attempts.items()):
+            if one.result in arrived:
+                del self._attempts[number]
+                outcome, steps = self._fetch(one)
+                for step in unheard(steps, one.heard):
+                    yield from self._note(one, step)
+                yield one.job, outcome
+
+    def _fetch(self, one: _Attempt) -> tuple[Outcome, list[Step]]:
+        try:
+            result: tuple[Outcome, list[Step]] = pickle.loads(self._ray.get(one.result))
+        except self._ray.exceptions.RayError as error:
+            return outcome_of(self._ray, one.job.key, error), []
+        return result
+
+    def _stranded(self) -> Iterator[tuple[Job, Outcome]]:
+        """Jobs that no node is large enough for: Ray would wait for one for ever."""
+        now = time.monotonic()
+        if now < self._next_check:
+            return
+        self._next_check = now + _SECONDS_BETWEEN_CHECKS
+        for number, one in list(self._attempts.items()):
+            waits = not one.has_begun and now - one.given >= self._patience
+            if waits and not ray_nodes.fits(self._ray, one.job):
+                del self._attempts[number]
+                self._ray.cancel(one.result, force=True)
+                wanted = f"{one.job.cpus:g} processors and {one.job.gpus:g} GPUs"
+                yield one.job, Outcome(one.job.key, error=f"no node of the cluster has {wanted}")
+
+    def _note(self, one: _Attempt, step: Step) -> Iterator[tuple[Job, Step]]:
+        one.heard[step.stage] = step
+        yield one.job, step

@@ -1,0 +1,28 @@
+"""Where a curve peaks."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.signal
+from numpy.typing import NDArray
+
+LEAST_PROMINENCE = 0.1  # of the range of the test error: below, a local maximum is taken for noise
+
+
+def largest(mean: NDArray[np.float64]) -> int:
+    """The place of the largest value; the first of several."""
+    return int(mean.argmax())
+
+
+def descent_peak(error: NDArray[np.float64]) -> int:
+    """The place of the peak of a test error, ``(P,)``.
+
+    That is the largest value. Where it is the first one, which is not the peak of a double descent but networks too
+    small (or too early) to have learned, it is the most prominent maximum inside, if it is as prominent as a tenth of
+    the range of the curve.
+    """
+    place = largest(error)
+    if place > 0 or len(error) < 3:
+        return place
+    inside, found = scipy.signal.find_peaks(error, prominence=max(LEAST_PROMINENCE * float(np.ptp(error)), 1e-300))
+    return int(inside[found["prominences"].argmax()]) if len(inside) else place

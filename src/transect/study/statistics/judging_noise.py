@@ -1,0 +1,72 @@
+"""The claim of the paper that compares sweeps: label noise raises the nonlinearity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from transect.plots import groups, select
+from transect.plots.grouping import distinct, varying
+from transect.plots.labels import has_values
+from transect.plots.words import describe
+from transect.study.statistics.claims import Claim, Part
+from transect.study.statistics.studies import PairedCurve, compare_studies
+from transect.study.statistics.studies_wording import with_interval
+
+LABEL_NOISE = "label noise raises the nonlinearity"
+_COLUMNS = {
+    "absolute_deviation": "the absolute deviation is larger",
+    "normalised_deviation": "so is the deviation divided by the standard deviation of the logits",
+}
+
+
+def judge_label_noise(table: pa.Table, over: str) -> tuple[Claim, ...]:
+    """Compare the networks of every label noise with those of the least one, network by network.
+
+    Args:
+        table: Run table.
+        over: ``"width"`` or ``"epoch"``.
+
+    Returns:
+        One claim for each sweep and label noise but the least; one that cannot be judged where there is one noise.
+    """
+    apart = ("seed", "label_noise", "epoch", "last", over)
+    found = [
+        claim
+        for group in groups(table, varying(table, apart=apart))
+        for noise in distinct(group.table, "label_noise")[1:]
+        for claim in _claims(group.table, group.values, noise, over)
+    ]
+    alone = "The table has one label noise only."
+    return tuple(found) or (Claim(5, LABEL_NOISE, {}, (), alone),)
+
+
+def _claims(table: pa.Table, values: Mapping[str, Any], noise: float, over: str) -> list[Claim]:
+    least = distinct(table, "label_noise")[0]
+    clean, noisy = (select(table, label_noise=each) for each in (least, noise))
+    columns = [name for name in _COLUMNS if name == "absolute_deviation" or has_values(table, name)]
+    compared = compare_studies(clean, noisy, columns, over=over)
+    sweeps = dict.fromkeys(describe(curve.values) for curve in compared.curves)
+    return [
+        _claim([curve for curve in compared.curves if describe(curve.values) == sweep], values, least, noise)
+        for sweep in sweeps
+    ]
+
+
+def _claim(curves: list[PairedCurve], values: Mapping[str, Any], least: float, noise: float) -> Claim:
+    what = {**values, **curves[0].values, "label_noise": noise}
+    against = f"Against {describe({'label_noise': least})}."
+    return Claim(5, LABEL_NOISE, what, tuple(_part(curve) for curve in curves), against)
+
+
+def _part(curve: PairedCurve) -> Part:
+    larger = sum(point.ratio > 1 for point in curve.points)
+    ratio = with_interval(curve.mean_ratio, curve.mean_ratio_interval)
+    return Part(
+        _COLUMNS[curve.column],
+        f"{ratio} times, mean over {curve.over}s; at {larger} of {len(curve.points)} {curve.over}s",
+        curve.mean_ratio > 1,
+        curve.mean_ratio_interval is None or curve.mean_ratio_interval[0] > 1,
+    )

@@ -1,0 +1,328 @@
+"""Jobs on a Ray cluster of two nodes on this machine: as local ones, and when workers and nodes are lost.
+
+Left out where Ray is not installed: pip install -e '.[dev,ray]'.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import worker_jobs
+
+from transect.errors import MissingDependency, StudyError
+from transect.execution import Job, LocalExecutor, RayExecutor, run_jobs
+from transect.execution import ray_executor as module
+
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+HERE = Path(__file__).parent
+QUIET = {
+    "PYTHONPATH": str(HERE),  # where workers find worker_jobs
+    "RAY_AUTH_MODE": "disabled",  # or else Ray writes a token to the home folder
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the loopback device alone
+}
+NODE = {"node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 100 * 2**20}
+
+
+class TwoNodes:
+    """A cluster of a head with one processor and a second node with two."""
+
+    def __init__(self):
+        from ray.cluster_utils import Cluster
+
+        self.cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 1})
+        self.add()
+
+    @property
+    def address(self):
+        return self.cluster.address
+
+    def add(self):
+        self.second = self.cluster.add_node(**NODE, num_cpus=2)
+
+    def lose(self):
+        """End every process of the second node."""
+        self.cluster.remove_node(self.second, allow_graceful=False)
+
+
+@contextmanager
+def quiet_ray(patch):
+    """Settings under which Ray keeps to the loopback device and to a folder that is removed."""
+    with TemporaryDirectory(
+        prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
+    ) as folder:  # sockets need a short path
+        for name, value in {**QUIET, "RAY_TMPDIR": folder}.items():
+            patch.setenv(name, value)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        (Path(folder) / "ray").mkdir()
+        patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False)
+        yield
+        started = descendants(os.getpid())
+        worker_jobs.until(lambda: not [pid for pid in started if is_ray(pid)], seconds=20)
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    with pytest.MonkeyPatch.context() as patch, quiet_ray(patch):
+        nodes = TwoNodes()
+        yield nodes
+        nodes.cluster.shutdown()
+
+
+@pytest.fixture
+def executor(nodes):
+    with RayExecutor(nodes.address) as executor:
+        yield executor
+
+
+def test_without_ray_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'transect\[ray\]'"):
+        RayExecutor()
+
+
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"retries": -1}, {"patience": float("nan")}])
+def test_bad_ray_executors_are_refused(wrong):
+    with pytest.raises(StudyError, match="at least"):
+        RayExecutor(**wrong)
+
+
+@needs_ray
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9"])
+def test_where_no_cluster_answers_the_error_says_how_to_start_one(address):
+    with pytest.raises(StudyError, match=rf"(?s)cannot connect.*{address}.*ray start --head"):
+        RayExecutor(address)
+
+
+@needs_ray
+def test_a_private_cluster_does_jobs_and_is_gone_afterwards(monkeypatch):
+    with quiet_ray(monkeypatch):
+        jobs = [Job(str(number), worker_jobs.square, (number,)) for number in range(4)]
+        with RayExecutor("local", workers=2) as executor:
+            outcomes = list(run_jobs(jobs, executor))
+    assert {outcome.key: outcome.result for outcome in outcomes} == {"0": 0, "1": 1, "2": 4, "3": 9}
+
+
+@needs_ray
+@pytest.mark.slow
+def test_outcomes_are_those_of_local_workers_key_for_key(executor, tmp_path):
+    functions = {"raises": worker_jobs.fail, "unsendable": worker_jobs.unsendable}
+    jobs = [Job(str(number), worker_jobs.square, (number,)) for number in range(8)]
+    jobs += [Job(key, function) for key, function in functions.items()]
+    jobs += [Job("lost once", worker_jobs.die_once, ("", "lost once"))]
+    more = {"3": [Job("follows", worker_jobs.count, ("follows", 5))]}
+    found = []
+    for name, runner in [("ray", executor), ("local", LocalExecutor(2, retries=2))]:
+        jobs[-1] = Job("lost once", worker_jobs.die_once, (tmp_path, name))
+        outcomes = run_jobs(jobs[:-1], runner, following=lambda outcome: more.get(outcome.key, []))
+        found.append({outcome.key: (outcome.result, outcome.error, outcome.died) for outcome in outcomes})
+        (lost,) = run_jobs(jobs[-1:], runner)
+        assert (lost.result, lost.error) == (name, None)
+        runner.dismiss()
+    assert len(found[0]) == 11
+    assert found[0] == found[1]
+    assert found[0]["raises"][1] == "ValueError: seven is missing"
+
+
+@needs_ray
+@pytest.mark.slow
+def test_every_job_tells_when_it_begins_and_the_last_step_of_each_stage(executor):
+    events = []
+    jobs = [Job(str(number), worker_jobs.count, (number, 50)) for number in range(8)]
+    assert len(list(run_jobs(jobs, executor, events.append))) == 8
+    for job in jobs:
+        mine = [event for event in events if event.job == job.key]
+        assert [event.kind for event in mine] == ["started", *["advanced"] * (len(mine) - 2), "finished"]
+        last = {event.stage: (event.step, event.steps) for event in mine if event.kind == "advanced"}
+        assert last == {"first": (50, 50), "second": (50, 50)}
+        assert len(mine) <= 6  # two stages of 50 steps in no time: the first and the last of each
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_killed_worker_costs_its_own_job_an_attempt_and_no_other(executor, tmp_path):
+    events = []
+    jobs = [Job(str(number), worker_jobs.square, (number,)) for number in range(8)]
+    jobs.insert(2, Job("dies", worker_jobs.die_once, (tmp_path, "dies")))
+    jobs.insert(3, Job("dies always", worker_jobs.die, retries=1))
+    outcomes = {outcome.key: outcome for outcome in run_jobs(jobs, executor, events.append)}
+    assert {key: outcome.result for key, outcome in outcomes.items() if not outcome.error} == {
+        "dies": "dies",
+        **{str(number): number * number for number in range(8)},
+    }
+    assert outcomes["dies always"].died
+    assert "died" in outcomes["dies always"].error
+    again = [(event.job, event.stage) for event in events if event.stage.startswith("attempt")]
+    assert sorted(again) == [("dies", "attempt 2 of 3"), ("dies always", "attempt 2 of 2")]
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_lost_node_costs_only_what_was_being_done_on_it(executor, nodes, tmp_path):
+    events = []
+
+    def lose_the_node_when_all_are_busy(event):
+        events.append(event)
+        if sum(event.kind == "started" for event in events) == 3 and not (tmp_path / "go").exists():
+            workers = [int(path.suffix[1:]) for path in tmp_path.glob("job *")]
+            nodes.lose()
+            worker_jobs.until(lambda: sum(map(is_running, workers)) == 1)
+            (tmp_path / "go").touch()
+
+    jobs = [Job(f"job {number}", worker_jobs.hold, (tmp_path, f"job {number}")) for number in range(8)]
+    try:
+        outcomes = list(run_jobs(jobs, executor, lose_the_node_when_all_are_busy))
+    finally:
+        nodes.add()
+    assert sorted((outcome.key, outcome.result) for outcome in outcomes) == [(job.key, job.key) for job in jobs]
+    again = {event.job for event in events if event.stage == "attempt 2 of 3"}
+    twice = {job.key for job in jobs if len(list(tmp_path.glob(f"{job.key}.*"))) == 2}
+    assert len(again) == 2
+    assert again == twice
+
+
+@needs_ray
+@pytest.mark.slow
+def test_what_an_ended_attempt_still_says_is_not_heard(executor):
+    events = []
+    jobs = [Job("haunts", worker_jobs.haunt), *(Job(f"nap {number}", worker_jobs.nap) for number in range(6))]
+    assert len(list(run_jobs(jobs, executor, events.append))) == 7
+    kinds = [event.kind for event in events if event.job == "haunts"]
+    assert kinds[-1] == "finished"
+    assert {event.job for event in events if event.stage.startswith("ghost")} <= {"haunts"}
+
+
+@needs_ray
+@pytest.mark.slow
+def test_jobs_are_handed_to_the_cluster_as_it_can_run_them_and_a_few_more(executor):
+    most = 0
+    for _ in run_jobs([Job(str(number), worker_jobs.square, (number,)) for number in range(40)], executor):
+        most = max(most, len(executor._attempts))
+    assert 3 <= most <= 3 + module._QUEUED
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_job_gets_the_threads_it_asks_for_and_one_too_large_for_every_node_fails(nodes):
+    jobs = [
+        Job("two", worker_jobs.devices, cpus=2),
+        Job("half", worker_jobs.devices, cpus=0.5),
+        Job("huge", worker_jobs.devices, cpus=3),
+        Job("gpu", worker_jobs.devices, gpus=0.5),
+    ]
+    with RayExecutor(nodes.address, patience=0.1) as executor:
+        outcomes = {outcome.key: outcome for outcome in run_jobs(jobs, executor)}
+    assert (outcomes["two"].result[0], outcomes["half"].result[0]) == (2, 1)
+    assert outcomes["huge"].error == "no node of the cluster has 3 processors and 0 GPUs"
+    assert outcomes["gpu"].error == "no node of the cluster has 1 processors and 0.5 GPUs"
+
+
+@needs_ray
+@pytest.mark.slow
+def test_jobs_are_cancelled_when_the_iterator_is_closed_and_the_executor_goes_on(nodes, tmp_path):
+    with RayExecutor(nodes.address, workers=2) as executor:
+        ticking = run_jobs(
+            [Job(key, worker_jobs.tick, (tmp_path,)) for key in "abcd"], executor, stop_when_two(tmp_path)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            list(ticking)
+        assert_silence(tmp_path, ticks=2)
+        (outcome,) = run_jobs([Job("a", worker_jobs.square, (3,))], executor)
+    assert outcome.result == 9
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_connection_that_the_caller_made_is_used_and_left_open(nodes):
+    import ray
+
+    ray.init(address=nodes.address, log_to_driver=False)
+    try:
+        with pytest.raises(StudyError, match="connected to a Ray cluster already"):
+            RayExecutor(nodes.address)
+        with RayExecutor() as executor:
+            assert [outcome.result for outcome in run_jobs([Job("a", worker_jobs.square, (3,))], executor)] == [9]
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+
+
+SCRIPT = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in what it starts in the background
+import worker_jobs
+from transect.execution import Job, RayExecutor, run_jobs
+try:
+    with RayExecutor("local", workers=2) as executor:
+        list(run_jobs([Job(name, worker_jobs.tick, (sys.argv[1],)) for name in "ab"], executor))
+except KeyboardInterrupt:
+    sys.exit(42)
+"""
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 42)])
+def test_nobody_works_on_when_the_parent_of_a_private_cluster_is_stopped(monkeypatch, tmp_path, blow, code):
+    with quiet_ray(monkeypatch):
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+        parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        worker_jobs.until(lambda: len(list(tmp_path.glob("*.tick"))) == 2, seconds=90)
+        started = descendants(parent.pid)
+        os.killpg(parent.pid, blow) if blow == signal.SIGINT else parent.send_signal(blow)
+        assert parent.wait(timeout=60) == code
+        worker_jobs.until(lambda: not [pid for pid in started if is_running(pid)], seconds=60)
+        assert_silence(tmp_path, ticks=2)
+
+
+def stop_when_two(folder):
+    def stop(event):
+        worker_jobs.until(lambda: len(list(folder.glob("*.tick"))) == 2)
+        raise KeyboardInterrupt
+
+    return stop
+
+
+def assert_silence(folder, ticks):
+    assert len(list(folder.glob("*.tick"))) == ticks
+    worker_jobs.until(lambda: not any(is_running(int(path.stem)) for path in folder.glob("*.tick")), seconds=10)
+    before = [path.read_text() for path in folder.glob("*.tick")]
+    time.sleep(0.2)
+    assert [path.read_text() for path in folder.glob("*.tick")] == before
+
+
+def descendants(pid):
+    """Processes that a process has started, and those that they have; none where the system does not say."""
+    children = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if parent_of(path) == pid]
+    return [*children, *(below for child in children for below in descendants(child))]
+
+
+def parent_of(stat):
+    try:
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it is gone
+        return None
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def is_ray(pid):
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False
+    return is_running(pid) and ("ray::" in command or "/ray/" in command)

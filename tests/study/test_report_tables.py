@@ -1,0 +1,67 @@
+"""Everything the tables of a study say, as files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.csv
+import pytest
+
+from study_tables import path_table, with_faults, with_noise
+from sweep_tables import rows_of, table_of
+from transect.errors import InvalidInput
+from transect.storage.tables import write_table
+from transect.study.figures import study_figures
+from transect.study.report import report_tables
+from transect.study.statistics.judging import judge_claims
+
+KINDS = {
+    ("circle", "samples"): lambda random, count: random.lognormal(1.0, 0.5, count),
+    ("arc", "samples"): lambda random, count: random.lognormal(0.5, 0.5, count),
+}
+
+
+def test_figures_and_findings_of_a_sweep_with_two_noises_and_two_kinds_of_paths(tmp_path):
+    table, paths = with_noise(), path_table(KINDS, paths=20, noises=(0.0, 0.2))
+    source = write_table(table, tmp_path / "table.parquet", csv=False)
+    files = report_tables(source, tmp_path / "out", paths)
+    pictures = ["width", "measures-0-label-noise", "measures-20-label-noise", "kinds"]
+    texts = ["curves.csv", "follows.csv", "claims.txt", "claims.csv", "kinds.txt", "kinds.csv"]
+    assert [file.name for file in files] == [f"{name}.{end}" for name in pictures for end in ("png", "svg")] + texts
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {file.name for file in files}
+    assert (tmp_path / "out" / "claims.txt").read_text() == judge_claims(table).summary() + "\n"
+    assert pyarrow.csv.read_csv(tmp_path / "out" / "kinds.csv").num_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "names"),
+    [
+        (with_faults(), {"legacy"}),
+        (table_of(rows_of((1, 5, 25), over="epoch", columns={"last": False})), {"epochs"}),
+        (table_of(rows_of((3,))), set()),
+    ],
+    ids=["faults", "epochs", "one network"],
+)
+def test_a_study_gives_the_figures_it_has_rows_for(table, names):
+    found = {name for name in study_figures(table) if not name.startswith(("width", "measures"))}
+    assert found == names
+
+
+def test_networks_in_training_are_no_part_of_the_sweep_over_width():
+    before = rows_of(columns={"epoch": 5, "last": False}, absolute_deviation=np.full(5, 1e6))
+    figures = study_figures(table_of(rows_of(), before))
+    assert "width" in figures
+    assert figures["width"].axes[0].get_ylim()[1] < 1000
+    assert {name for name in figures if name.startswith("epochs")} == {
+        f"epochs-width-{w}" for w in (10, 20, 40, 80, 160)
+    }
+
+
+def test_two_widths_are_drawn_and_not_judged(tmp_path):
+    names = {file.name for file in report_tables(table_of(rows_of((1, 2))), tmp_path)}
+    assert names == {"width.png", "width.svg", "measures.png", "measures.svg"}
+
+
+def test_a_missing_seed_is_named_and_nothing_is_written(tmp_path):
+    with pytest.raises(InvalidInput, match=r"\(160, 1\)\] are missing"):
+        report_tables(table_of(rows_of()[:-1]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
