@@ -30,8 +30,9 @@ from processes import missing, run_alone
 from timing import Peak, in_turn, ratios, timed
 
 NAME = "trace_against_forward"
-BATCHES = {"cpu": (16, 32, 64, 128, 256, 512), "cuda": (64, 256, 1024, 4096)}
-TRIED = 512  # knots on which the batch sizes are tried, at most
+BATCHES = {"cpu": (16, 32, 64, 128, 256, 512, 1024), "cuda": (64, 256, 1024, 4096)}
+TRIED, TRIED_SLOW = 512, 128  # knots on which batch sizes are tried
+SLOW = 0.25  # seconds for 64 of them
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,18 @@ def row_of(
 
 
 def best_batch(module: nn.Module, rows: Tensor, batches: tuple[int, ...]) -> int:
-    """The batch size with which a forward pass is fastest: the better of two times each, after one that warms up."""
-    most = max(TRIED, max(batches)) if rows.is_cuda else TRIED
-    some = rows[:most]
-    forward(module, some, batches[0])
+    """The batch size with which a forward pass is fastest, the better of two times each, after one that warms up.
+
+    Where some tens of rows take long, small batches are as good as large ones: these are tried, once, on fewer rows.
+    """
+    device, some = rows.device.type, rows[: max(TRIED, max(batches))]
+    forward(module, some[:1], 1)
+    slow = timed(lambda: forward(module, some[:64], 32), device) > SLOW
+    if slow:
+        batches, some = tuple(batch for batch in batches if batch <= TRIED_SLOW), some[:TRIED_SLOW]
     return min(
-        batches, key=lambda batch: min(timed(lambda: forward(module, some, batch), rows.device.type) for _ in range(2))
+        batches,
+        key=lambda batch: min(timed(lambda: forward(module, some, batch), device) for _ in range(1 if slow else 2)),
     )
 
 

@@ -128,6 +128,10 @@ def study_run(
     ] = "local",
     address: Annotated[str, Parameter(help="Of the cluster: auto, host:port or ray://host:port.")] = "auto",
     cpus: Annotated[float, Parameter(help="Cores of one piece of work.")] = 1.0,
+    networks: Annotated[
+        list[Path] | None,
+        Parameter(negative="", help="Folders of other studies: networks trained there are taken."),
+    ] = None,
     gpus: Annotated[float, Parameter(help="GPUs of one piece of work, or a part of one (Ray).")] = 0.0,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Only list the networks, with an estimate of the time they take.")
@@ -145,7 +149,7 @@ def study_run(
         return
     try:
         where = study_commands.Where(executor, workers, address, cpus, gpus)
-        study_commands.run(file, out, where, _cores(), Console())
+        study_commands.run(file, out, networks or [], where, _cores(), Console())
     except KeyboardInterrupt:
         message = "Interrupted. What is finished is kept; the same command goes on from there."
         Console(stderr=True).print(Text(message), soft_wrap=True)

@@ -15,9 +15,9 @@ from transect.console import study_progress
 from transect.plots import Curves
 from transect.storage.tables import read_table
 from transect.study.config import StudyConfig
+from transect.study.folders import RUNS, TABLE
 from transect.study.presets import demo_study
 from transect.study.report import Report, report_study
-from transect.study.folders import RUNS, TABLE
 from transect.study.sweep import run_study
 from transect.study.verdict import Verdict
 from transect.study.wording import percent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from transect.console import study_progress
 from transect.errors import StudyError
 from transect.execution import Executor, LocalExecutor, RayExecutor
 from transect.storage.tables import read_table, write_table
+from transect.study.borrowing import borrow_networks
 from transect.study.config import StudyConfig
 from transect.study.files import read_study
 from transect.study.folders import PATH_TABLE, RUNS, TABLE, TIMING_TABLE
@@ -25,7 +27,7 @@ from transect.study.joining import write_tables
 from transect.study.report import report_tables
 from transect.study.statistics.studies import compare_studies
 from transect.study.status import RunStatus, StudyStatus, study_status
-from transect.study.sweep import Resources, read_configuration, run_study
+from transect.study.sweep import Resources, claim, read_configuration, run_study
 
 _STYLES = {"done": "green", "running": "cyan", "failed": "bold red", "waiting": "dim"}
 
@@ -56,17 +58,21 @@ class Where:
         return LocalExecutor(self.workers or max(1, cores // threads), threads=threads)
 
 
-def run(file: Path, out: Path | None, where: Where, cores: int, console: Console) -> None:
-    """Run a study file, or what is left of it."""
+def run(file: Path, out: Path | None, networks: Sequence[Path], where: Where, cores: int, console: Console) -> None:
+    """Run a study file, or what is left of it; networks that lie trained in other folders are taken from there."""
     config = read_study(file)
     folder = default_folder(config) if out is None else out
-    networks, measurings = config.networks(), config.measurings()
+    measurings = config.measurings()
     console.print(
-        f"{config.name}: {_many(len(networks), 'network')}, each measured in {_many(len(measurings), 'way')}. "
+        f"{config.name}: {_many(len(config.networks()), 'network')}, each measured in {_many(len(measurings), 'way')}. "
         f"Everything goes to {folder}; Ctrl-C loses nothing that is finished.",
         highlight=False,
         soft_wrap=True,
     )
+    if networks:
+        claim(config, folder)
+        copied = borrow_networks(config, folder, networks)
+        console.print(f"{_many(copied, 'network')} taken from {', '.join(map(str, networks))}.", highlight=False)
     resources = Resources(cpus=where.cpus, gpus=where.gpus)
     with where.open(cores) as executor, study_progress(console, config.name, "networks") as progress:
         run_study(config, folder, executor, progress, resources=resources)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,23 +24,23 @@ from transect.execution import Job, LocalExecutor, RayExecutor, run_jobs
 from transect.execution import ray_executor as module
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
-HERE = Path(__file__).parent
 QUIET = {
-    "PYTHONPATH": str(HERE),  # where workers find worker_jobs
+    "PYTHONPATH": str(Path(__file__).parent),  # where workers find worker_jobs
     "RAY_AUTH_MODE": "disabled",  # or else Ray writes a token to the home folder
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the loopback device alone
 }
-NODE = {"node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 100 * 2**20}
+LOOPBACK = {"node_ip_address": "127.0.0.1", "include_dashboard": False, "object_store_memory": 100 * 2**20}
 
 
 class TwoNodes:
-    """A cluster of a head with one processor and a second node with two."""
+    """A cluster of a head with one processor, which also listens to clients, and a second node with two."""
 
     def __init__(self):
         from ray.cluster_utils import Cluster
 
-        self.cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 1})
+        self.port = free_port()
+        self.cluster = Cluster()
+        self.cluster.add_node(**LOOPBACK, num_cpus=1, ray_client_server_port=self.port)
         self.add()
 
     @property
@@ -47,7 +48,7 @@ class TwoNodes:
         return self.cluster.address
 
     def add(self):
-        self.second = self.cluster.add_node(**NODE, num_cpus=2)
+        self.second = self.cluster.add_node(**LOOPBACK, num_cpus=2)
 
     def lose(self):
         """End every process of the second node."""
@@ -56,31 +57,32 @@ class TwoNodes:
 
 @contextmanager
 def quiet_ray(patch):
-    """Settings under which Ray keeps to the loopback device and to a folder that is removed."""
-    with TemporaryDirectory(
-        prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
-    ) as folder:  # sockets need a short path
+    """Ray in a folder that is removed; every process that is started is gone at the end."""
+    before = descendants(os.getpid())
+    with TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # sockets: a short path
         for name, value in {**QUIET, "RAY_TMPDIR": folder}.items():
             patch.setenv(name, value)
         patch.delenv("RAY_ADDRESS", raising=False)
         (Path(folder) / "ray").mkdir()
-        patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False)
         yield
-        started = descendants(os.getpid())
-        worker_jobs.until(lambda: not [pid for pid in started if is_ray(pid)], seconds=20)
+        started = set(descendants(os.getpid())) - set(before)
+        worker_jobs.until(lambda: not any(map(is_running, started)), seconds=20)
 
 
 @pytest.fixture(scope="module")
 def nodes():
     with pytest.MonkeyPatch.context() as patch, quiet_ray(patch):
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback addresses stay what they are, in processes
+        patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False)  # that are to come, and in this one
         nodes = TwoNodes()
+        patch.setenv("RAY_ADDRESS", nodes.address)
         yield nodes
         nodes.cluster.shutdown()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def executor(nodes):
-    with RayExecutor(nodes.address) as executor:
+    with RayExecutor() as executor:
         yield executor
 
 
@@ -109,28 +111,29 @@ def test_a_private_cluster_does_jobs_and_is_gone_afterwards(monkeypatch):
         jobs = [Job(str(number), worker_jobs.square, (number,)) for number in range(4)]
         with RayExecutor("local", workers=2) as executor:
             outcomes = list(run_jobs(jobs, executor))
+            assert {node["NodeManagerAddress"] for node in executor._ray.nodes()} == {"127.0.0.1"}
     assert {outcome.key: outcome.result for outcome in outcomes} == {"0": 0, "1": 1, "2": 4, "3": 9}
 
 
 @needs_ray
 @pytest.mark.slow
 def test_outcomes_are_those_of_local_workers_key_for_key(executor, tmp_path):
-    functions = {"raises": worker_jobs.fail, "unsendable": worker_jobs.unsendable}
-    jobs = [Job(str(number), worker_jobs.square, (number,)) for number in range(8)]
-    jobs += [Job(key, function) for key, function in functions.items()]
-    jobs += [Job("lost once", worker_jobs.die_once, ("", "lost once"))]
-    more = {"3": [Job("follows", worker_jobs.count, ("follows", 5))]}
-    found = []
-    for name, runner in [("ray", executor), ("local", LocalExecutor(2, retries=2))]:
-        jobs[-1] = Job("lost once", worker_jobs.die_once, (tmp_path, name))
-        outcomes = run_jobs(jobs[:-1], runner, following=lambda outcome: more.get(outcome.key, []))
-        found.append({outcome.key: (outcome.result, outcome.error, outcome.died) for outcome in outcomes})
-        (lost,) = run_jobs(jobs[-1:], runner)
-        assert (lost.result, lost.error) == (name, None)
-        runner.dismiss()
-    assert len(found[0]) == 11
-    assert found[0] == found[1]
-    assert found[0]["raises"][1] == "ValueError: seven is missing"
+    def outcomes(runner, folder):
+        jobs = [Job(str(number), worker_jobs.square, (number,)) for number in range(8)]
+        jobs += [Job("raises", worker_jobs.fail), Job("unsendable", worker_jobs.unsendable)]
+        jobs += [Job("lost once", worker_jobs.die_once, (folder, "lost once"))]
+        more = {"3": [Job("follows", worker_jobs.count, ("follows", 5))]}
+        ended = run_jobs(jobs, runner, following=lambda outcome: more.get(outcome.key, []))
+        return {outcome.key: (outcome.result, outcome.error, outcome.died) for outcome in ended}
+
+    folders = [tmp_path / "ray", tmp_path / "local"]
+    for folder in folders:
+        folder.mkdir()
+    with LocalExecutor(workers=2, retries=2) as local:
+        found, expected = outcomes(executor, folders[0]), outcomes(local, folders[1])
+    assert found == expected
+    assert len(found) == 12
+    assert found["raises"] == (None, "ValueError: seven is missing", False)
 
 
 @needs_ray
@@ -212,15 +215,15 @@ def test_jobs_are_handed_to_the_cluster_as_it_can_run_them_and_a_few_more(execut
 
 @needs_ray
 @pytest.mark.slow
-def test_a_job_gets_the_threads_it_asks_for_and_one_too_large_for_every_node_fails(nodes):
+def test_a_job_gets_the_threads_it_asks_for_and_one_too_large_for_every_node_fails(executor):
     jobs = [
         Job("two", worker_jobs.devices, cpus=2),
         Job("half", worker_jobs.devices, cpus=0.5),
         Job("huge", worker_jobs.devices, cpus=3),
         Job("gpu", worker_jobs.devices, gpus=0.5),
     ]
-    with RayExecutor(nodes.address, patience=0.1) as executor:
-        outcomes = {outcome.key: outcome for outcome in run_jobs(jobs, executor)}
+    with RayExecutor(patience=0.1) as impatient:
+        outcomes = {outcome.key: outcome for outcome in run_jobs(jobs, impatient)}
     assert (outcomes["two"].result[0], outcomes["half"].result[0]) == (2, 1)
     assert outcomes["huge"].error == "no node of the cluster has 3 processors and 0 GPUs"
     assert outcomes["gpu"].error == "no node of the cluster has 1 processors and 0.5 GPUs"
@@ -228,32 +231,48 @@ def test_a_job_gets_the_threads_it_asks_for_and_one_too_large_for_every_node_fai
 
 @needs_ray
 @pytest.mark.slow
-def test_jobs_are_cancelled_when_the_iterator_is_closed_and_the_executor_goes_on(nodes, tmp_path):
-    with RayExecutor(nodes.address, workers=2) as executor:
-        ticking = run_jobs(
-            [Job(key, worker_jobs.tick, (tmp_path,)) for key in "abcd"], executor, stop_when_two(tmp_path)
-        )
-        with pytest.raises(KeyboardInterrupt):
-            list(ticking)
-        assert_silence(tmp_path, ticks=2)
-        (outcome,) = run_jobs([Job("a", worker_jobs.square, (3,))], executor)
+def test_jobs_are_cancelled_when_the_iterator_is_closed_and_the_executor_goes_on(executor, tmp_path):
+    jobs = [Job(key, worker_jobs.tick, (tmp_path,)) for key in "abcdef"]
+    with pytest.raises(KeyboardInterrupt):
+        list(run_jobs(jobs, executor, stop_when(tmp_path, ticks=3)))
+    assert_silence(tmp_path, ticks=3)
+    (outcome,) = run_jobs([Job("a", worker_jobs.square, (3,))], executor)
     assert outcome.result == 9
 
 
 @needs_ray
 @pytest.mark.slow
-def test_a_connection_that_the_caller_made_is_used_and_left_open(nodes):
-    import ray
+def test_a_connection_that_this_process_has_is_used_and_left_open(executor, nodes, tmp_path):
+    with pytest.raises(StudyError, match="connected to a Ray cluster already"):
+        RayExecutor(nodes.address)
+    with RayExecutor(workers=1) as second, pytest.raises(KeyboardInterrupt):
+        list(run_jobs([Job(key, worker_jobs.tick, (tmp_path,)) for key in "ab"], second, stop_when(tmp_path, ticks=1)))
+    assert_silence(tmp_path, ticks=1)
+    (outcome,) = run_jobs([Job("a", worker_jobs.square, (3,))], executor)
+    assert outcome.result == 9
 
-    ray.init(address=nodes.address, log_to_driver=False)
-    try:
-        with pytest.raises(StudyError, match="connected to a Ray cluster already"):
-            RayExecutor(nodes.address)
-        with RayExecutor() as executor:
-            assert [outcome.result for outcome in run_jobs([Job("a", worker_jobs.square, (3,))], executor)] == [9]
-        assert ray.is_initialized()
-    finally:
-        ray.shutdown()
+
+CLIENT = """
+import sys
+import worker_jobs
+from transect.execution import Job, RayExecutor, run_jobs
+jobs = [Job(str(number), worker_jobs.square, (number,)) for number in range(3)]
+jobs.append(Job("lost", worker_jobs.die_once, (sys.argv[2], "lost")))
+events = []
+with RayExecutor(sys.argv[1]) as executor:
+    outcomes = list(run_jobs(jobs, executor, events.append))
+print(sorted((outcome.key, outcome.result) for outcome in outcomes))
+print([event.stage for event in events if event.stage.startswith("attempt")])
+"""
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("grpc") is None, reason="the client of Ray is not installed")
+def test_a_machine_that_is_no_part_of_the_cluster_is_a_client(nodes, tmp_path):
+    command = [sys.executable, "-c", CLIENT, f"ray://127.0.0.1:{nodes.port}", str(tmp_path)]
+    lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=120, check=True).stdout.splitlines()
+    assert lines == ["[('0', 0), ('1', 1), ('2', 4), ('lost', 'lost')]", "['attempt 2 of 3']"]
 
 
 SCRIPT = """
@@ -275,18 +294,27 @@ except KeyboardInterrupt:
 def test_nobody_works_on_when_the_parent_of_a_private_cluster_is_stopped(monkeypatch, tmp_path, blow, code):
     with quiet_ray(monkeypatch):
         command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
-        parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
         worker_jobs.until(lambda: len(list(tmp_path.glob("*.tick"))) == 2, seconds=90)
         started = descendants(parent.pid)
         os.killpg(parent.pid, blow) if blow == signal.SIGINT else parent.send_signal(blow)
         assert parent.wait(timeout=60) == code
-        worker_jobs.until(lambda: not [pid for pid in started if is_running(pid)], seconds=60)
         assert_silence(tmp_path, ticks=2)
+        agents = [pid for pid in started if is_running(pid)]
+        for pid in agents:  # of a node whose parent was killed: they would leave after a minute
+            os.kill(pid, signal.SIGKILL)
+        assert not agents or blow == signal.SIGKILL
 
 
-def stop_when_two(folder):
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def stop_when(folder, ticks):
     def stop(event):
-        worker_jobs.until(lambda: len(list(folder.glob("*.tick"))) == 2)
+        worker_jobs.until(lambda: len(list(folder.glob("*.tick"))) == ticks)
         raise KeyboardInterrupt
 
     return stop
@@ -318,11 +346,3 @@ def is_running(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def is_ray(pid):
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return False
-    return is_running(pid) and ("ray::" in command or "/ray/" in command)

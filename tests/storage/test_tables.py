@@ -16,7 +16,8 @@ from transect.storage.tables import RUN_SCHEMA, TIMING_SCHEMA, make_schema, make
 def timing(width: int, seconds: float = 0.1) -> dict[str, object]:
     return {
         "study": "s", "run": "0a", "label": "width 3", "data": "digits", "label_noise": 0.2, "model": "mlp",
-        "batch_norm": False, "width": width, "seed": 0, "variant": "", "way": "", "measuring": "0b", "epoch": 9, "last": True, "kind": "circle",
+        "batch_norm": False, "width": width, "seed": 0, "variant": "", "way": "",
+        "measuring": "0b", "epoch": 9, "last": True, "kind": "circle",
         "around": "samples", "split": "test", "samples": "all", "legacy": "", "method": "exact",
         "train_seconds": seconds, "measure_seconds": 1 / 3,
     }  # fmt: skip

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
-import importlib
 import inspect
 import os
-import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -21,6 +16,7 @@ from torch.export import ExportedProgram
 
 from transect.errors import InvalidInput, MissingDependency
 from transect.loading.archive import load_program
+from transect.loading.importing import current_folder, did_you_mean, imported
 from transect.loading.weights import load_weights
 
 _IMAGE, _FRAMES = 224, 16  # of a torchvision model that does not say
@@ -72,43 +68,13 @@ def load_model(
 
 def _imported(name: str, arguments: Mapping[str, Any]) -> Loaded:
     place, _, attribute = name.partition(":")
-    with _current_folder():
-        found: Any = _import(place)
-        for part in attribute.split("."):
-            if not hasattr(found, part):
-                raise InvalidInput(f"model: {place} has no {attribute!r}{_near(attribute, _public(found))}.")
-            found = getattr(found, part)
+    with current_folder():
+        found: Any = imported(place, attribute)
         if not isinstance(found, nn.Module):
             found = _call(found, name, arguments)
         elif arguments:
             raise InvalidInput(f"arguments: {name} is a module already, and takes none; leave them out.")
     return Loaded(name, found, None)
-
-
-@contextmanager
-def _current_folder() -> Iterator[None]:
-    """Imports also look in the current folder, as those of ``python -m`` do."""
-    before, folder = list(sys.path), os.getcwd()
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
-def _import(place: str) -> ModuleType:
-    importlib.invalidate_caches()
-    try:
-        return importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (place == error.name or place.startswith(f"{error.name}.")):
-            raise InvalidInput(
-                f"model: there is no module {place!r}, neither in the current folder nor installed; expected "
-                "package.module:callable, as in an import, without .py."
-            ) from error
-        raise InvalidInput(f"model: importing {place} failed: {error}; install what it needs.") from error
-    except Exception as error:  # whatever a user's file raises
-        raise InvalidInput(f"model: importing {place} failed: {type(error).__name__}: {error}") from error
 
 
 def _call(build: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -151,8 +117,8 @@ def _from_zoo(name: str, arguments: Mapping[str, Any]) -> Loaded:
         ) from error
     if name not in (known := models.list_models()):
         raise InvalidInput(
-            f"model: torchvision has no model {name!r}{_near(name, known)}. Expected one of its {len(known)} models, a "
-            "model of your own as package.module:callable, or a program of torch.export that ends in .pt2."
+            f"model: torchvision has no model {name!r}{did_you_mean(name, known)}. Expected one of its {len(known)} "
+            "models, a model of your own as package.module:callable, or a program of torch.export that ends in .pt2."
         )
     builder = models.get_model_builder(name)
     own = {key: None for key in ("weights", "weights_backbone") if key in inspect.signature(builder).parameters}
@@ -223,12 +189,3 @@ def _program_shape(program: ExportedProgram, path: str) -> tuple[int, ...]:
 def _hint(size: int | torch.SymInt) -> int:
     """A size, or for a dynamic one that of the example the program was exported with."""
     return int(str(size.node.hint)) if isinstance(size, torch.SymInt) else size
-
-
-def _public(found: Any) -> list[str]:
-    return [name for name in dir(found) if not name.startswith("_")]
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -62,8 +62,8 @@ MEASURING = (
     ("way", _TEXT),
 )
 """Which way of measuring it: ``measuring`` is the hash of all its settings, ``last`` says whether the epoch is the last
-one of the training, ``legacy`` names the faults of the released code that were switched on, joined by ``+``, and ``way`` says what differs
-from the other ways in settings that have no column."""
+one of the training, ``legacy`` names the faults of the released code that were switched on, joined by ``+``, and
+``way`` says what differs from the other ways in settings that have no column."""
 
 MEASURES = (
     "absolute_deviation",
@@ -137,7 +137,7 @@ def make_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema = RUN_SCHEMA
     """Put rows into a table of the given schema.
 
     Args:
-        rows: One mapping from column name to value per row; every column of the schema, but for those that may be empty.
+        rows: One mapping from column name to value per row; every column of the schema but those that may be empty.
         schema: What the table is to be, such as :data:`RUN_SCHEMA`.
 
     Returns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from transect.errors import StudyError
 from transect.study.config import StudyConfig
+from transect.study.schedule import refuse_useless_milestones
 
 
 def check_study(config: StudyConfig) -> None:
@@ -18,6 +19,8 @@ def check_study(config: StudyConfig) -> None:
                 "measures: upper_bound_integral and drop_last_region need every region; expected method = "
                 f'"exact" with them, got {how.method!r}'
             )
+    for train in config.train:
+        refuse_useless_milestones(train)
     asked = [epoch for epoch in config.epochs() if isinstance(epoch, int)]
     trained = [model for model in config.model if model.checkpoint is None]
     if trained and (late := [epoch for epoch in asked for train in config.train if epoch > train.epochs]):

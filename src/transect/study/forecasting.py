@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 
 from transect.measuring import forecast
 from transect.measuring.work import one_thread
@@ -18,6 +20,7 @@ from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig, s
 from transect.study.data.dataset import DataSet
 from transect.study.data.load import load_data
 from transect.study.folders import blocks, run_folder
+from transect.study.hardware import placed
 from transect.study.models import build_model
 from transect.study.training import make_optimizer
 
@@ -91,6 +94,12 @@ def _train_seconds(network: NetworkConfig, data: DataSet) -> float:
     optimizer = make_optimizer(model, network.train)
     batch = data.prepare(data.train.inputs[: network.train.batch_size])
     labels = data.train.labels[: network.train.batch_size]
+    with placed(model, torch.device("cpu")):
+        a_batch = _batch_seconds(model, optimizer, batch, labels)
+    return a_batch * math.ceil(len(data.train) / network.train.batch_size) * network.train.epochs
+
+
+def _batch_seconds(model: nn.Module, optimizer: Optimizer, batch: Tensor, labels: Tensor) -> float:
     seconds: list[float] = []
     while len(seconds) <= _BATCHES or (sum(seconds) < _ENOUGH_SECONDS and len(seconds) < 100):
         began = time.perf_counter()
@@ -98,8 +107,7 @@ def _train_seconds(network: NetworkConfig, data: DataSet) -> float:
         cross_entropy(model(batch), labels).backward()
         optimizer.step()
         seconds.append(time.perf_counter() - began)
-    a_batch = float(torch.tensor(seconds[1:]).median())  # the first one allocates
-    return a_batch * math.ceil(len(data.train) / network.train.batch_size) * network.train.epochs
+    return float(torch.tensor(seconds[1:]).median())  # the first one allocates
 
 
 def _measure_seconds(config: StudyConfig, network: NetworkConfig, data: DataSet) -> float:
@@ -107,7 +115,7 @@ def _measure_seconds(config: StudyConfig, network: NetworkConfig, data: DataSet)
     return sum(_seconds_of(model, one, data) for one in config.measurings())
 
 
-def _seconds_of(model: torch.nn.Module, measuring: MeasuringConfig, data: DataSet) -> float:
+def _seconds_of(model: nn.Module, measuring: MeasuringConfig, data: DataSet) -> float:
     total = sum(map(len, blocks(measuring)))
     few = measuring.paths.model_copy(update={"paths": min(_PATHS_LOOKED_AT, total)})
     found = forecast(model, paths_around(data, few), count=total)

@@ -11,7 +11,7 @@ from torch import nn
 
 from transect.errors import StudyError
 from transect.loading import load_weights
-from transect.loading.models import _near
+from transect.loading.importing import did_you_mean
 from transect.study.config import ModelConfig
 from transect.study.models.cnn1d import cnn1d
 from transect.study.models.cnn5 import cnn5
@@ -90,8 +90,8 @@ def _maker(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> M
     if config.name.startswith(TORCHVISION):
         return from_torchvision(config, classes)
     raise StudyError(
-        f"there is no model {config.name!r}{_near(config.name, BUILDERS)}; expected one of {', '.join(BUILDERS)}, "
-        "torchvision.<name> for a model of its zoo, or package.module:callable for one of your own"
+        f"there is no model {config.name!r}{did_you_mean(config.name, BUILDERS)}; expected one of "
+        f"{', '.join(BUILDERS)}, torchvision.<name> for a model of its zoo, or package.module:callable for one of your own"
     )
 
 

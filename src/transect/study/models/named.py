@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from transect.errors import InvalidInput, MissingDependency, StudyError
-from transect.loading.models import _current_folder, _import, _near, _public
+from transect.loading.importing import current_folder, did_you_mean, imported
 from transect.study.config import ModelConfig
 
 Make = Callable[[], nn.Module]
@@ -45,7 +45,9 @@ def from_torchvision(config: ModelConfig, classes: int) -> Make:
         ) from error
     name, known = config.name.removeprefix(TORCHVISION), models.list_models()
     if name not in known:
-        raise StudyError(f"torchvision has no model {name!r}{_near(name, known)}; expected one of its {len(known)}")
+        raise StudyError(
+            f"torchvision has no model {name!r}{did_you_mean(name, known)}; expected one of its {len(known)}"
+        )
     builder = models.get_model_builder(name)
     own = {key: None for key in ("weights", "weights_backbone") if key in inspect.signature(builder).parameters}
     _refuse_useless_settings(config, own | {"num_classes": classes})
@@ -82,14 +84,14 @@ def from_user(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -
         "input_shape": tuple(input_shape),
         "classes": classes,
     }
-    with _current_folder():
+    with current_folder():
         build = _found(config.name)
     names = _named_parameters(build)
     taken = {name: value for name, value in offered.items() if name in names}
     _refuse_useless_settings(config, taken)
 
     def make() -> nn.Module:
-        with _current_folder():  # for what is imported when the callable is called
+        with current_folder():  # for what is imported when the callable is called
             return _called(build, config, taken)
 
     return make
@@ -128,13 +130,9 @@ def refuse_other_outputs(model: nn.Module, name: str, input_shape: tuple[int, ..
 def _found(name: str) -> Callable[..., Any]:
     place, _, attribute = name.partition(":")
     try:
-        found: Any = _import(place)
+        found = imported(place, attribute)
     except InvalidInput as error:
-        raise StudyError(str(error)) from error
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise StudyError(f"model: {place} has no {attribute!r}{_near(attribute, _public(found))}; {_EXPECTED}")
-        found = getattr(found, part)
+        raise StudyError(f"{str(error).removesuffix('.')}; {_EXPECTED}") from error
     if isinstance(found, nn.Module) or not callable(found):
         raise StudyError(f"model: {name} is a value of type {type(found).__name__}; {_EXPECTED}")
     return found
