@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import worker_jobs
 from transect.errors import MissingDependency, StudyError
 from transect.execution import Job, LocalExecutor, RayExecutor, run_jobs
 from transect.execution import ray_executor as module
+from transect.execution.ray_losses import outcome_of
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 QUIET = {
@@ -66,7 +68,7 @@ def quiet_ray(patch):
         (Path(folder) / "ray").mkdir()
         yield
         started = set(descendants(os.getpid())) - set(before)
-        worker_jobs.until(lambda: not any(map(is_running, started)), seconds=20)
+        worker_jobs.until(lambda: not any(map(is_ray, started)), seconds=20)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,28 @@ def test_bad_ray_executors_are_refused(wrong):
 def test_where_no_cluster_answers_the_error_says_how_to_start_one(address):
     with pytest.raises(StudyError, match=rf"(?s)cannot connect.*{address}.*ray start --head"):
         RayExecutor(address)
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("name", "arguments", "died", "words"),
+    [
+        ("WorkerCrashedError", (), True, "its worker process or node died"),
+        ("NodeDiedError", ("gone",), True, "its node died"),
+        ("ObjectLostError", ("ab", None, ""), True, "its node died before its result had arrived"),
+        ("OutOfMemoryError", ("full",), True, "memory of the node was nearly full"),
+        ("RuntimeEnvSetupError", ("no such package",), False, "Ray cannot run it: .*no such package"),
+        ("TaskCancelledError", (), False, "Ray cannot run it"),
+    ],
+)
+def test_only_jobs_whose_worker_or_node_died_count_as_such(name, arguments, died, words):
+    import ray
+
+    outcome = outcome_of(ray, "a", getattr(ray.exceptions, name)(*arguments))
+    assert (outcome.key, outcome.died) == ("a", died)
+    assert re.search(words, outcome.error)
+    with pytest.raises(StudyError, match="does not answer any more"):
+        outcome_of(ray, "a", ray.exceptions.LocalRayletDiedError())
 
 
 @needs_ray
@@ -346,3 +370,11 @@ def is_running(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def is_ray(pid):
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:  # it is gone
+        return False
+    return is_running(pid) and ("ray::" in command or "/ray/" in command)

@@ -15,7 +15,7 @@ from transect.execution import ray_nodes
 from transect.execution.executor import Executor
 from transect.execution.jobs import Job, Outcome
 from transect.execution.ray_connection import connected
-from transect.execution.ray_losses import outcome_of
+from transect.execution.ray_losses import cluster_is_gone, outcome_of
 from transect.execution.ray_news import News
 from transect.execution.ray_task import attempt, unheard
 from transect.execution.worker import Step
@@ -46,7 +46,8 @@ class RayExecutor(Executor):
     atomically. Of such a job the later attempt counts, and nothing is heard of the earlier one.
 
     What the cluster can run, and a few jobs more, are handed to it at a time; the others wait here, where those that
-    follow from others overtake them.
+    follow from others overtake them. Torch gets as many threads as a job asks for processors. Jobs are cancelled when
+    they are dismissed, and with the death of this process.
 
     Args:
         address: ``"host:6379"``, ``"ray://host:10001"`` (from a machine that is no part of the cluster), ``"auto"`` for
@@ -101,6 +102,7 @@ class RayExecutor(Executor):
 
     def give(self, job: Job) -> None:
         """Hand a job to the cluster, which begins it when a node has what it needs."""
+        self._refuse_loss()
         number = next(self._numbers)
         options = dict(num_cpus=job.cpus, num_gpus=job.gpus, max_retries=0, name=job.key)
         arguments = (job.key, self._ray.cloudpickle.dumps(job), number, self._news.relay, max(1, int(job.cpus)))
@@ -108,25 +110,38 @@ class RayExecutor(Executor):
 
     def hear(self) -> list[tuple[Job, Step | Outcome]]:
         """Wait until a job begins, advances, ends or is lost, but not for ever: may be empty."""
-        awaited = [one.result for one in self._attempts.values()] + self._news.pending
-        ready, _ = self._ray.wait(awaited, num_returns=1, timeout=_SECONDS_BETWEEN_CHECKS)
-        if ready:
-            ready, _ = self._ray.wait(awaited, num_returns=len(awaited), timeout=0)
-        return [*self._advanced(ready), *self._ended(ready), *self._stranded()]
+        self._refuse_loss()
+        try:
+            ready = self._ready()
+            return [*self._advanced(ready), *self._ended(ready), *self._stranded()]
+        except ConnectionError as error:
+            raise cluster_is_gone() from error
 
     def dismiss(self) -> None:
         """Cancel every job, also in its middle, and wait a few seconds until they are gone."""
         results = [one.result for one in self._attempts.values()]
         self._attempts.clear()
-        for result in results:
-            self._ray.cancel(result, force=True)
-        if results:
+        if results and self._ray.is_initialized():  # or the cluster is gone, and its jobs with it
+            for result in results:
+                self._ray.cancel(result, force=True)
             self._ray.wait(results, num_returns=len(results), timeout=_SECONDS_TO_LEAVE)
 
     def close(self) -> None:
         """Cancel every job, and leave the cluster; a private one is ended."""
         with self._open:
             self.dismiss()
+
+    def _refuse_loss(self) -> None:
+        """Without a connection, Ray would start a cluster of its own."""
+        if not self._ray.is_initialized():
+            raise cluster_is_gone()
+
+    def _ready(self) -> list[Any]:
+        awaited = [one.result for one in self._attempts.values()] + self._news.pending
+        ready, _ = self._ray.wait(awaited, num_returns=1, timeout=_SECONDS_BETWEEN_CHECKS)
+        if ready:
+            ready, _ = self._ray.wait(awaited, num_returns=len(awaited), timeout=0)
+        return list(ready)
 
     def _advanced(self, ready: list[Any]) -> Iterator[tuple[Job, Step]]:
         if self._news.pending and self._news.pending[0] in ready:

@@ -27,13 +27,18 @@ def outcome_of(ray: Any, key: str, error: Exception) -> Outcome:
         StudyError: If there is no cluster any more.
     """
     if isinstance(error, ray.exceptions.LocalRayletDiedError):
-        raise StudyError(
-            "the Ray cluster does not answer any more: the node of this process died. Finished jobs are kept; call "
-            "again with a cluster that runs"
-        ) from error
+        raise cluster_is_gone() from error
     for name, words in _DEATHS.items():
         if isinstance(error, getattr(ray.exceptions, name)):
             return Outcome(key, error=words, details=str(error), died=True)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     hint = "; transect must be importable on every node" if "ModuleNotFoundError" in str(error) else ""
     return Outcome(key, error=f"Ray cannot run it: {lines[-1].strip()}{hint}", details=str(error))
+
+
+def cluster_is_gone() -> StudyError:
+    """What to raise when nothing can be heard from the cluster any more."""
+    return StudyError(
+        "the Ray cluster does not answer any more: the node to which this process is connected died. What finished "
+        "jobs have written is kept; call again when a cluster runs"
+    )

@@ -43,4 +43,5 @@ class News:
 
     def close(self) -> None:
         """End the relay."""
-        self._ray.kill(self.relay)
+        if self._ray.is_initialized():  # or the cluster is gone, and the relay with it
+            self._ray.kill(self.relay)

@@ -24,7 +24,8 @@ from transect.tracing.trace import BUDGET
 
 _MODELS, _PATHS = 4, 3  # looked at, at most and at least
 _QUICK_SAMPLES = 33
-_FIRST_FLIPS, _ENOUGH_SECONDS = 2_000.0, 0.5  # a stretch begins with so many flips, and grows until it takes so long
+_FIRST_FLIPS, _ENOUGH_SECONDS = 500.0, 0.5  # a stretch begins with so many flips, and grows until it takes so long
+_ENOUGH_FOR_THE_FIRST = 5.0
 _CLOCK = 1.5  # times are known within this factor: other programs, caches, stretches unlike the rest
 _STARTING = (4.0, 2.0, 15.0)  # seconds until workers have imported torch
 _BYTES_A_NUMBER = 64  # of the budget, at the peak of a trace: docs/performance.md has 53 to 61
@@ -177,13 +178,13 @@ def _exact(
     """Crossings and seconds of a path: its estimated flips, times what a stretch has of each for a flip."""
     flips = mean_of([Guess(float(e.flips.sum()), *e.flips_interval.sum(0).tolist()) for e in looked], count)
     part = min(1.0, _FIRST_FLIPS / max(1.0, flips.value * len(group)))
-    _stretch(model, group[:1], part / 10, options)  # the first of a process is slower
-    while True:
+    rows = _stretch(model, group, part, options)
+    if _seconds(rows) < _ENOUGH_FOR_THE_FIRST:  # of a process, which is slower than those after it
         rows = _stretch(model, group, part, options)
-        seconds = _seconds(rows)
-        if part == 1 or seconds > _ENOUGH_SECONDS:
-            break
-        part = min(1.0, part * min(20.0, max(2.0, _ENOUGH_SECONDS / seconds)))
+    while part < 1 and _seconds(rows) < _ENOUGH_SECONDS:
+        part = min(1.0, part * min(20.0, max(2.0, _ENOUGH_SECONDS / _seconds(rows))))
+        rows = _stretch(model, group, part, options)
+    seconds = _seconds(rows)
     seen, crossings = (sum(row[name] for row in rows) for name in ("flips", "path_crossings"))
     if not seen:
         return flips, Guess(*[seconds / len(group)] * 3).times(1.0, _CLOCK)

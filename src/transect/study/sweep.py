@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def _do(
     measure: Measure,
     resources: Resources,
 ) -> list[Outcome]:
-    """The outcomes of all work, under the labels of the networks."""
+    """What came of each network: of all its work the first failure, if there was one."""
     work = _Work(config, tasks, measure, resources)
     told = None if progress is None else RunProgress(progress, work.jobs_of(), work.finished())
     first = work.first()
@@ -103,13 +103,15 @@ def _do(
         return []
     for task in tasks:
         task.folder.error.unlink(missing_ok=True)  # it is tried again
-    ended = []
+    ended: dict[str, Outcome] = {}
     with closing(run_jobs(first, executor, told, following=work.following)) as outcomes:
         for outcome in outcomes:
-            ended.append(outcome)
+            label = label_of(outcome.key)
             if outcome.error is not None:  # the message alone does not say where it happened
-                write_text(work.folder_of(outcome.key).error, outcome.details or outcome.error)
-    return ended
+                write_text(work.folder_of(label).error, outcome.details or outcome.error)
+            if label not in ended or ended[label].error is None:
+                ended[label] = replace(outcome, key=label)
+    return list(ended.values())
 
 
 class _Work:
@@ -146,9 +148,9 @@ class _Work:
         """Labels of the networks for which nothing is left."""
         return [label for label, jobs in self.jobs_of().items() if not jobs]
 
-    def folder_of(self, key: str) -> RunFolder:
-        """The folder of the network that a job is about."""
-        return self._tasks[label_of(key)].folder
+    def folder_of(self, label: str) -> RunFolder:
+        """The folder of a network."""
+        return self._tasks[label].folder
 
     def _is_trained(self, task: NetworkTask) -> bool:
         return task.folder.is_trained(task.epochs)

@@ -91,7 +91,8 @@ def _maker(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> M
         return from_torchvision(config, classes)
     raise StudyError(
         f"there is no model {config.name!r}{did_you_mean(config.name, BUILDERS)}; expected one of "
-        f"{', '.join(BUILDERS)}, torchvision.<name> for a model of its zoo, or package.module:callable for one of your own"
+        f"{', '.join(BUILDERS)}, torchvision.<name> for a model of its zoo, or package.module:callable for one of your "
+        "own"
     )
 
 

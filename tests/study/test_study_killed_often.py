@@ -1,0 +1,80 @@
+"""A study killed at five random moments: nothing is repeated, nothing is half there, the tables are the same."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+FILE = """
+[data]
+train_samples = 400
+test_samples = 200
+[model]
+width = [6, 12, 18, 24]
+[train]
+epochs = 60
+batch_size = 20
+learning_rate = 0.02
+checkpoint_every = 5
+seed = [0, 1]
+[paths]
+split = ["train", "test"]
+paths = 70
+"""
+TRANSECT = [sys.executable, "-c", "from transect.cli import main; main()"]
+FINISHED = ("parts/*.parquet", "evaluation.json")
+
+
+def start(folder: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*TRANSECT, "study", "run", "often.toml", "--workers", "2", "--out", "study"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def finished(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for kind in FINISHED for path in folder.glob(f"study/runs/*/{kind}")}
+
+
+def place(folder: Path, cache: Path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    folder.mkdir()
+    (folder / "often.toml").write_text(FILE)
+    return folder
+
+
+def test_killed_at_five_random_moments_it_ends_as_if_undisturbed(tmp_path, monkeypatch):
+    calm = place(tmp_path / "calm", tmp_path / "cache", monkeypatch)
+    began = time.monotonic()
+    assert start(calm).wait() == 0
+    whole = time.monotonic() - began
+
+    chance = random.Random(20261126)
+    wild = place(tmp_path / "wild", tmp_path / "cache", monkeypatch)
+    kept: dict[Path, int] = {}
+    for _ in range(5):
+        process = start(wild)
+        with pytest.raises(subprocess.TimeoutExpired):  # five sixths of the time, and each start takes its own
+            process.wait(timeout=4 + chance.random() * whole / 6)
+        process.kill()
+        process.wait()
+        time.sleep(1.0)  # its workers leave
+        now = finished(wild)
+        assert {path: now.get(path) for path in kept} == kept, "something finished was done again"
+        kept = now
+    assert kept
+    assert start(wild).wait() == 0
+    assert {path: finished(wild)[path] for path in kept} == kept
+    for name in ("table", "paths"):
+        for kind in ("parquet", "csv"):
+            ours, theirs = (folder / "study" / f"{name}.{kind}" for folder in (wild, calm))
+            assert ours.read_bytes() == theirs.read_bytes()
+    assert not list(wild.glob("study/**/.*part*")), "something half written was left"
