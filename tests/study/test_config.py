@@ -70,6 +70,27 @@ def test_a_section_given_several_times_is_all_its_variants_one_after_the_other()
     ]
 
 
+def test_ways_of_measuring_can_be_listed_in_place_of_a_grid():
+    ways = [
+        {"paths": {"kind": "circle", "split": ["train", "test"]}},
+        {"paths": {"kind": "arc"}, "measures": {"method": "estimate"}},
+        {"measures": {"drop_last_region": True}},
+    ]
+    config = StudyConfig.parse(PLAIN | {"ways": ways})
+    found = [(one.paths.kind, one.paths.split, one.measures.method) for one in config.measurings()]
+    assert found == [
+        ("circle", "train", "exact"),
+        ("circle", "test", "exact"),
+        ("arc", "train", "estimate"),
+        ("shift_scale_circle", "train", "exact"),
+    ]
+    assert StudyConfig.parse(config.model_dump(mode="json")) == config
+    with pytest.raises(StudyError, match="in place of .paths."):
+        StudyConfig.parse({"paths": {"split": "test"}, "ways": ways})
+    with pytest.raises(StudyError, match=r"ways.paths: unknown key 'knid': did you mean 'kind'\?"):
+        StudyConfig.parse({"ways": [{"paths": {"knid": "arc"}}]})
+
+
 def test_a_setting_that_is_a_list_itself_takes_a_list_of_lists_for_a_grid():
     one = StudyConfig.parse({"train": {"schedule": "step", "milestones": [3, 5]}})
     assert [train.milestones for train in one.train] == [(3, 5)]
@@ -132,7 +153,7 @@ def test_settings_without_a_column_are_told_as_variants_and_ways():
     given = {"train": {"learning_rate": [0.1, 0.2], "seed": [0, 1]}, "paths": {"radius": [2.0, 4.0], "split": "test"}}
     config = StudyConfig.parse(given)
     assert config.variants() == tuple(f"learning_rate {rate}" for rate in (0.1, 0.1, 0.2, 0.2))
-    assert config.ways() == ("radius 2.0", "radius 4.0")
+    assert config.way_names() == ("radius 2.0", "radius 4.0")
     assert StudyConfig.parse(PLAIN).variants() == ("",) * 4
 
 

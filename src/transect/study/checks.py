@@ -13,7 +13,7 @@ def check_study(config: StudyConfig) -> None:
     Raises:
         StudyError: If there are any.
     """
-    for how in config.measures:
+    for how in (one.measures for one in config.measurings()):
         if how.method == "estimate" and (how.upper_bound_integral or how.drop_last_region):
             raise StudyError(
                 "measures: upper_bound_integral and drop_last_region need every region; expected method = "

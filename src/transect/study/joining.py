@@ -46,7 +46,7 @@ def write_tables(config: StudyConfig, folder: Path, to: Path | None = None) -> t
         if not found.is_trained(config.epochs()):
             continue
         common = network_columns(config.name, network, label, variant)
-        for measuring, way in zip(config.measurings(), config.ways(), strict=True):
+        for measuring, way in zip(config.measurings(), config.way_names(), strict=True):
             if not found.missing_parts(measuring):
                 of_run, of_paths, timing = _rows(common, found, measuring, way)
                 runs.append(of_run)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from transect.study.config import SplitName
+from transect.study.sections import SplitName
 from transect.study.data.noise import symmetric_label_noise
 from transect.study.data.normalisation import Normalisation, as_pixels
 
