@@ -1,0 +1,291 @@
+"""Put what the studies on real images say into docs/reproduction.md and docs/audit.md: tables, figures, verdicts.
+
+    python docs/update_reproduction.py [--results results]
+
+Reads the finished parts of the studies poster-small, clean-small, vgg-small, epochs-small, paths-small and audit-small
+in ``studies/``, leaves their summaries as small CSV files in ``docs/reproduction/``, figures in ``docs/figures/``, and
+fills what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` of the two pages. A study that is not there
+leaves its places as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from matplotlib.figure import Figure
+
+from transect.plots import epoch_sweep, legacy_audit, path_kinds, render, select, width_sweep
+from transect.storage.atomic import replacing, write_text
+from transect.storage.tables import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA, read_table
+from transect.study.statistics.judging import judge_claims
+from transect.study.statistics.kinds import compare_kinds
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("reproduction", "audit")
+STUDIES = ("poster-small", "clean-small", "vgg-small", "epochs-small", "paths-small", "audit-small")
+_MARKED = re.compile(r"(?P<begin><!-- (?P<name>[\w-]+):begin -->\n).*?(?P<end><!-- (?P=name):end -->)", re.DOTALL)
+SUMMARY = """label label_noise model batch_norm width seed epoch kind around split samples legacy method way parameters
+train_error test_error train_loss logit_std weight_norm paths path_length absolute_deviation absolute_deviation_std
+normalised_deviation flips crossings density slope_similarity total_variation unresolved""".split()
+
+
+def main() -> None:
+    """Read, summarise, draw, fill."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=ROOT / "results", help="where the studies' folders are")
+    results = parser.parse_args().results
+    found = {name: Study(results / name) for name in STUDIES if (results / name / "table.parquet").exists()}
+    for name, study in found.items():
+        summarise(study, ROOT / "docs" / "reproduction" / f"{name}.csv")
+    blocks = {name: text for make in BLOCKS for name, text in make(found)}
+    for page in PAGES:
+        path = ROOT / "docs" / f"{page}.md"
+        old = path.read_text()
+        new = _MARKED.sub(lambda match: _filled(match, blocks), old)
+        if new != old:
+            write_text(path, new)
+        print(f"{path.relative_to(ROOT)}: {'updated' if new != old else 'nothing to change'}")
+
+
+class Study:
+    """The tables of a finished study."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runs = read_table(folder / "table.parquet", RUN_SCHEMA)
+        self.paths = read_table(folder / "paths.parquet", PATH_SCHEMA)
+        self.timings = read_table(folder / "timings.parquet", TIMING_SCHEMA)
+
+    @property
+    def core_minutes(self) -> float:
+        """Of one core, for training and measuring."""
+        rows = self.timings.to_pylist()
+        training = {row["run"]: row["train_seconds"] for row in rows}
+        return (sum(training.values()) + sum(row["measure_seconds"] for row in rows)) / 60
+
+
+Blocks = Iterable[tuple[str, str]]
+
+
+def summarise(study: Study, path: Path) -> None:
+    """The columns of the run table that the pages are about, as CSV."""
+    table = study.runs.select(SUMMARY)
+    short = [pc.round(column, 6) if pa.types.is_floating(column.type) else column for column in table.columns]
+    with replacing(path) as temporary:
+        pyarrow.csv.write_csv(pa.table(short, names=SUMMARY), temporary)
+
+
+def times(found: dict[str, Study]) -> Blocks:
+    """How long each study took."""
+    if found:
+        rows = [
+            [name, len(set(study.runs["run"].to_pylist())), len(study.paths), f"{study.core_minutes:.0f}"]
+            for name, study in found.items()
+        ]
+        yield "times", markdown(["study", "networks", "paths measured", "minutes of one core"], rows)
+
+
+def sweeps(found: dict[str, Study]) -> Blocks:
+    """The poster's figure, the numbers behind it, and the claims."""
+    for name, title in (
+        ("poster-small", "ResNet18, CIFAR-10 at 16 x 16 pixels, 20 % label noise"),
+        ("clean-small", "ResNet18, CIFAR-10 at 16 x 16 pixels, right labels"),
+    ):
+        if name in found:
+            table = select(found[name].runs, method="estimate")
+            save(width_sweep(table, split="train", title=title), name)
+            yield name, width_table(found[name].runs)
+            yield f"{name}-claims", claims_table(found[name].runs)
+    if "vgg-small" in found:
+        table = found["vgg-small"].runs
+        save(width_sweep(select(table, method="estimate"), split="train", title="VGG11, 20 % label noise"), "vgg-small")
+        yield (
+            "vgg-small",
+            "\n\n".join(
+                f"{'With' if norm else 'Without'} batch norm:\n\n{width_table(select(table, batch_norm=norm))}"
+                for norm in (False, True)
+            ),
+        )
+        yield "vgg-small-claims", claims_table(table)
+
+
+def epochs(found: dict[str, Study]) -> Blocks:
+    """The epoch-wise study."""
+    if "epochs-small" in found:
+        table = found["epochs-small"].runs
+        save(
+            epoch_sweep(table, split="train", title="ResNet18 of width 6 in training, 20 % label noise"), "epochs-small"
+        )
+        rows = sorted(select(table, split="train").to_pylist(), key=lambda row: row["epoch"])
+        columns = ["epoch", "train_error", "test_error", "absolute_deviation", "normalised_deviation", "flips"]
+        yield (
+            "epochs-small",
+            markdown([name.replace("_", " ") for name in columns], [[cell(row[c]) for c in columns] for row in rows]),
+        )
+        yield "epochs-small-claims", claims_table(table, "epoch")
+
+
+def noise(found: dict[str, Study]) -> Blocks:
+    """Claim 5, from the two sweeps over the same widths."""
+    if {"poster-small", "clean-small"} <= set(found):
+        noisy, clean = found["poster-small"].runs, found["clean-small"].runs
+        shared = set(clean["width"].to_pylist())
+        noisy = noisy.filter(pc.is_in(noisy["width"], pa.array(shared)))
+        both = pa.concat_tables([_renamed(noisy), _renamed(clean)])
+        claims = [claim for claim in judge_claims(select(both, method="estimate")).claims if claim.number == 5]
+        yield "noise-claims", "\n".join(claim_lines(claims))
+
+
+def checks(found: dict[str, Study]) -> Blocks:
+    """Estimates against exact values, path by path."""
+    rows = []
+    for name in ("poster-small", "clean-small", "vgg-small"):
+        if name in found:
+            rows += [[name, *agreement(found[name].paths, measure)] for measure in ("absolute_deviation", "flips")]
+    if rows:
+        heads = ["study", "measure", "paths", "mean difference", "largest", "intervals that hold the exact value"]
+        yield "checks", markdown(heads, rows)
+
+
+def kinds(found: dict[str, Study]) -> Blocks:
+    """Closed against open against random paths."""
+    if "paths-small" in found:
+        paths = found["paths-small"].paths
+        save(path_kinds(paths, title="Deviation by kind of path"), "paths-small")
+        rows = [
+            [
+                f"{100 * test.values['label_noise']:g} %",
+                test.values["width"],
+                f"{test.one} / {test.other}",
+                f"{test.one_median:.4g} / {test.other_median:.4g}",
+                f"{test.statistic:.2f}",
+                f"{test.adjusted_p:.1g}",
+            ]
+            for test in compare_kinds(paths, pool_seeds=True).tests
+        ]
+        heads = ["label noise", "width", "kinds", "median deviations", "KS distance", "p (Holm)"]
+        yield "paths-small", markdown(heads, rows)
+
+
+def audit(found: dict[str, Study]) -> Blocks:
+    """Each fault of the released code against the right values."""
+    if "audit-small" not in found:
+        return
+    table = found["audit-small"].runs
+    save(legacy_audit(table, split="train", title="Faults of the released code, one by one"), "audit-small")
+    widths = sorted(set(table["width"].to_pylist()))
+    rows = []
+    for legacy in dict.fromkeys(table["legacy"].to_pylist()):
+        means = [_mean(select(table, legacy=legacy, width=width)["absolute_deviation"]) for width in widths]
+        lengths = _mean(select(table, legacy=legacy)["path_length"])
+        name = legacy.replace("_", " ").replace("+", " + ") or "none: the right values"
+        rows.append([name, *(f"{mean:.3g}" for mean in means), f"{lengths:.3g}", widths[means.index(max(means))]])
+    yield "audit-small", markdown(["fault", *(f"width {width}" for width in widths), "path length", "peak"], rows)
+
+
+BLOCKS: Sequence[Callable[[dict[str, Study]], Blocks]] = (times, sweeps, epochs, noise, checks, kinds, audit)
+
+
+def width_table(table: pa.Table) -> str:
+    """Means over seeds by width, paths around training samples; exact columns from the exact part of the paths."""
+    columns = ("train_error", "test_error", "absolute_deviation", "normalised_deviation", "logit_std", "flips")
+    rows = []
+    for width in sorted(set(table["width"].to_pylist())):
+        here = select(table, width=width, split="train")
+        values = [cell(_mean(select(here, method="estimate")[column])) for column in columns]
+        rows.append([width, *values, cell(_mean(select(here, method="exact")["slope_similarity"]))])
+    return markdown(["width", *(name.replace("_", " ") for name in columns), "slope similarity (exact)"], rows)
+
+
+def claims_table(table: pa.Table, over: str = "width") -> str:
+    """The verdict on every claim: deviations and flips from estimates, similarity of regions from exact traces."""
+    estimated = judge_claims(select(table, method="estimate"), over).claims
+    chosen = [claim for claim in estimated if claim.number in (2, 3)]
+    exact = select(table, method="exact")
+    if len(exact):
+        chosen += [claim for claim in judge_claims(exact, over).claims if claim.number == 4]
+    return "\n".join(claim_lines(chosen))
+
+
+def claim_lines(claims: Iterable[Any]) -> list[str]:
+    """A table in Markdown, a line a claim and sweep."""
+    lines = ["| claim | paths | verdict | what was seen |", "|---|---|---|---|"]
+    for claim in claims:
+        seen = "; ".join(
+            f"{'yes' if part.holds else 'NO'}{'' if part.sure else ' (may)'}: {part.statement}: {part.found}"
+            for part in claim.parts
+        )
+        lines.append(
+            f"| ({claim.number}) {claim.text} | {claim.label} | **{claim.outcome.value}** | {seen or claim.note} |"
+        )
+    return lines
+
+
+def agreement(paths: pa.Table, measure: str) -> list[str]:
+    """Of the paths that were both estimated and traced: differences, and how many intervals hold the exact value."""
+    keys = ("run", "split", "path")
+    exact = {tuple(row[key] for key in keys): row[measure] for row in select(paths, method="exact").to_pylist()}
+    estimated = [
+        row for row in select(paths, method="estimate").to_pylist() if tuple(row[key] for key in keys) in exact
+    ]
+    off, held = [], 0
+    for row in estimated:
+        truth = exact[tuple(row[key] for key in keys)]
+        off.append(abs(row[measure] - truth) / truth)
+        held += row[f"{measure}_low"] <= truth <= row[f"{measure}_high"]
+    mean = sum(off) / len(off)
+    return [
+        measure.replace("_", " "),
+        f"{len(off)}",
+        f"{100 * mean:.2f} %",
+        f"{100 * max(off):.2f} %",
+        f"{held} of {len(off)}",
+    ]
+
+
+def _renamed(table: pa.Table) -> pa.Table:
+    index = table.column_names.index("study")
+    return table.set_column(index, table.field("study"), pa.array(["both"] * len(table)))
+
+
+def _mean(column: pa.ChunkedArray) -> float | None:
+    found: float | None = pc.mean(column).as_py()
+    return found
+
+
+def cell(value: float | None) -> str:
+    """A number in a table."""
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return f"{value}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 1 else f"{value:.3f}"
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def save(figure: Figure, name: str) -> None:
+    """A figure as a small PNG file."""
+    path = ROOT / "docs" / "figures" / f"{name}.png"
+    with replacing(path) as temporary:
+        temporary.write_bytes(render(figure, "png"))
+
+
+def _filled(match: re.Match[str], blocks: dict[str, str]) -> str:
+    if match["name"] not in blocks:
+        return match.group()
+    return f"{match['begin']}{blocks[match['name']]}\n{match['end']}"
+
+
+if __name__ == "__main__":
+    main()
