@@ -199,7 +199,7 @@ def width_table(table: pa.Table) -> str:
     for width in sorted(set(table["width"].to_pylist())):
         here = select(table, width=width, split="train")
         values = [cell(_mean(select(here, method="estimate")[column])) for column in columns]
-        rows.append([width, *values, cell(_mean(select(here, method="exact")["slope_similarity"]))])
+        rows.append([width, *values, cell(_mean(where(here, method="exact")["slope_similarity"]))])
     return markdown(["width", *(name.replace("_", " ") for name in columns), "slope similarity (exact)"], rows)
 
 
@@ -207,7 +207,7 @@ def claims_table(table: pa.Table, over: str = "width") -> str:
     """The verdict on every claim: deviations and flips from estimates, similarity of regions from exact traces."""
     estimated = judge_claims(select(table, method="estimate"), over).claims
     chosen = [claim for claim in estimated if claim.number in (2, 3)]
-    exact = select(table, method="exact")
+    exact = where(table, method="exact")
     if len(exact):
         chosen += [claim for claim in judge_claims(exact, over).claims if claim.number == 4]
     return "\n".join(claim_lines(chosen))
@@ -230,7 +230,7 @@ def claim_lines(claims: Iterable[Any]) -> list[str]:
 def agreement(paths: pa.Table, measure: str) -> list[str]:
     """Of the paths that were both estimated and traced: differences, and how many intervals hold the exact value."""
     keys = ("run", "split", "path")
-    exact = {tuple(row[key] for key in keys): row[measure] for row in select(paths, method="exact").to_pylist()}
+    exact = {tuple(row[key] for key in keys): row[measure] for row in where(paths, method="exact").to_pylist()}
     estimated = [
         row for row in select(paths, method="estimate").to_pylist() if tuple(row[key] for key in keys) in exact
     ]
@@ -239,6 +239,8 @@ def agreement(paths: pa.Table, measure: str) -> list[str]:
         truth = exact[tuple(row[key] for key in keys)]
         off.append(abs(row[measure] - truth) / truth)
         held += row[f"{measure}_low"] <= truth <= row[f"{measure}_high"]
+    if not off:
+        return [measure.replace("_", " "), "0", "", "", ""]
     mean = sum(off) / len(off)
     return [
         measure.replace("_", " "),
@@ -247,6 +249,11 @@ def agreement(paths: pa.Table, measure: str) -> list[str]:
         f"{100 * max(off):.2f} %",
         f"{held} of {len(off)}",
     ]
+
+
+def where(table: pa.Table, method: str) -> pa.Table:
+    """Rows of a method; none where it has none."""
+    return table.filter(pc.equal(table["method"], method))
 
 
 def _renamed(table: pa.Table) -> pa.Table:
