@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import transect
-from loading.exported import PROGRAM, SAMPLE, SHAPE, WEIGHTS, changed, convnet, save
+from loading.exported import PROGRAM, SAMPLE, SHAPE, WEIGHTS, changed, convnet, save, skip_without_archives
 from transect.errors import InvalidInput
 from transect.loading import load_model
 from transect.loading.archive import load_program
@@ -132,6 +133,7 @@ class Two(nn.Module):
 def test_a_program_of_two_inputs_is_refused(tmp_path: Path):
     sizes = ({0: torch.export.Dim.DYNAMIC},) * 2
     program = torch.export.export(Two(), (torch.zeros(3, 4), torch.ones(3, 4)), dynamic_shapes=sizes)
+    skip_without_archives()
     torch.export.save(program, tmp_path / "two.pt2")
     with pytest.raises(InvalidInput, match="takes 2 inputs; expected one"):
         load_model(str(tmp_path / "two.pt2"))
@@ -148,4 +150,12 @@ def test_files_that_are_no_programs_are_named(kind: str, tmp_path: Path):
         path.write_bytes(b"" if kind == "empty" else b"garbage" * 100)
     message = "there is no file" if kind == "absent" else r"damaged, or was not saved by torch\.export\.save"
     with pytest.raises(InvalidInput, match=rf"model\.pt2.*{message}|{message}.*model\.pt2"):
+        load_model(str(path))
+
+
+def test_a_program_of_an_older_torch_is_named_with_the_way_out(tmp_path: Path):
+    path = tmp_path / "model.pt2"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("serialized_exported_program.json", "{}")
+    with pytest.raises(InvalidInput, match=r"model\.pt2 was saved by a version of torch before 2\.8.*save it again"):
         load_model(str(path))

@@ -18,6 +18,7 @@ from measured import mlp, path, paths
 from transect import Measurements, measure
 from transect.errors import InvalidInput
 from transect.measuring import pool
+from transect.storage.tables import SCHEMA_VERSION
 
 SCRIPT = """
 import sys
@@ -191,5 +192,5 @@ def test_another_version_and_damaged_rows_are_refused(tmp_path):
     with pytest.raises(InvalidInput, match="cannot read the table"):
         measure(mlp(), path(0), out=tmp_path)
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema_version": 99}))
-    with pytest.raises(InvalidInput, match="tables of version 99, this is version 1"):
+    with pytest.raises(InvalidInput, match=f"tables of version 99, this is version {SCHEMA_VERSION}"):
         measure(mlp(), path(0), out=tmp_path)

@@ -85,7 +85,7 @@ def test_ways_of_measuring_can_be_listed_in_place_of_a_grid():
         ("shift_scale_circle", "train", "exact"),
     ]
     assert StudyConfig.parse(config.model_dump(mode="json")) == config
-    with pytest.raises(StudyError, match="in place of .paths."):
+    with pytest.raises(StudyError, match=r"in place of .paths."):
         StudyConfig.parse({"paths": {"split": "test"}, "ways": ways})
     with pytest.raises(StudyError, match=r"ways.paths: unknown key 'knid': did you mean 'kind'\?"):
         StudyConfig.parse({"ways": [{"paths": {"knid": "arc"}}]})

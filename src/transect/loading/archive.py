@@ -24,7 +24,7 @@ from torch.export import ExportedProgram
 
 from transect.errors import InvalidInput
 
-_PROGRAM = "models/model.json"
+_PROGRAM, _OLD_PROGRAM = "models/model.json", "serialized_exported_program.json"
 _JSON = (_PROGRAM, "data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
 _PICKLED = ("data/weights/model.pt", "data/constants/model.pt", "data/sample_inputs/model.pt")
 _NUMBERS = re.compile(r"data/(weights/weight|constants/tensor)_\d+")  # bytes of tensors, as they are
@@ -68,6 +68,11 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
         raise InvalidInput(f"model: there is no file {path}.")
     try:
         return torch.export.load(_copy_of_data(path))
+    except _Old as error:
+        raise InvalidInput(
+            f"model: {path} was saved by a version of torch before 2.8, whose programs cannot be read without "
+            "unpickling; save it again with a newer one, or give the model itself instead, as package.module:callable."
+        ) from error
     except _Unsafe as error:
         raise InvalidInput(
             f"model: {path} was not loaded: {error}. Only programs of ATen operations on tensors are loaded; "
@@ -81,6 +86,10 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
         ) from error
 
 
+class _Old(Exception):
+    """The file is of the form that torch wrote before it had archives of records."""
+
+
 class _Unsafe(Exception):
     """The file holds what could run."""
 
@@ -88,6 +97,8 @@ class _Unsafe(Exception):
 def _copy_of_data(path: Path) -> io.BytesIO:
     copy = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as rebuilt:
+        if _OLD_PROGRAM in archive.namelist():
+            raise _Old
         root = archive.namelist()[0].partition("/")[0]
         if f"{root}/{_PROGRAM}" not in archive.namelist():
             raise ValueError(f"it has no {_PROGRAM}")

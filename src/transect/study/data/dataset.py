@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from transect.study.sections import SplitName
 from transect.study.data.noise import symmetric_label_noise
 from transect.study.data.normalisation import Normalisation, as_pixels
+from transect.study.sections import SplitName
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 Samples = Literal["all", "clean", "noisy"]
