@@ -72,19 +72,29 @@ def run_study(
         StudyError: If the folder holds another study, the data cannot be made, or something has failed (the rest is
             finished and kept; the message lists the failures, ``error.txt`` of a run has its traceback).
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()  # a worker on another machine runs elsewhere
     check_study(config)
     claim(config, folder)
     for data in config.data:
         load_data(data, cache)  # once here, so that the workers find it in the cache
     tasks = [
-        NetworkTask(network, label, run_folder(folder, network), config.epochs(), cache)
+        NetworkTask(_with_absolute_paths(network), label, run_folder(folder, network), config.epochs(), cache)
         for network, label in config.labels()
     ]
     outcomes = _do(config, tasks, executor, progress, measure, resources)
     write_tables(config, folder)  # of what is finished, also where something has failed
     raise_failures(outcomes, "What is finished is kept; call again to retry what failed.")
     return folder / "table.parquet"
+
+
+def _with_absolute_paths(network: NetworkConfig) -> NetworkConfig:
+    """The same network, for a worker that may run in another folder."""
+    data, model = network.data, network.model
+    if data.folder is not None:
+        data = data.model_copy(update={"folder": str(Path(data.folder).expanduser().absolute())})
+    if model.checkpoint is not None:
+        model = model.model_copy(update={"checkpoint": str(Path(model.checkpoint).expanduser().absolute())})
+    return network.model_copy(update={"data": data, "model": model})
 
 
 def _do(
