@@ -189,7 +189,7 @@ DRAWINGS = {
     "time_a_crossing": Drawing(
         ("linear_cost",),
         time_a_crossing,
-        "Time a crossing and memory by the number of crossings: both stay level from ten thousand to a million",
+        "Time a crossing and memory by the number of crossings",
     ),
 }
 
