@@ -10,7 +10,6 @@ Transect. It cannot see a region narrower than its nudge, and may see a crossing
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ import networks
 import noise
 import transect
 from environment import markdown
-from processes import missing, run_here
+from options import parser, wanted
+from processes import run_here
 from timing import in_turn, median_ratio
 
 NAME = "against_marching"
@@ -52,21 +52,17 @@ CASES = {
 
 def main() -> None:
     """Run the cases, and write each row as it comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=1)
-    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES), metavar="NAME")
-    parser.add_argument("--only-missing", action="store_true", help="leave rows that are there alone")
-    parser.add_argument("--nudges", action="store_true", help="count with several nudges, and do nothing else")
-    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
-    options = parser.parse_args()
+    arguments = parser(__doc__, CASES)
+    arguments.add_argument("--pairs", type=int, default=1)
+    arguments.add_argument("--nudges", action="store_true", help="count with several nudges, and do nothing else")
+    options = arguments.parse_args()
     if options.table:
         print(table())
     elif options.nudges:
         for nudge, found in counts_by_nudge():
             print(f"{nudge:.0e}: {found:,} crossings", flush=True)
     else:
-        cases = missing(NAME, options.cases, again=not options.only_missing)
-        run_here(NAME, cases, lambda name: row_of(name, CASES[name], options.pairs))
+        run_here(NAME, wanted(NAME, options), lambda name: row_of(name, CASES[name], options.pairs))
 
 
 def row_of(name: str, case: Case, pairs: int, device: str = "cpu", budget: int | None = None) -> dict[str, Any]:

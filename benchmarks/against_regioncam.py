@@ -1,7 +1,7 @@
 """Tracing against regioncam, the fastest published tool for regions along a line of an MLP, in single precision.
 
     pip install regioncam
-    python benchmarks/against_regioncam.py [--pairs N] [--only-missing] [--table]
+    python benchmarks/against_regioncam.py [--cases NAME ...] [--pairs N] [--only-missing] [--table]
 
 An MLP 784-1024-1024-1024-1024-10 as PyTorch initialises it, and segments between noise inputs. Beside it the network's
 own matrix products alone: one plain forward pass over as many rows as there are knots. Crossings of both are compared
@@ -10,7 +10,6 @@ with those in float64.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from typing import Any
 
@@ -20,7 +19,8 @@ from torch import Tensor, nn
 import networks
 import transect
 from environment import markdown
-from processes import missing, run_here
+from options import parser, wanted
+from processes import run_here
 from timing import in_turn, median_ratio
 
 NAME = "against_regioncam"
@@ -33,16 +33,13 @@ CASES = {
 
 def main() -> None:
     """Run the cases, and write each row as it comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--only-missing", action="store_true", help="leave rows that are there alone")
-    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
-    options = parser.parse_args()
+    arguments = parser(__doc__, CASES)
+    arguments.add_argument("--pairs", type=int, default=15)
+    options = arguments.parse_args()
     if options.table:
         print(table())
     else:
-        cases = missing(NAME, CASES, again=not options.only_missing)
-        run_here(NAME, cases, lambda name: row_of(name, CASES[name], options.pairs))
+        run_here(NAME, wanted(NAME, options), lambda name: row_of(name, CASES[name], options.pairs))
 
 
 def row_of(name: str, part: float, pairs: int) -> dict[str, Any]:

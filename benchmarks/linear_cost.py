@@ -12,7 +12,6 @@ repeated, and their median counts. ``--table`` prints the rows as Markdown.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -26,7 +25,8 @@ import networks
 import noise
 import transect
 from environment import markdown, read_rows
-from processes import missing, run_alone
+from options import parser, wanted
+from processes import run_alone
 from timing import Peak, timed
 
 NAME = "linear_cost"
@@ -70,19 +70,13 @@ CASES = {
 
 def main() -> None:
     """Run the cases, each in its own process, and write each row as it comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES), metavar="NAME")
-    parser.add_argument("--only-missing", action="store_true", help="leave rows that are there alone")
-    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser(__doc__, CASES, one=True).parse_args()
     if options.table:
         print(table())
     elif options.one:
         print(json.dumps(row_of(options.one, CASES[options.one])))
     else:
-        cases = missing(NAME, options.cases, again=not options.only_missing)
-        sys.exit(run_alone(NAME, __file__, cases))
+        sys.exit(run_alone(NAME, __file__, wanted(NAME, options)))
 
 
 def row_of(name: str, case: Case) -> dict[str, Any]:

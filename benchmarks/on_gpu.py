@@ -11,7 +11,6 @@ engine. ``--table`` prints the rows as Markdown.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -27,7 +26,8 @@ import noise
 import trace_against_forward
 import transect
 from environment import markdown
-from processes import missing, run_alone
+from options import parser, wanted
+from processes import run_alone
 from timing import timed
 
 NAME = "on_gpu"
@@ -59,14 +59,10 @@ CASES = {
 
 def main() -> None:
     """Run the cases, each in its own process, and write each row as it comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES), metavar="NAME")
-    parser.add_argument("--budget", type=int, nargs="*", default=list(BUDGETS), help="numbers kept alive, to try")
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--only-missing", action="store_true", help="leave rows that are there alone")
-    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser(__doc__, CASES, one=True)
+    arguments.add_argument("--budget", type=int, nargs="*", default=list(BUDGETS), help="numbers kept alive, to try")
+    arguments.add_argument("--pairs", type=int, default=5)
+    options = arguments.parse_args()
     if options.table:
         print(table())
     elif not torch.cuda.is_available():
@@ -75,8 +71,7 @@ def main() -> None:
         print(json.dumps(row_of(options.one, options.pairs, options.budget)))
     else:
         passed = ["--pairs", str(options.pairs), "--budget", *map(str, options.budget)]
-        cases = missing(NAME, options.cases, again=not options.only_missing)
-        sys.exit(run_alone(NAME, __file__, cases, *passed))
+        sys.exit(run_alone(NAME, __file__, wanted(NAME, options), *passed))
 
 
 def row_of(name: str, pairs: int, budgets: list[int], device: str = "cuda") -> dict[str, Any]:

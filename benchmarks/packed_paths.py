@@ -10,7 +10,6 @@ prints the rows as Markdown.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +20,8 @@ from torch import nn
 import networks
 import transect
 from environment import markdown
-from processes import missing, run_here
+from options import parser, wanted
+from processes import run_here
 from timing import in_turn, ratios
 from training import Data, mnist1d, train
 
@@ -43,18 +43,14 @@ CASES: dict[str, Callable[[Data], nn.Module]] = {
 
 def main() -> None:
     """Run the cases, and write each row as it comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES), metavar="NAME")
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--only-missing", action="store_true", help="leave rows that are there alone")
-    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
-    options = parser.parse_args()
+    arguments = parser(__doc__, CASES)
+    arguments.add_argument("--pairs", type=int, default=3)
+    options = arguments.parse_args()
     if options.table:
         print(table())
         return
     data = mnist1d(train=4000, test=1000, noise=0.15)
-    cases = missing(NAME, options.cases, again=not options.only_missing)
-    run_here(NAME, cases, lambda name: row_of(name, CASES[name](data), data, PATHS, options.pairs))
+    run_here(NAME, wanted(NAME, options), lambda name: row_of(name, CASES[name](data), data, PATHS, options.pairs))
 
 
 def row_of(name: str, model: nn.Module, data: Data, count: int, pairs: int) -> dict[str, Any]:

@@ -8,15 +8,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from environment import read_rows, write_row
+from environment import write_row
 
 Row = dict[str, Any]
-
-
-def missing(name: str, cases: Iterable[str], again: bool) -> list[str]:
-    """The cases of which there is no row yet; all where ``again``."""
-    found = {} if again else read_rows(name)
-    return [case for case in cases if case not in found]
 
 
 def run_alone(name: str, script: str, cases: Iterable[str], *options: str) -> int:

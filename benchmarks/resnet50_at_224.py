@@ -16,7 +16,6 @@ and its row is written as it comes. ``--table`` prints the rows as Markdown.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -31,7 +30,8 @@ from torch import Tensor, nn
 import networks
 import transect
 from environment import markdown, read_rows
-from processes import missing, run_alone
+from options import parser, wanted
+from processes import run_alone
 from timing import Peak, timed
 from transect.measuring import Forecast
 
@@ -44,15 +44,13 @@ SAMPLES = {"estimate, as initialised": 257}  # no number of samples that fits th
 
 def main() -> None:
     """Run the cases, each in its own process, and write each row as it comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="*", choices=BRANCHES, default=list(BRANCHES), metavar="NAME")
-    parser.add_argument("--crossings", type=int, default=2500, help="of the stretch")
-    parser.add_argument("--images", type=Path, nargs=2, help="two photographs")
-    parser.add_argument("--side", type=int, default=SIDE, help="of the images in pixels; not kept if it is another one")
-    parser.add_argument("--only-missing", action="store_true", help="leave rows that are there alone")
-    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser(__doc__, BRANCHES, one=True)
+    arguments.add_argument("--crossings", type=int, default=2500, help="of the stretch")
+    arguments.add_argument("--images", type=Path, nargs=2, help="two photographs")
+    arguments.add_argument(
+        "--side", type=int, default=SIDE, help="of the images in pixels; not kept if it is another one"
+    )
+    options = arguments.parse_args()
     if options.table:
         print(table())
     elif options.one or options.side != SIDE:
@@ -60,8 +58,7 @@ def main() -> None:
             print(json.dumps(row_of(name, photographs(options.images), options.side, options.crossings)), flush=True)
     else:
         given = ["--images", *map(str, options.images)] if options.images else []
-        cases = missing(NAME, options.cases, again=not options.only_missing)
-        sys.exit(run_alone(NAME, __file__, cases, "--crossings", str(options.crossings), *given))
+        sys.exit(run_alone(NAME, __file__, wanted(NAME, options), "--crossings", str(options.crossings), *given))
 
 
 def row_of(name: str, photos: list[Tensor], side: int, crossings: int) -> dict[str, Any]:

@@ -11,7 +11,6 @@ process. Every case runs in a process of its own. ``--table`` prints the rows as
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -26,7 +25,8 @@ import networks
 import noise
 import transect
 from environment import markdown
-from processes import missing, run_alone
+from options import parser, wanted
+from processes import run_alone
 from timing import Peak, in_turn, ratios, timed
 
 NAME = "trace_against_forward"
@@ -72,21 +72,16 @@ CASES: dict[str, Case] = {
 
 def main() -> None:
     """Run the cases, each in its own process, and write each row as it comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES), metavar="NAME")
-    parser.add_argument("--pairs", type=int, help="instead of the case's own number")
-    parser.add_argument("--only-missing", action="store_true", help="leave rows that are there alone")
-    parser.add_argument("--table", action="store_true", help="print the rows as Markdown and do nothing else")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser(__doc__, CASES, one=True)
+    arguments.add_argument("--pairs", type=int, help="instead of the case's own number")
+    options = arguments.parse_args()
     if options.table:
         print(table())
     elif options.one:
         print(json.dumps(row_of(options.one, CASES[options.one], options.pairs)))
     else:
         pairs = [] if options.pairs is None else ["--pairs", str(options.pairs)]
-        cases = missing(NAME, options.cases, again=not options.only_missing)
-        sys.exit(run_alone(NAME, __file__, cases, *pairs))
+        sys.exit(run_alone(NAME, __file__, wanted(NAME, options), *pairs))
 
 
 def row_of(

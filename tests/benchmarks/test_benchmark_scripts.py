@@ -26,7 +26,8 @@ def _script(name: str, folder: str = "benchmarks") -> ModuleType:
     return importlib.import_module(name)
 
 
-environment, processes, timing = _script("environment"), _script("processes"), _script("timing")
+environment, options = _script("environment"), _script("options")
+processes, timing = _script("processes"), _script("timing")
 networks, noise, training = _script("networks"), _script("noise"), _script("training")
 WITH_TABLES = (
     "against_marching against_regioncam convolutions estimate linear_cost measure_workers on_gpu packed_paths "
@@ -70,8 +71,9 @@ def test_rows_are_kept_as_they_come_and_only_missing_ones_are_made_again(results
     assert processes.run_alone("some", str(script), ["one", "bad", "two"]) == 1
     assert "bad: FAILED" in capfd.readouterr().err
     assert [row["case"] for row in json.loads((results / "some.json").read_text())["rows"]] == ["one", "two"]
-    assert processes.missing("some", ["one", "bad", "two"], again=False) == ["bad"]
-    assert processes.missing("some", ["one", "bad"], again=True) == ["one", "bad"]
+    given = options.parser("Some benchmark.", ["one", "bad", "two"])
+    assert options.wanted("some", given.parse_args(["--only-missing"])) == ["bad"]
+    assert options.wanted("some", given.parse_args(["--cases", "one", "bad"])) == ["one", "bad"]
 
 
 def test_marching_counts_the_turns_of_a_function_that_has_them_where_we_know():
