@@ -17,6 +17,7 @@ import torch
 import transect
 from transect.plots import Curves
 from transect.storage.tables import read_table
+from transect.study.columns import RUN_SCHEMA
 from transect.study.verdict import judge
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +48,7 @@ def main() -> None:
 
 
 def _block(demo: Path) -> str:
-    rows = read_table(demo / "table.parquet")
+    rows = read_table(demo / "table.parquet", RUN_SCHEMA)
     curves = Curves.of(rows, "train", list(COLUMNS))
     lines = [
         "| width | " + " | ".join(heading for heading, _ in COLUMNS.values()) + " |",

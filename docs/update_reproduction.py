@@ -23,7 +23,8 @@ from matplotlib.figure import Figure
 
 from transect.plots import epoch_sweep, legacy_audit, path_kinds, render, select, width_sweep
 from transect.storage.atomic import replacing, write_text
-from transect.storage.tables import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA, read_table
+from transect.storage.tables import read_table
+from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.statistics.judging import judge_claims
 from transect.study.statistics.kinds import compare_kinds
 

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from sweep_tables import rows_of, table_of
-from transect.storage.tables import PATH_SCHEMA, make_table
+from transect.storage.tables import make_table
+from transect.study.columns import PATH_SCHEMA
 
 MNIST_WIDTHS = (9, 16, 27, 36, 47, 61, 80, 104, 177, 300, 600)
 # MNIST-1D, MLP 40-h-h-10, 15 % noise, one seed: measured with a prototype.

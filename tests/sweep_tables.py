@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pyarrow as pa
 
-from transect.storage.tables import RUN_SCHEMA, make_table
+from transect.storage.tables import make_table
+from transect.study.columns import RUN_SCHEMA
 
 WIDTHS = (10, 20, 40, 80, 160)
 
@@ -53,7 +54,7 @@ def sweep(widths=WIDTHS, seeds=(0, 1), **curves) -> pa.Table:
         for k, seed in enumerate(seeds):
             values = {name: values[w, k] for name, values in curves.items()}
             rows += [_row(width, seed, split) | values for split in ("train", "test")]
-    return make_table(rows)
+    return make_table(rows, RUN_SCHEMA)
 
 
 def rows_of(positions=WIDTHS, seeds=(0, 1), over="width", columns=None, **curves) -> list[dict]:
@@ -71,7 +72,7 @@ def rows_of(positions=WIDTHS, seeds=(0, 1), over="width", columns=None, **curves
 
 def table_of(*parts: list[dict]) -> pa.Table:
     """A run table of all these rows; what they do not have is empty."""
-    return make_table([row for part in parts for row in part])
+    return make_table([row for part in parts for row in part], RUN_SCHEMA)
 
 
 def _fitting(widths):

@@ -14,6 +14,7 @@ from rich.text import Text
 from transect.console import study_progress
 from transect.plots import Curves
 from transect.storage.tables import read_table
+from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
 from transect.study.folders import RUNS, TABLE
 from transect.study.presets import demo_study
@@ -57,7 +58,7 @@ def run_demo(seeds: int, out: Path, workers: int, console: Console) -> Report:
     with console.status("Drawing the figure"):
         report = report_study(table, out, TITLE.format(noise=percent(config.data[0].label_noise)))
     console.print()
-    console.print(results_table(read_table(table), report.verdict))
+    console.print(results_table(read_table(table, RUN_SCHEMA), report.verdict))
     console.print(coloured_summary(report.verdict), soft_wrap=True)
     console.print()
     _show_files(out, console)

@@ -19,6 +19,7 @@ from transect.errors import StudyError
 from transect.execution import Executor, LocalExecutor, RayExecutor
 from transect.storage.tables import read_table, write_table
 from transect.study.borrowing import borrow_networks
+from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
 from transect.study.files import read_study
 from transect.study.folders import PATH_TABLE, RUNS, TABLE, TIMING_TABLE
@@ -146,7 +147,7 @@ def plot(folder: Path, to: Path, console: Console) -> None:
 def compare(first: Path, second: Path, to: Path | None, console: Console) -> None:
     """Compare two studies, network by network."""
     names = (str(first), str(second))
-    tables = [read_table(finished_table(folder)) for folder in (first, second)]
+    tables = [read_table(finished_table(folder), RUN_SCHEMA) for folder in (first, second)]
     found = compare_studies(tables[0], tables[1], names=names)
     console.print(Text(found.summary()), soft_wrap=True)
     if to is not None:

@@ -10,7 +10,8 @@ import pyarrow.parquet
 import pytest
 
 from transect.errors import StudyError
-from transect.storage.tables import RUN_SCHEMA, TIMING_SCHEMA, make_schema, make_table, read_table, write_table
+from transect.storage.tables import make_schema, make_table, read_table, write_table
+from transect.study.columns import RUN_SCHEMA, TIMING_SCHEMA
 
 
 def timing(width: int, seconds: float = 0.1) -> dict[str, object]:
@@ -74,13 +75,13 @@ def test_what_is_no_parquet_file_is_refused(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(StudyError, match="cannot read"):
-        read_table(path)
+        read_table(path, RUN_SCHEMA)
 
 
 def test_foreign_parquet_and_the_other_table_are_refused(tmp_path):
     pyarrow.parquet.write_table(pa.table({"a": [1]}), tmp_path / "foreign.parquet")
     with pytest.raises(StudyError, match="version none"):
-        read_table(tmp_path / "foreign.parquet")
+        read_table(tmp_path / "foreign.parquet", RUN_SCHEMA)
     write_table(make_table([timing(3)], TIMING_SCHEMA), tmp_path / "timings.parquet")
     with pytest.raises(StudyError, match="expected the columns"):
         read_table(tmp_path / "timings.parquet", RUN_SCHEMA)

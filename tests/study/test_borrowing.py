@@ -11,6 +11,7 @@ from study_fakes import GIVEN, SMALL, fake_measure
 from transect.errors import StudyError
 from transect.storage.tables import read_table
 from transect.study.borrowing import borrow_networks
+from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
 from transect.study.sweep import run_study
 
@@ -42,8 +43,11 @@ def test_networks_that_are_the_same_are_not_trained_again(lender, cache, tmp_pat
         measure=fake_measure,
     )  # fmt: skip
     assert {job for job, stage in stages if stage == "training"} == {"width 4, seed 0", "width 4, seed 1"}
-    mine = {(row["width"], row["seed"]): row for row in read_table(tmp_path / "mine" / "table.parquet").to_pylist()}
-    for row in read_table(lender / "table.parquet").to_pylist():
+    mine = {
+        (row["width"], row["seed"]): row
+        for row in read_table(tmp_path / "mine" / "table.parquet", RUN_SCHEMA).to_pylist()
+    }
+    for row in read_table(lender / "table.parquet", RUN_SCHEMA).to_pylist():
         if row["width"] == 3:
             for name in ("run", "train_error", "test_error", "weight_norm"):
                 assert mine[3, row["seed"]][name] == row[name]

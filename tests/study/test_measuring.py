@@ -9,7 +9,7 @@ from torch import nn
 
 from transect.errors import UnsupportedModel
 from transect.paths import Path
-from transect.storage.tables import PATH_SCHEMA, RUN_SCHEMA
+from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA
 from transect.study.config import MeasureConfig
 from transect.study.measuring import measure_paths
 from transect.study.summary import summed_up, with_normalised

@@ -13,6 +13,7 @@ from study_models import small
 
 from transect.errors import StudyError
 from transect.storage.tables import read_table
+from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
 from transect.study.data.load import load_data
 from transect.study.folders import run_folder
@@ -46,7 +47,7 @@ def study(**changes) -> StudyConfig:
 
 
 def widths(folder: Path) -> list[int]:
-    return [row["width"] for row in read_table(folder / "table.parquet").to_pylist()]
+    return [row["width"] for row in read_table(folder / "table.parquet", RUN_SCHEMA).to_pylist()]
 
 
 def run(config: StudyConfig, folder: Path, cache: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_smooth_model_is_refused_exactly_and_measured_by_estimates(tmp_path, c
     config = study(model=smooth, measures={"method": ["exact", "estimate"]})
     with pytest.raises(StudyError, match=r"(?s)tanh"):
         run(config, tmp_path, cache)
-    (row,) = read_table(tmp_path / "table.parquet").to_pylist()
+    (row,) = read_table(tmp_path / "table.parquet", RUN_SCHEMA).to_pylist()
     assert (row["method"], row["flips"]) == ("estimate", None)
     assert row["absolute_deviation"] > 0
 
@@ -156,7 +157,7 @@ def test_networks_of_the_user_are_measured_from_their_checkpoints(tmp_path, cach
     model = {"name": "study_models:small", "width": 5, "checkpoint": files}
     config = StudyConfig.parse(GIVEN | {"model": model, "train": {}})
     run(config, tmp_path / "study", cache)
-    rows = read_table(tmp_path / "study" / "table.parquet").to_pylist()
+    rows = read_table(tmp_path / "study" / "table.parquet", RUN_SCHEMA).to_pylist()
     assert [row["label"] for row in rows] == [f"checkpoint {file}" for file in files]
     assert rows[0]["absolute_deviation"] != rows[1]["absolute_deviation"]
     assert all(row["epoch"] == 0 and row["parameters"] == 40 * 5 + 5 + 50 + 10 for row in rows)

@@ -74,7 +74,7 @@ def test_killed_at_five_random_moments_it_ends_as_if_undisturbed(tmp_path, monke
     for _ in range(5):
         before, process = files(wild), start(wild)
         until(lambda before=before: files(wild) != before)  # it works
-        time.sleep(chance.random() * whole / 4)
+        time.sleep(chance.random() * whole / 8)
         assert process.poll() is None, "it was over before it could be killed"
         process.kill()
         process.wait()

@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 
 from transect.storage.tables import read_table
+from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
 from transect.study.data.load import load_data
 from transect.study.folders import run_folder
@@ -59,7 +60,7 @@ def on_a_grid(model: torch.nn.Module, anchors: torch.Tensor) -> dict[str, float]
 
 
 def test_the_measures_of_a_run_are_those_of_a_dense_grid(tmp_path):
-    row, estimated = read_table(run_study(STUDY, tmp_path / "study", 1, cache=tmp_path)).to_pylist()
+    row, estimated = read_table(run_study(STUDY, tmp_path / "study", 1, cache=tmp_path), RUN_SCHEMA).to_pylist()
     (network,) = STUDY.networks()
     model = build_model(network.model, (40,), 10, seed=0)
     weights = run_folder(tmp_path / "study", network).weights("last")

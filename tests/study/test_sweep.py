@@ -15,7 +15,8 @@ import torch
 from study_fakes import GIVEN, SMALL, fake_measure, slow_measure
 
 from transect.errors import StudyError
-from transect.storage.tables import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA, read_table
+from transect.storage.tables import read_table
+from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.config import ModelConfig, StudyConfig
 from transect.study.data.load import load_data
 from transect.study.folders import run_folder
@@ -67,7 +68,7 @@ def small_model(width: int, seed: int) -> torch.nn.Module:
 
 
 def test_the_tables_have_rows_for_each_network_and_way_of_measuring(undisturbed):
-    table = read_table(undisturbed / "table.parquet").to_pylist()
+    table = read_table(undisturbed / "table.parquet", RUN_SCHEMA).to_pylist()
     expected = [(w, s, part) for w in (2, 3) for s in (0, 1) for part in ("train", "test")]
     assert [(row["width"], row["seed"], row["split"]) for row in table] == expected
     assert [row["label"] for row in table[::2]] == [f"width {w}, seed {s}" for w in (2, 3) for s in (0, 1)]
@@ -83,7 +84,7 @@ def test_the_tables_have_rows_for_each_network_and_way_of_measuring(undisturbed)
 
 def test_a_row_of_a_network_is_the_mean_of_its_rows_of_paths(undisturbed):
     paths = read_table(undisturbed / "paths.parquet", PATH_SCHEMA).to_pylist()
-    for row in read_table(undisturbed / "table.parquet").to_pylist():
+    for row in read_table(undisturbed / "table.parquet", RUN_SCHEMA).to_pylist():
         mine = [p for p in paths if (p["run"], p["measuring"]) == (row["run"], row["measuring"])]
         assert row["absolute_deviation"] == pytest.approx(sum(p["absolute_deviation"] for p in mine) / 3)
         assert all(p["normalised_deviation"] * row["logit_std"] == pytest.approx(p["absolute_deviation"]) for p in mine)
@@ -91,7 +92,7 @@ def test_a_row_of_a_network_is_the_mean_of_its_rows_of_paths(undisturbed):
 
 def test_the_rows_are_those_of_the_weights_that_were_kept(undisturbed, cache):
     data = load_data(SMALL.data[0], cache)
-    for row in read_table(undisturbed / "table.parquet").to_pylist():
+    for row in read_table(undisturbed / "table.parquet", RUN_SCHEMA).to_pylist():
         model = small_model(row["width"], seed=99)
         weights = folder_of(undisturbed, row["width"], row["seed"]).path / "weights.safetensors"
         model.load_state_dict(safetensors.torch.load_file(weights))
@@ -153,11 +154,11 @@ def test_epochs_asked_for_are_measured_with_the_weights_of_that_time(cache, tmp_
         model={"width": 2}, train={"seed": 0}, paths={"split": "test"}, measures={"epoch": [2, "last"]}
     )
     run_study(study, tmp_path / "study", 1, cache=cache, measure=fake_measure)
-    rows = read_table(tmp_path / "study" / "table.parquet").to_pylist()
+    rows = read_table(tmp_path / "study" / "table.parquet", RUN_SCHEMA).to_pylist()
     assert [(row["epoch"], row["last"]) for row in rows] == [(2, False), (6, True)]
     short = with_changes(model={"width": 2}, train={"seed": 0, "epochs": 2}, paths={"split": "test"})
     run_study(short, tmp_path / "short", 1, cache=cache, measure=fake_measure)
-    (row,) = read_table(tmp_path / "short" / "table.parquet").to_pylist()
+    (row,) = read_table(tmp_path / "short" / "table.parquet", RUN_SCHEMA).to_pylist()
     for name in ("train_error", "test_error", "weight_norm", "absolute_deviation", "logit_std"):
         assert rows[0][name] == row[name]
         assert rows[0][name] != rows[1][name]
@@ -205,7 +206,7 @@ def test_what_failed_is_reported_and_retried_and_the_rest_is_kept(undisturbed, c
         run_study(SMALL, folder, 1, progress=events.append, cache=cache, measure=fake_measure)
     ends = [(event.job, event.kind) for event in events if event.kind in ("finished", "failed")]
     assert sorted(ends) == [(f"width {w}, seed {s}", k) for w, k in ((2, "finished"), (3, "failed")) for s in (0, 1)]
-    assert [row["width"] for row in read_table(folder / "table.parquet").to_pylist()] == [2] * 4
+    assert [row["width"] for row in read_table(folder / "table.parquet", RUN_SCHEMA).to_pylist()] == [2] * 4
     error = folder_of(folder, 3, 0).error
     assert "study_fakes.py" in error.read_text()
     monkeypatch.delenv(study_fakes.STUMBLE)
@@ -220,8 +221,8 @@ def test_tables_of_what_is_finished_can_be_had_at_any_time(undisturbed, cache, t
     folder = tmp_path / "study"
     run_study(with_changes(model={"width": 2}), folder, 1, cache=cache, measure=fake_measure)
     write_tables(SMALL, folder, tmp_path / "to")
-    rows = read_table(tmp_path / "to" / "table.parquet").to_pylist()
-    assert rows == read_table(undisturbed / "table.parquet").to_pylist()[:4]
+    rows = read_table(tmp_path / "to" / "table.parquet", RUN_SCHEMA).to_pylist()
+    assert rows == read_table(undisturbed / "table.parquet", RUN_SCHEMA).to_pylist()[:4]
 
 
 SCRIPT = """

@@ -23,7 +23,7 @@ def width_sweep(
     0 % and 20 % label noise, gives one column of panels for each.
 
     Args:
-        table: Run table of a study (``transect.storage.tables.RUN_SCHEMA``), or the path of its Parquet file.
+        table: Run table of a study (``transect.study.columns.RUN_SCHEMA``), or the path of its Parquet file.
         split: Split around whose samples the paths are; every row where None.
         title: What to write on top; made from the table where None.
 

@@ -1,4 +1,4 @@
-"""Tables in Parquet with a schema version, and in CSV to look at; the columns of those of a study."""
+"""Tables in Parquet with a schema version, and in CSV to look at."""
 
 from __future__ import annotations
 
@@ -32,113 +32,12 @@ def make_schema(
     return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
 
 
-_TEXT, _COUNT, _NUMBER, _TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-
-RUN = (
-    ("study", _TEXT),
-    ("run", _TEXT),
-    ("label", _TEXT),
-    ("data", _TEXT),
-    ("label_noise", _NUMBER),
-    ("model", _TEXT),
-    ("batch_norm", _TRUTH),
-    ("width", _COUNT),
-    ("seed", _COUNT),
-    ("variant", _TEXT),
-)
-"""Which network: ``run`` is the hash of all its settings, ``label`` says for people how it differs from the others, and
-``variant`` the same of those settings that have no column."""
-
-MEASURING = (
-    ("measuring", _TEXT),
-    ("epoch", _COUNT),
-    ("last", _TRUTH),
-    ("kind", _TEXT),
-    ("around", _TEXT),
-    ("split", _TEXT),
-    ("samples", _TEXT),
-    ("legacy", _TEXT),
-    ("method", _TEXT),
-    ("way", _TEXT),
-)
-"""Which way of measuring it: ``measuring`` is the hash of all its settings, ``last`` says whether the epoch is the last
-one of the training, ``legacy`` names the faults of the released code that were switched on, joined by ``+``, and
-``way`` says what differs from the other ways in settings that have no column."""
-
-MEASURES = (
-    "absolute_deviation",
-    "normalised_deviation",
-    "mean_deviation",
-    "centred_deviation",
-    "deviation_norm",
-    "total_variation",
-    "excess_variation",
-    "arc_length",
-    "flips",
-    "crossings",
-    "density",
-    "slope_similarity",
-)
-"""Measures of a path; in the run table their means over paths, and the standard deviations over paths as ``*_std``."""
-
-_ONLY_EXACT = ("anchor_crossings", "linear_crossings", "unresolved")
-
-RUN_SCHEMA: pa.Schema = make_schema(
-    *RUN,
-    *MEASURING,
-    ("parameters", _COUNT),
-    ("train_error", _NUMBER),
-    ("validation_error", _NUMBER),
-    ("test_error", _NUMBER),
-    ("train_loss", _NUMBER),
-    ("test_loss", _NUMBER),
-    ("logit_std", _NUMBER),
-    ("weight_norm", _NUMBER),
-    ("paths", _COUNT),
-    ("segments", _COUNT),
-    ("path_length", _NUMBER),
-    *((column, _NUMBER) for name in MEASURES for column in (name, f"{name}_std")),
-    ("anchor_crossings", _NUMBER),
-    ("linear_crossings", _NUMBER),
-    ("unresolved", _COUNT),
-    also_null=("validation_error", *MEASURES, *(f"{name}_std" for name in MEASURES), *_ONLY_EXACT),
-)
-"""The run table: one row for each network and way of measuring it.
-
-Errors are fractions, losses mean cross entropies in nats; the errors and losses on the training part are against the
-(noisy) labels the network was trained on. ``logit_std`` is that of the split's own samples. Measures are means over the
-paths, empty where the method does not give them (samples show no crossings). ``crossings`` include the anchor
-crossings, and ``density`` is these per unit of length. Lengths are in units of the network's input.
-"""
-
-PATH_SCHEMA: pa.Schema = make_schema(
-    *RUN,
-    *MEASURING,
-    ("path", _COUNT),
-    ("segments", _COUNT),
-    ("path_length", _NUMBER),
-    *((name, _NUMBER) for name in MEASURES),
-    *((f"{name}_{end}", _NUMBER) for name in ("absolute_deviation", "flips") for end in ("low", "high")),
-    ("anchor_crossings", _COUNT),
-    ("linear_crossings", _COUNT),
-    ("samples_taken", _COUNT),
-    ("converged", _TRUTH),
-    ("unresolved", _COUNT),
-    nullable=True,
-)
-"""The path table: one row for each network, way of measuring it, and path; ``*_low`` and ``*_high`` as in
-:data:`transect.measuring.columns.SCHEMA`."""
-
-TIMING_SCHEMA: pa.Schema = make_schema(*RUN, *MEASURING, ("train_seconds", _NUMBER), ("measure_seconds", _NUMBER))
-"""How long everything took; apart from the run table, which is the same however often a study is interrupted."""
-
-
-def make_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema = RUN_SCHEMA) -> pa.Table:
+def make_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """Put rows into a table of the given schema.
 
     Args:
         rows: One mapping from column name to value per row; every column of the schema but those that may be empty.
-        schema: What the table is to be, such as :data:`RUN_SCHEMA`.
+        schema: What the table is to be, made by :func:`make_schema`.
 
     Returns:
         The table, columns in the order of the schema.
@@ -176,7 +75,7 @@ def write_table(table: pa.Table, path: str | os.PathLike[str], csv: bool = True)
     return path
 
 
-def read_table(path: str | os.PathLike[str], schema: pa.Schema = RUN_SCHEMA) -> pa.Table:
+def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
     """Read a table written by :func:`write_table`.
 
     Args:

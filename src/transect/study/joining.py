@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from transect.storage.tables import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA, make_table, read_table, write_table
+from transect.storage.tables import make_table, read_table, write_table
+from transect.study.columns import PART_SCHEMA, PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.config import MeasuringConfig, StudyConfig
 from transect.study.folders import PATH_TABLE, TABLE, TIMING_TABLE, RunFolder, blocks, run_folder
-from transect.study.run import PART_SCHEMA
 from transect.study.summary import (
     evaluation_columns,
     measuring_columns,

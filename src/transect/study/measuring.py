@@ -17,6 +17,7 @@ from transect.measuring.options import Options
 from transect.measuring.prepared import prepare
 from transect.measuring.work import measure_together
 from transect.paths import Path
+from transect.study.columns import PER_PATH
 from transect.study.config import MeasureConfig
 from transect.study.legacy import legacy_deviation
 
@@ -26,32 +27,12 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Measure = Callable[[nn.Module, Sequence[Path], MeasureConfig, str], list[Row]]
 """``measure(model, paths, how, device) -> rows``: one a path, with columns of
-:data:`transect.storage.tables.PATH_SCHEMA` from ``segments`` on.
+:data:`transect.study.columns.PATH_SCHEMA` from ``segments`` on.
 
 It must be importable by its name, since it travels to worker processes."""
 
-_KEPT = (
-    "segments",
-    "mean_deviation",
-    "centred_deviation",
-    "deviation_norm",
-    "total_variation",
-    "excess_variation",
-    "arc_length",
-    "flips",
-    "flips_low",
-    "flips_high",
-    "absolute_deviation",
-    "absolute_deviation_low",
-    "absolute_deviation_high",
-    "density",
-    "slope_similarity",
-    "anchor_crossings",
-    "linear_crossings",
-    "converged",
-    "unresolved",
-)
 _RENAMED = {"length": "path_length", "path_crossings": "crossings", "samples": "samples_taken"}
+_COLUMNS = frozenset(name for name, _ in PER_PATH) - {"path"}
 
 
 def measure_paths(model: nn.Module, paths: Sequence[Path], how: MeasureConfig, device: str = "cpu") -> list[Row]:
@@ -86,8 +67,8 @@ def measure_paths(model: nn.Module, paths: Sequence[Path], how: MeasureConfig, d
 
 
 def _renamed(row: Row) -> Row:
-    kept = {name: row[name] for name in _KEPT if name in row}
-    return kept | {ours: row[theirs] for theirs, ours in _RENAMED.items() if theirs in row}
+    named = {_RENAMED.get(name, name): value for name, value in row.items() if name not in _RENAMED.values()}
+    return {name: value for name, value in named.items() if name in _COLUMNS}
 
 
 def _with_faults(row: Row, network: Any, path: Path, how: MeasureConfig) -> Row:

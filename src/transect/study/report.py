@@ -17,6 +17,7 @@ from transect.plots.grouping import distinct, path_kinds_of
 from transect.plots.rendering import Format
 from transect.storage.atomic import replacing, write_text
 from transect.storage.tables import read_table
+from transect.study.columns import RUN_SCHEMA
 from transect.study.figures import study_figures, trained_rows
 from transect.study.statistics.following import FEWEST, curves_table, follow_test_error, following_table
 from transect.study.statistics.judging import judge_claims
@@ -53,7 +54,7 @@ def report_study(table: str | os.PathLike[str], folder: str | os.PathLike[str], 
     Raises:
         StudyError: If the table cannot be read, or has too few widths to judge.
     """
-    folder, rows = Path(folder), read_table(table)
+    folder, rows = Path(folder), read_table(table, RUN_SCHEMA)
     verdicts = [judge(rows, split) for split in ("train", "test")]
     figure = width_sweep(rows, split="train", title=title)
     pictures = [

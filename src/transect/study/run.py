@@ -15,11 +15,11 @@ from torch import nn
 
 from transect.errors import StudyError
 from transect.execution.events import Report
-from transect.measuring.columns import SCHEMA as MEASUREMENTS
 from transect.storage.atomic import remove_leftovers, write_text
-from transect.storage.tables import PATH_SCHEMA, make_schema, make_table, write_table
+from transect.storage.tables import make_table, write_table
 from transect.study.around import paths_around
 from transect.study.checkpoint import checkpoint_file
+from transect.study.columns import PART_SCHEMA
 from transect.study.config import MeasuringConfig, NetworkConfig
 from transect.study.data.dataset import DataSet
 from transect.study.data.load import load_data
@@ -29,15 +29,6 @@ from transect.study.measuring import Measure
 from transect.study.models import build_model, load_network
 from transect.study.state import Stated
 from transect.study.training import resolved_device, train
-
-_FIRST = PATH_SCHEMA.names.index("path")
-PART_SCHEMA = make_schema(
-    *((field.name, field.type) for field in list(PATH_SCHEMA)[_FIRST:]),
-    ("seconds", MEASUREMENTS.field("seconds").type),
-    nullable=True,
-)
-"""What a file of one block of paths holds."""
-
 
 _data = lru_cache(maxsize=1)(load_data)  # a worker measures many blocks of paths on the same data, one after the other
 

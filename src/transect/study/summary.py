@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transect.storage.tables import MEASURES
+from transect.plots.labels import MEASURES
 from transect.study.config import MeasuringConfig, NetworkConfig
 
 Row = dict[str, Any]
@@ -82,7 +82,7 @@ def summed_up(rows: Sequence[Row]) -> Row:
     A mean is over the paths that have a value; None where none has.
 
     Args:
-        rows: One a path, columns of :data:`transect.storage.tables.PATH_SCHEMA`.
+        rows: One a path, columns of :data:`transect.study.columns.PATH_SCHEMA`.
     """
     values = {name: _numbers(rows, name) for name in ("path_length", *MEASURES, "anchor_crossings", "linear_crossings")}
     means = {name: _mean(found) for name, found in values.items()}
