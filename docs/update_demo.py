@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 
 import torch
+from pages import FIGURES, ROOT, markdown_table, update
 
 import transect
 from transect.plots import Curves
@@ -20,8 +21,6 @@ from transect.storage.tables import read_table
 from transect.study.columns import RUN_SCHEMA
 from transect.study.verdict import judge
 
-ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
 COLUMNS = {
     "train_error": ("train error", "{:.3f}"),
     "test_error": ("test error", "{:.3f}"),
@@ -36,27 +35,17 @@ COLUMNS = {
 def main() -> None:
     """Rewrite the block and copy the figure."""
     demo = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
-    figures = ROOT / "docs" / "figures"
-    figures.mkdir(exist_ok=True)
-    shutil.copyfile(demo / "figure.png", figures / "demo.png")
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    temporary = readme.with_suffix(".part")
-    temporary.write_text(f"{before}{BEGIN}\n{_block(demo)}\n{END}{after}")
-    os.replace(temporary, readme)
+    FIGURES.mkdir(exist_ok=True)
+    shutil.copyfile(demo / "figure.png", FIGURES / "demo.png")
+    update(ROOT / "README.md", {"demo": _block(demo)}.get)
 
 
 def _block(demo: Path) -> str:
     rows = read_table(demo / "table.parquet", RUN_SCHEMA)
     curves = Curves.of(rows, "train", list(COLUMNS))
-    lines = [
-        "| width | " + " | ".join(heading for heading, _ in COLUMNS.values()) + " |",
-        "|---" * (len(COLUMNS) + 1) + "|",
-    ]
-    for place, width in enumerate(curves.widths):
-        cells = [_cell(curves, column, place) for column in COLUMNS]
-        lines.append(f"| {width} | " + " | ".join(cells) + " |")
+    heads = ["width", *(heading for heading, _ in COLUMNS.values())]
+    widths = enumerate(curves.widths)
+    cells = [[width, *(_cell(curves, column, place) for column in COLUMNS)] for place, width in widths]
     machine = f"{date.today()}, {_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}"
     versions = f"torch {torch.__version__}, transect {transect.__version__}"
     seeds = ", ".join(str(seed) for seed in curves.seeds)
@@ -64,7 +53,7 @@ def _block(demo: Path) -> str:
         [
             f"`make demo`, means over seeds {seeds}, paths around training samples; peaks in bold.",
             "",
-            *lines,
+            markdown_table(heads, cells),
             "",
             "```text",
             judge(rows, "train").summary(),

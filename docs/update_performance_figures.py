@@ -8,23 +8,18 @@ has been measured for it.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from pages import ROOT, save, update
 
-from transect.plots.rendering import render
 from transect.plots.style import BLUE, FAINT, GREEN, INK, QUIET, VERMILION, house_style, legend_above
-from transect.storage.atomic import replacing, write_text
 
-ROOT = Path(__file__).parents[1]
-FIGURES, PAGE = ROOT / "docs" / "figures", ROOT / "docs" / "performance.md"
 FLOAT32 = "-float32"
 SAME = 1.5  # times a crossing are called constant within this factor: the shaded bands
 Rows = list[dict[str, Any]]
@@ -50,26 +45,11 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     from environment import read_rows
 
-    old = page = PAGE.read_text()
+    texts = {}
     for name, drawing in DRAWINGS.items():
         figure = drawing.draw(*(list(read_rows(benchmark).values()) for benchmark in drawing.benchmarks))
-        if figure is None:
-            page = filled(page, name, "*Not measured yet.*")
-            print(f"{name}: no results")
-            continue
-        file = FIGURES / f"{name}.png"
-        with replacing(file) as temporary:
-            temporary.write_bytes(render(figure, "png"))
-        page = filled(page, name, f"![{drawing.says}]({file.relative_to(PAGE.parent).as_posix()})")
-        print(f"{name}: drawn, {file.stat().st_size / 1000:.0f} kB")
-    if page != old:
-        write_text(PAGE, page)
-
-
-def filled(page: str, name: str, text: str) -> str:
-    """The page with a text between the markers of a figure."""
-    marked = re.compile(rf"(<!-- {name}_figure:begin -->\n).*?(<!-- {name}_figure:end -->)", re.DOTALL)
-    return marked.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page)
+        texts[f"{name}_figure"] = "*Not measured yet.*" if figure is None else save(figure, name, drawing.says)
+    update(ROOT / "docs" / "performance.md", texts.get)
 
 
 def forward_ratio(rows: Rows) -> Figure | None:

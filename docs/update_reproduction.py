@@ -11,7 +11,6 @@ leaves its places as they are.
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,22 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from matplotlib.figure import Figure
+from pages import ROOT, markdown_table, save, update
 
-from transect.plots import epoch_sweep, legacy_audit, path_kinds, render, select, width_sweep
-from transect.storage.atomic import replacing, write_text
+from transect.plots import epoch_sweep, legacy_audit, path_kinds, select, width_sweep
+from transect.storage.atomic import replacing
 from transect.storage.tables import read_table
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.statistics.judging import judge_claims
 from transect.study.statistics.kinds import compare_kinds
 
-ROOT = Path(__file__).parents[1]
 PAGES = ("reproduction", "audit")
+SWEEPS = {
+    "poster-small": "ResNet18, CIFAR-10 at 16 x 16 pixels, 20 % label noise",
+    "clean-small": "ResNet18, CIFAR-10 at 16 x 16 pixels, right labels",
+    "vgg-small": "VGG11, CIFAR-10 at 16 x 16 pixels, 20 % label noise",
+}
 STUDIES = ("poster-small", "clean-small", "vgg-small", "epochs-small", "paths-small", "audit-small")
-_MARKED = re.compile(r"(?P<begin><!-- (?P<name>[\w-]+):begin -->\n).*?(?P<end><!-- (?P=name):end -->)", re.DOTALL)
 SUMMARY = """label label_noise model batch_norm width seed epoch kind around split samples legacy method way parameters
 train_error test_error train_loss logit_std weight_norm paths path_length absolute_deviation absolute_deviation_std
 normalised_deviation flips crossings density slope_similarity total_variation unresolved""".split()
@@ -47,12 +49,7 @@ def main() -> None:
         summarise(study, ROOT / "docs" / "reproduction" / f"{name}.csv")
     blocks = {name: text for make in BLOCKS for name, text in make(found)}
     for page in PAGES:
-        path = ROOT / "docs" / f"{page}.md"
-        old = path.read_text()
-        new = _MARKED.sub(lambda match: _filled(match, blocks), old)
-        if new != old:
-            write_text(path, new)
-        print(f"{path.relative_to(ROOT)}: {'updated' if new != old else 'nothing to change'}")
+        update(ROOT / "docs" / f"{page}.md", blocks.get)
 
 
 class Study:
@@ -89,46 +86,31 @@ def times(found: dict[str, Study]) -> Blocks:
             [name, len(set(study.runs["run"].to_pylist())), len(study.paths), f"{study.core_minutes:.0f}"]
             for name, study in found.items()
         ]
-        yield "times", markdown(["study", "networks", "paths measured", "minutes of one core"], rows)
+        yield "times", markdown_table(["study", "networks", "paths measured", "minutes of one core"], rows)
 
 
 def sweeps(found: dict[str, Study]) -> Blocks:
-    """The poster's figure, the numbers behind it, and the claims."""
-    for name, title in (
-        ("poster-small", "ResNet18, CIFAR-10 at 16 x 16 pixels, 20 % label noise"),
-        ("clean-small", "ResNet18, CIFAR-10 at 16 x 16 pixels, right labels"),
-    ):
+    """For each sweep over the width the poster's figure, the numbers behind it, and the claims."""
+    for name, title in SWEEPS.items():
         if name in found:
-            table = select(found[name].runs, method="estimate")
-            save(width_sweep(table, split="train", title=title), name)
-            yield name, width_table(found[name].runs)
-            yield f"{name}-claims", claims_table(found[name].runs)
-    if "vgg-small" in found:
-        table = found["vgg-small"].runs
-        save(width_sweep(select(table, method="estimate"), split="train", title="VGG11, 20 % label noise"), "vgg-small")
-        yield (
-            "vgg-small",
-            "\n\n".join(
-                f"{'With' if norm else 'Without'} batch norm:\n\n{width_table(select(table, batch_norm=norm))}"
-                for norm in (False, True)
-            ),
-        )
-        yield "vgg-small-claims", claims_table(table)
+            table = found[name].runs
+            figure = width_sweep(select(table, method="estimate"), split="train", title=title)
+            says = f"{title}: absolute deviation, flips, test and train error over the width"
+            yield name, f"{save(figure, name, says)}\n\n{width_tables(table)}"
+            yield f"{name}-claims", claims_table(table)
 
 
 def epochs(found: dict[str, Study]) -> Blocks:
     """The epoch-wise study."""
     if "epochs-small" in found:
         table = found["epochs-small"].runs
-        save(
-            epoch_sweep(table, split="train", title="ResNet18 of width 6 in training, 20 % label noise"), "epochs-small"
-        )
+        figure = epoch_sweep(table, split="train", title="ResNet18 of width 6 in training, 20 % label noise")
+        says = "Absolute deviation, flips, test and train error over the epochs of a ResNet18 of width 6"
         rows = sorted(select(table, split="train").to_pylist(), key=lambda row: row["epoch"])
         columns = ["epoch", "train_error", "test_error", "absolute_deviation", "normalised_deviation", "flips"]
-        yield (
-            "epochs-small",
-            markdown([name.replace("_", " ") for name in columns], [[cell(row[c]) for c in columns] for row in rows]),
-        )
+        cells = [[cell(row[column]) for column in columns] for row in rows]
+        numbers = markdown_table([name.replace("_", " ") for name in columns], cells)
+        yield "epochs-small", f"{save(figure, 'epochs-small', says)}\n\n{numbers}"
         yield "epochs-small-claims", claims_table(table, "epoch")
 
 
@@ -151,14 +133,15 @@ def checks(found: dict[str, Study]) -> Blocks:
             rows += [[name, *agreement(found[name].paths, measure)] for measure in ("absolute_deviation", "flips")]
     if rows:
         heads = ["study", "measure", "paths", "mean difference", "largest", "intervals that hold the exact value"]
-        yield "checks", markdown(heads, rows)
+        yield "checks", markdown_table(heads, rows)
 
 
 def kinds(found: dict[str, Study]) -> Blocks:
     """Closed against open against random paths."""
     if "paths-small" in found:
         paths = found["paths-small"].paths
-        save(path_kinds(paths, title="Deviation by kind of path"), "paths-small")
+        figure = path_kinds(paths, title="Deviation by kind of path")
+        says = "Absolute deviations of closed, open, random and straight paths, for each width and label noise"
         rows = [
             [
                 f"{100 * test.values['label_noise']:g} %",
@@ -171,7 +154,7 @@ def kinds(found: dict[str, Study]) -> Blocks:
             for test in compare_kinds(paths, pool_seeds=True).tests
         ]
         heads = ["label noise", "width", "kinds", "median deviations", "KS distance", "p (Holm)"]
-        yield "paths-small", markdown(heads, rows)
+        yield "paths-small", f"{save(figure, 'paths-small', says)}\n\n{markdown_table(heads, rows)}"
 
 
 def audit(found: dict[str, Study]) -> Blocks:
@@ -179,7 +162,8 @@ def audit(found: dict[str, Study]) -> Blocks:
     if "audit-small" not in found:
         return
     table = found["audit-small"].runs
-    save(legacy_audit(table, split="train", title="Faults of the released code, one by one"), "audit-small")
+    figure = legacy_audit(table, split="train", title="Faults of the released code, one by one")
+    says = "Absolute deviation over the width, with each fault of the released code relative to the right values"
     widths = sorted(set(table["width"].to_pylist()))
     rows = []
     for legacy in dict.fromkeys(table["legacy"].to_pylist()):
@@ -187,10 +171,22 @@ def audit(found: dict[str, Study]) -> Blocks:
         lengths = _mean(select(table, legacy=legacy)["path_length"])
         name = legacy.replace("_", " ").replace("+", " + ") or "none: the right values"
         rows.append([name, *(f"{mean:.3g}" for mean in means), f"{lengths:.3g}", widths[means.index(max(means))]])
-    yield "audit-small", markdown(["fault", *(f"width {width}" for width in widths), "path length", "peak"], rows)
+    numbers = markdown_table(["fault", *(f"width {width}" for width in widths), "path length", "peak"], rows)
+    yield "audit-small", f"{save(figure, 'audit-small', says)}\n\n{numbers}"
 
 
 BLOCKS: Sequence[Callable[[dict[str, Study]], Blocks]] = (times, sweeps, epochs, noise, checks, kinds, audit)
+
+
+def width_tables(table: pa.Table) -> str:
+    """:func:`width_table`, with and without batch norm apart."""
+    norms = sorted(set(table["batch_norm"].to_pylist()))
+    if len(norms) == 1:
+        return width_table(table)
+    return "\n\n".join(
+        f"{'With' if norm else 'Without'} batch norm:\n\n{width_table(select(table, batch_norm=norm))}"
+        for norm in norms
+    )
 
 
 def width_table(table: pa.Table) -> str:
@@ -201,7 +197,7 @@ def width_table(table: pa.Table) -> str:
         here = select(table, width=width, split="train")
         values = [cell(_mean(select(here, method="estimate")[column])) for column in columns]
         rows.append([width, *values, cell(_mean(where(here, method="exact")["slope_similarity"]))])
-    return markdown(["width", *(name.replace("_", " ") for name in columns), "slope similarity (exact)"], rows)
+    return markdown_table(["width", *(name.replace("_", " ") for name in columns), "slope similarity (exact)"], rows)
 
 
 def claims_table(table: pa.Table, over: str = "width") -> str:
@@ -274,25 +270,6 @@ def cell(value: float | None) -> str:
     if isinstance(value, int):
         return f"{value}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 1 else f"{value:.3f}"
-
-
-def markdown(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-def save(figure: Figure, name: str) -> None:
-    """A figure as a small PNG file."""
-    path = ROOT / "docs" / "figures" / f"{name}.png"
-    with replacing(path) as temporary:
-        temporary.write_bytes(render(figure, "png"))
-
-
-def _filled(match: re.Match[str], blocks: dict[str, str]) -> str:
-    if match["name"] not in blocks:
-        return match.group()
-    return f"{match['begin']}{blocks[match['name']]}\n{match['end']}"
 
 
 if __name__ == "__main__":

@@ -11,14 +11,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import re
 import sys
-from pathlib import Path
 
-from transect.storage.atomic import write_text
+from pages import ROOT, update
 
-ROOT = Path(__file__).parents[1]
-_MARKED = re.compile(r"(?P<begin><!-- (?P<name>\w+):begin -->\n).*?(?P<end><!-- (?P=name):end -->)", re.DOTALL)
 BENCHMARKS = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 
 
@@ -31,18 +27,12 @@ def main() -> None:
     if unknown := [name for name in wanted if name not in pages]:
         parser.error(f"expected pages of {', '.join(pages)}, got {', '.join(unknown)}")
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    for page in map(pages.__getitem__, wanted):
-        old = page.read_text()
-        new = _MARKED.sub(_filled, old)
-        if new != old:
-            write_text(page, new)
-        print(f"{page.relative_to(ROOT)}: {'updated' if new != old else 'nothing to change'}")
+    for name in wanted:
+        update(pages[name], _table)
 
 
-def _filled(found: re.Match[str]) -> str:
-    if found["name"] not in BENCHMARKS:
-        return found.group()
-    return f"{found['begin']}{importlib.import_module(found['name']).table()}\n{found['end']}"
+def _table(name: str) -> str | None:
+    return importlib.import_module(name).table() if name in BENCHMARKS else None
 
 
 if __name__ == "__main__":

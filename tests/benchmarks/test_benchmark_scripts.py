@@ -182,7 +182,7 @@ def test_figures_are_small_and_left_out_where_nothing_is_measured():
     assert drawing.time_a_crossing([]) is None
 
 
-def test_a_figure_takes_its_place_in_the_page_and_leaves_the_rest():
-    drawing = _script("update_performance_figures", "docs")
+def test_a_made_part_takes_its_place_in_the_page_and_leaves_the_rest():
     page = "a\n<!-- x_figure:begin -->\nold\n<!-- x_figure:end -->\nb <!-- y_figure:begin -->\n<!-- y_figure:end -->\n"
-    assert drawing.filled(page, "x", "new") == page.replace("old", "new")
+    made = _script("pages", "docs").filled(page, {"x_figure": "new", "z": "nowhere"}.get)
+    assert made == page.replace("old", "new")
