@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 
 import pyarrow.parquet
@@ -43,9 +45,6 @@ def place(tmp_path_factory):
 
 def command(*words: str) -> tuple[int, str]:
     """Exit code and output of a command."""
-    import contextlib
-    import io
-
     out = io.StringIO()
     code = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), pytest.MonkeyPatch.context() as patch:

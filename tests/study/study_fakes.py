@@ -21,6 +21,12 @@ GIVEN = {
     "paths": {"paths": 3, "anchors": 4, "split": ["train", "test"]},
 }
 SMALL = StudyConfig.parse(GIVEN)
+TABLES = [f"{name}.{kind}" for name in ("table", "paths") for kind in ("parquet", "csv")]
+
+
+def same_tables(one: Path, other: Path) -> bool:
+    """Whether two studies have the same tables, byte for byte; timings differ."""
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in TABLES)
 
 
 def fake_measure(model, paths, how, device):

@@ -93,6 +93,6 @@ def test_tensorboard_shows_the_learning_curve_also_of_a_resumed_training(tmp_pat
 
 def test_tensorboard_that_is_not_installed_is_asked_for_before_training(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(MissingDependency, match="pip install tensorboard"):
+    with pytest.raises(MissingDependency, match=r"pip install .transect\[tensorboard"):
         trained(tmp_path, TrainConfig(epochs=1, tensorboard=True))
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import study_fakes
-from study_fakes import GIVEN
+from study_fakes import GIVEN, same_tables
 
 from transect.execution import RayExecutor
 from transect.study.config import StudyConfig
@@ -29,7 +29,6 @@ STUDY = StudyConfig.parse(
         "paths": {"paths": 70, "anchors": 4, "split": ["train", "test"]},
     }
 )
-TABLES = [f"{name}.{kind}" for name in ("table", "paths") for kind in ("parquet", "csv")]
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +75,10 @@ def on_ray(folder: Path, cache: Path, happen) -> Once:
     return told
 
 
-def assert_same(one: Path, other: Path) -> None:
-    for name in TABLES:
-        assert (one / name).read_bytes() == (other / name).read_bytes(), name
-
-
 def test_the_tables_are_those_of_local_workers(nodes, local, cache, tmp_path):
     assert len(STUDY.networks()) == 8
     on_ray(tmp_path / "ray", cache, lambda: None)
-    assert_same(tmp_path / "ray", local)
+    assert same_tables(tmp_path / "ray", local)
 
 
 def test_a_killed_worker_changes_nothing(nodes, local, cache, tmp_path):
@@ -97,10 +91,10 @@ def test_a_killed_worker_changes_nothing(nodes, local, cache, tmp_path):
 
     told = on_ray(tmp_path / "ray", cache, kill_one)
     assert any(event.stage.startswith("attempt 2") for event in told.events)
-    assert_same(tmp_path / "ray", local)
+    assert same_tables(tmp_path / "ray", local)
 
 
 def test_a_lost_node_changes_nothing(nodes, local, cache, tmp_path):
     told = on_ray(tmp_path / "ray", cache, nodes.lose)
     assert any(event.stage.startswith("attempt 2") for event in told.events)
-    assert_same(tmp_path / "ray", local)
+    assert same_tables(tmp_path / "ray", local)

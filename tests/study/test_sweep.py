@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import study_fakes
 import torch
-from study_fakes import GIVEN, SMALL, fake_measure, slow_measure
+from study_fakes import GIVEN, SMALL, fake_measure, same_tables, slow_measure
 
 from transect.errors import StudyError
 from transect.storage.tables import read_table
@@ -23,8 +23,6 @@ from transect.study.folders import run_folder
 from transect.study.joining import write_tables
 from transect.study.models import build_model
 from transect.study.sweep import run_study
-
-TABLES = [f"{name}.{kind}" for name in ("table", "paths") for kind in ("parquet", "csv")]
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +50,6 @@ def undisturbed(tmp_path_factory, cache) -> Path:
 
 def with_changes(**changes) -> StudyConfig:
     return StudyConfig.parse(GIVEN | {key: {**GIVEN.get(key, {}), **value} for key, value in changes.items()})
-
-
-def same_tables(one: Path, other: Path) -> bool:
-    return all((one / name).read_bytes() == (other / name).read_bytes() for name in TABLES)
 
 
 def folder_of(folder: Path, width: int, seed: int):

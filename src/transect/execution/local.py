@@ -5,11 +5,9 @@ from __future__ import annotations
 from transect.errors import StudyError
 from transect.execution.crew import Crew
 from transect.execution.executor import Executor
-from transect.execution.jobs import Job, Outcome
-from transect.execution.worker import Step
 
 
-class LocalExecutor(Executor):
+class LocalExecutor(Crew, Executor):
     """Runs jobs on worker processes of this machine, one job on each.
 
     Workers are spawned: a script that uses them must do so under ``if __name__ == "__main__":``. When the parent
@@ -30,29 +28,9 @@ class LocalExecutor(Executor):
             raise StudyError(f"expected at least one worker, got workers={workers}")
         if threads < 1 or retries < 0:
             raise StudyError(f"expected at least 1 thread and 0 retries, got threads={threads}, retries={retries}")
+        super().__init__(workers, threads)
         self.retries = retries
-        self._crew = Crew(workers, threads)
-
-    def has_room(self) -> bool:
-        """Whether a worker is idle, or could be started."""
-        return self._crew.has_room()
-
-    def is_busy(self) -> bool:
-        """Whether any worker has a job."""
-        return self._crew.is_busy()
-
-    def give(self, job: Job) -> None:
-        """Hand a job to an idle worker, or to a new one."""
-        self._crew.give(job)
-
-    def hear(self) -> list[tuple[Job, Step | Outcome]]:
-        """Wait until a worker says something, or dies."""
-        return self._crew.hear()
-
-    def dismiss(self) -> None:
-        """End every worker, also in the middle of a job; new ones are started when they are needed."""
-        self._crew.dismiss()
 
     def close(self) -> None:
         """End every worker."""
-        self._crew.dismiss()
+        self.dismiss()

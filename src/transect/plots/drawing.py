@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
 from transect.plots.curves import Curves
-from transect.plots.peaks import descent_peak, largest
+from transect.plots.peaks import rule_of
 from transect.plots.style import BLUE, GREEN, QUIET, VERMILION
 
 _WIDTH_LABELS = {
@@ -52,7 +52,7 @@ def draw_curve(axes: Axes, curves: Curves, column: str, look: Look) -> None:
 def ring_peak(axes: Axes, curves: Curves, column: str, look: Look) -> None:
     """Draw a ring around the peak of the mean over seeds."""
     mean = curves.mean(column)
-    peak = descent_peak(mean) if column == "test_error" else largest(mean)
+    peak = rule_of(column)(mean)
     axes.plot(
         curves.positions[peak], mean[peak], "o", markersize=13, color=look.color, fillstyle="none", markeredgewidth=1.2
     )

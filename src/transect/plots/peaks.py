@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
@@ -26,3 +28,8 @@ def descent_peak(error: NDArray[np.float64]) -> int:
         return place
     inside, found = scipy.signal.find_peaks(error, prominence=max(LEAST_PROMINENCE * float(np.ptp(error)), 1e-300))
     return int(inside[found["prominences"].argmax()]) if len(inside) else place
+
+
+def rule_of(column: str) -> Callable[[NDArray[np.float64]], int]:
+    """How to find the peak of a column: errors of unseen samples as in double descent, all else where it is largest."""
+    return descent_peak if column in ("test_error", "validation_error", "test_loss") else largest

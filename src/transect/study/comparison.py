@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from transect.plots import Curves
 from transect.plots.labels import name_of
-from transect.plots.peaks import descent_peak, largest
+from transect.plots.peaks import descent_peak, rule_of
 from transect.study.ranks import RankCorrelation, rank_correlation
 from transect.study.statistics.bootstrap import draws, resampled_means
-from transect.study.statistics.peaks import Peak, PeakRule, peak_of
+from transect.study.statistics.peaks import Peak, peak_of
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def curve_of(curves: Curves, column: str) -> Curve:
         The curve; what would divide by zero is NaN.
     """
     mean = curves.mean(column)
-    peak = peak_of(curves.values[column], curves.positions, _rule(column))
+    peak = peak_of(curves.values[column], curves.positions, rule_of(column))
     return Curve(
         name=name_of(column),
         peak=peak.position,
@@ -123,7 +123,7 @@ def compare(curves: Curves, column: str) -> Comparison:
 
 def _near(ours: NDArray[np.float64], error: NDArray[np.float64], column: str) -> NDArray[np.bool_]:
     """Whether the peaks are neighbours, of pairs of curves ``(N, P), (N, P) -> (N,)``."""
-    rule = _rule(column)
+    rule = rule_of(column)
     return np.array([abs(rule(a) - descent_peak(b)) <= 1 for a, b in zip(ours, error, strict=True)])
 
 
@@ -132,10 +132,6 @@ def _near_share(ours: NDArray[np.float64], error: NDArray[np.float64], column: s
         return None
     drawn = draws(ours.shape[1])
     return float(_near(resampled_means(ours, drawn), resampled_means(error, drawn), column).mean())
-
-
-def _rule(column: str) -> PeakRule:
-    return descent_peak if column in ("test_error", "validation_error", "test_loss") else largest
 
 
 def _ratio(numerator: float, denominator: float) -> float:

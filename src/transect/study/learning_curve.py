@@ -92,7 +92,8 @@ def tensorboard(folder: Path, epochs_done: int) -> Iterator[TensorBoard]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingDependency(
-            f"train.tensorboard needs TensorBoard, which cannot be imported ({error}): pip install tensorboard"
+            f"train.tensorboard needs TensorBoard, which cannot be imported ({error}): "
+            "pip install 'transect[tensorboard]'"
         ) from error
     with SummaryWriter(str(folder / "tensorboard"), purge_step=epochs_done + 1) as writer:
         yield TensorBoard(writer)

@@ -20,15 +20,16 @@ from transect.storage.tables import make_table, write_table
 from transect.study.around import paths_around
 from transect.study.checkpoint import checkpoint_file
 from transect.study.columns import PART_SCHEMA
-from transect.study.config import MeasuringConfig, NetworkConfig
+from transect.study.config import MeasuringConfig, NetworkConfig, TrainConfig
 from transect.study.data.dataset import DataSet
 from transect.study.data.load import load_data
 from transect.study.evaluation import evaluate, parameter_count, weight_norm
 from transect.study.folders import RunFolder, blocks
+from transect.study.hardware import reproducible_arithmetic, resolved_device
 from transect.study.measuring import Measure
 from transect.study.models import build_model, load_network
 from transect.study.state import Stated
-from transect.study.training import resolved_device, train
+from transect.study.training import train
 
 _data = lru_cache(maxsize=1)(load_data)  # a worker measures many blocks of paths on the same data, one after the other
 
@@ -155,13 +156,17 @@ def _evaluated(task: NetworkTask, data: DataSet, ended: dict[str, Any]) -> dict[
     for epoch in task.epochs:
         model = network_after(task, data, epoch)
         number = ended["epochs_done"] if epoch == "last" else min(int(epoch), ended["epochs_done"])
-        epochs[str(epoch)] = {"epoch": number, "weight_norm": weight_norm(model)} | _errors(model, data)
+        epochs[str(epoch)] = {"epoch": number, "weight_norm": weight_norm(model)} | _errors(
+            model, data, task.network.train
+        )
     return ended | {"parameters": parameter_count(model), "epochs": epochs}
 
 
-def _errors(model: nn.Module, data: DataSet) -> dict[str, Any]:
+def _errors(model: nn.Module, data: DataSet, config: TrainConfig) -> dict[str, Any]:
+    device = resolved_device(config)
     parts = {name: data.split(name) for name in ("train", "validation", "test")}
-    return {name: vars(evaluate(model, split, data.prepare)) for name, split in parts.items() if len(split)}
+    with reproducible_arithmetic(config, device):
+        return {name: vars(evaluate(model, split, data.prepare, device)) for name, split in parts.items() if len(split)}
 
 
 def _refuse_other_file(task: NetworkTask) -> None:

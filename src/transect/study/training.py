@@ -38,8 +38,6 @@ from transect.study.optimisation import make_optimizer, refuse_divergence, train
 from transect.study.schedule import learning_rate, refuse_useless_milestones
 from transect.study.snapshots import missing_snapshots, save_snapshot
 
-__all__ = ["Training", "make_optimizer", "resolved_device", "train"]
-
 STAGE = "training"
 
 

@@ -16,7 +16,7 @@ from transect.plots import Curves, sweeps
 from transect.plots.curves import as_table
 from transect.plots.grouping import Group
 from transect.plots.labels import BASELINES, MEASURES, has_values
-from transect.plots.peaks import descent_peak, largest
+from transect.plots.peaks import rule_of
 from transect.study.ranks import RankCorrelation, rank_correlation
 from transect.study.statistics.bootstrap import Interval, interval_of
 from transect.study.statistics.pairing import Pairing, pair
@@ -165,7 +165,7 @@ def _paired_curves(paired: Pairing, columns: Sequence[str], over: str) -> Iterat
 
 def _paired_curve(sweep: Group, one: Curves, other: Curves, column: str) -> PairedCurve:
     a, b = one.values[column], other.values[column]
-    rule = descent_peak if column == "test_error" else largest
+    rule = rule_of(column)
     return PairedCurve(
         values=sweep.values,
         over=one.over,
