@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,9 +20,11 @@ import pyarrow.csv
 from pages import ROOT, markdown_table, save, update
 
 from transect.plots import epoch_sweep, legacy_audit, path_kinds, select, width_sweep
+from transect.plots.words import describe
 from transect.storage.atomic import replacing
 from transect.storage.tables import read_table
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
+from transect.study.statistics.claims import Claim
 from transect.study.statistics.judging import judge_claims
 from transect.study.statistics.kinds import compare_kinds
 
@@ -89,6 +90,23 @@ def times(found: dict[str, Study]) -> Blocks:
         yield "times", markdown_table(["study", "networks", "paths measured", "minutes of one core"], rows)
 
 
+def verdicts(found: dict[str, Study]) -> Blocks:
+    """Every claim on every sweep, in a word."""
+    claims = [(name, claim) for name in (*SWEEPS, "epochs-small") if name in found for claim in _claims(found, name)]
+    if {"poster-small", "clean-small"} <= set(found):
+        claims += [("poster-small against clean-small", claim) for claim in noise_claims(found)]
+    rows = [
+        [f"({claim.number}) {claim.text}", study, claim.label, f"**{claim.outcome.value}**"]
+        for study, claim in sorted(claims, key=lambda each: each[1].number)
+    ]
+    if rows:
+        yield "verdicts", markdown_table(["claim", "study", "paths", "verdict"], rows)
+
+
+def _claims(found: dict[str, Study], name: str) -> list[Claim]:
+    return judged(found[name].runs, "epoch" if name == "epochs-small" else "width")
+
+
 def sweeps(found: dict[str, Study]) -> Blocks:
     """For each sweep over the width the poster's figure, the numbers behind it, and the claims."""
     for name, title in SWEEPS.items():
@@ -97,7 +115,7 @@ def sweeps(found: dict[str, Study]) -> Blocks:
             figure = width_sweep(select(table, method="estimate"), split="train", title=title)
             says = f"{title}: absolute deviation, flips, test and train error over the width"
             yield name, f"{save(figure, name, says)}\n\n{width_tables(table)}"
-            yield f"{name}-claims", claims_table(table)
+            yield f"{name}-claims", claim_lines(judged(table))
 
 
 def epochs(found: dict[str, Study]) -> Blocks:
@@ -111,18 +129,21 @@ def epochs(found: dict[str, Study]) -> Blocks:
         cells = [[cell(row[column]) for column in columns] for row in rows]
         numbers = markdown_table([name.replace("_", " ") for name in columns], cells)
         yield "epochs-small", f"{save(figure, 'epochs-small', says)}\n\n{numbers}"
-        yield "epochs-small-claims", claims_table(table, "epoch")
+        yield "epochs-small-claims", claim_lines(judged(table, "epoch"))
 
 
 def noise(found: dict[str, Study]) -> Blocks:
-    """Claim 5, from the two sweeps over the same widths."""
+    """Claim 5."""
     if {"poster-small", "clean-small"} <= set(found):
-        noisy, clean = found["poster-small"].runs, found["clean-small"].runs
-        shared = set(clean["width"].to_pylist())
-        noisy = noisy.filter(pc.is_in(noisy["width"], pa.array(shared)))
-        both = pa.concat_tables([_renamed(noisy), _renamed(clean)])
-        claims = [claim for claim in judge_claims(select(both, method="estimate")).claims if claim.number == 5]
-        yield "noise-claims", "\n".join(claim_lines(claims))
+        yield "noise-claims", claim_lines(noise_claims(found))
+
+
+def noise_claims(found: dict[str, Study]) -> list[Claim]:
+    """Claim 5, from the two sweeps over the same widths."""
+    noisy, clean = found["poster-small"].runs, found["clean-small"].runs
+    noisy = noisy.filter(pc.is_in(noisy["width"], pa.array(set(clean["width"].to_pylist()))))
+    both = pa.concat_tables([_renamed(noisy), _renamed(clean)])
+    return [claim for claim in judge_claims(select(both, method="estimate")).claims if claim.number == 5]
 
 
 def checks(found: dict[str, Study]) -> Blocks:
@@ -144,8 +165,7 @@ def kinds(found: dict[str, Study]) -> Blocks:
         says = "Absolute deviations of closed, open, random and straight paths, for each width and label noise"
         rows = [
             [
-                f"{100 * test.values['label_noise']:g} %",
-                test.values["width"],
+                describe(test.values),
                 f"{test.one} / {test.other}",
                 f"{test.one_median:.4g} / {test.other_median:.4g}",
                 f"{test.statistic:.2f}",
@@ -153,7 +173,7 @@ def kinds(found: dict[str, Study]) -> Blocks:
             ]
             for test in compare_kinds(paths, pool_seeds=True).tests
         ]
-        heads = ["label noise", "width", "kinds", "median deviations", "KS distance", "p (Holm)"]
+        heads = ["networks", "kinds", "median deviations", "KS distance", "p (Holm)"]
         yield "paths-small", f"{save(figure, 'paths-small', says)}\n\n{markdown_table(heads, rows)}"
 
 
@@ -175,7 +195,7 @@ def audit(found: dict[str, Study]) -> Blocks:
     yield "audit-small", f"{save(figure, 'audit-small', says)}\n\n{numbers}"
 
 
-BLOCKS: Sequence[Callable[[dict[str, Study]], Blocks]] = (times, sweeps, epochs, noise, checks, kinds, audit)
+BLOCKS: Sequence[Callable[[dict[str, Study]], Blocks]] = (times, verdicts, sweeps, epochs, noise, checks, kinds, audit)
 
 
 def width_tables(table: pa.Table) -> str:
@@ -200,28 +220,27 @@ def width_table(table: pa.Table) -> str:
     return markdown_table(["width", *(name.replace("_", " ") for name in columns), "slope similarity (exact)"], rows)
 
 
-def claims_table(table: pa.Table, over: str = "width") -> str:
-    """The verdict on every claim: deviations and flips from estimates, similarity of regions from exact traces."""
-    estimated = judge_claims(select(table, method="estimate"), over).claims
-    chosen = [claim for claim in estimated if claim.number in (2, 3)]
+def judged(table: pa.Table, over: str = "width") -> list[Claim]:
+    """Claims 2 to 4: deviations and flips from estimates, similarity of regions from exact traces."""
+    found = [claim for claim in judge_claims(select(table, method="estimate"), over).claims if claim.number in (2, 3)]
     exact = where(table, method="exact")
-    if len(exact):
-        chosen += [claim for claim in judge_claims(exact, over).claims if claim.number == 4]
-    return "\n".join(claim_lines(chosen))
+    return found + ([claim for claim in judge_claims(exact, over).claims if claim.number == 4] if len(exact) else [])
 
 
-def claim_lines(claims: Iterable[Any]) -> list[str]:
-    """A table in Markdown, a line a claim and sweep."""
-    lines = ["| claim | paths | verdict | what was seen |", "|---|---|---|---|"]
-    for claim in claims:
-        seen = "; ".join(
-            f"{'yes' if part.holds else 'NO'}{'' if part.sure else ' (may)'}: {part.statement}: {part.found}"
-            for part in claim.parts
-        )
-        lines.append(
-            f"| ({claim.number}) {claim.text} | {claim.label} | **{claim.outcome.value}** | {seen or claim.note} |"
-        )
-    return lines
+def claim_lines(claims: Iterable[Claim]) -> str:
+    """A table, a line a claim and sweep."""
+    rows = [
+        [f"({claim.number}) {claim.text}", claim.label, f"**{claim.outcome.value}**", _seen(claim)] for claim in claims
+    ]
+    return markdown_table(["claim", "paths", "verdict", "what was seen"], rows)
+
+
+def _seen(claim: Claim) -> str:
+    parts = [
+        f"{'yes' if part.holds else 'NO'}{'' if part.sure else ' (may)'}: {part.statement}: {part.found}"
+        for part in claim.parts
+    ]
+    return ". ".join(each for each in ("; ".join(parts), claim.note) if each)
 
 
 def agreement(paths: pa.Table, measure: str) -> list[str]:
