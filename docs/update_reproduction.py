@@ -30,9 +30,9 @@ from transect.study.statistics.kinds import compare_kinds
 
 PAGES = ("reproduction", "audit")
 SWEEPS = {
-    "poster-small": "ResNet18, CIFAR-10 at 16 x 16 pixels, 20 % label noise",
-    "clean-small": "ResNet18, CIFAR-10 at 16 x 16 pixels, right labels",
-    "vgg-small": "VGG11, CIFAR-10 at 16 x 16 pixels, 20 % label noise",
+    "poster-small": "ResNet18, CIFAR-10 at 24 x 24 pixels, 20 % label noise",
+    "clean-small": "ResNet18, CIFAR-10 at 24 x 24 pixels, right labels",
+    "vgg-small": "VGG11, CIFAR-10 at 24 x 24 pixels, 20 % label noise",
 }
 STUDIES = ("poster-small", "clean-small", "vgg-small", "epochs-small", "paths-small", "audit-small")
 SUMMARY = """label label_noise model batch_norm width seed epoch kind around split samples legacy method way parameters
