@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transect.paths import Path
     from transect.patterns import Pattern
     from transect.results import Trace
+    from transect.storage.traces import load_trace
     from transect.tracing import stream, trace
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "checkpoints",
     "estimate",
     "forecast",
+    "load_trace",
     "measure",
     "paths",
     "stream",
@@ -53,6 +55,7 @@ _HOMES = {
     "checkpoints": "transect.measuring",
     "estimate": "transect.estimation",
     "forecast": "transect.measuring",
+    "load_trace": "transect.storage.traces",
     "measure": "transect.measuring",
     "stream": "transect.tracing",
     "trace": "transect.tracing",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -190,6 +192,19 @@ class Trace(PathMeasures):
         from transect.plots import plot_trace
 
         return plot_trace(self, **options)
+
+    def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
+        """Write everything to one safetensors file, atomically; :func:`transect.load_trace` reads it back bit for bit.
+
+        Args:
+            path: The file.
+
+        Returns:
+            ``path``.
+        """
+        from transect.storage.traces import save_trace
+
+        return save_trace(self, path)
 
     def __repr__(self) -> str:
         return (

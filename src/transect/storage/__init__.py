@@ -1,1 +1,1 @@
-"""Files: tables of studies in Parquet and CSV, all written atomically."""
+"""Files, all written atomically: tables in Parquet and CSV, traces in safetensors."""
