@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -17,8 +17,22 @@ from rich.text import Text
 from transect._version import __version__
 from transect.errors import TransectError
 
+if TYPE_CHECKING:
+    from transect.asking import Question
+
 _INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 _AT_LEAST_ONE = Number(gte=1)
+
+_Dtype = Literal["float64", "float32"]
+_MODEL = Parameter(
+    help="package.module:callable (also from the current folder), a model of torchvision such as resnet18, or a "
+    "program of torch.export that ends in .pt2."
+)
+_WEIGHTS = Parameter(help="Weights to load: .safetensors, .pt or .pth; read as data, nothing is unpickled.")
+_SHAPE = Parameter(help="Shape of one input, without the batch: 3,224,224. Models of torchvision have one.")
+_ARGUMENTS = Parameter(help="Arguments of the callable, as a JSON object: '{\"width\": 64}'.")
+_OUTPUT = Parameter(help="Which output, where there are several: an index, a key, or a submodule's name.")
+_DTYPE = Parameter(help="Working dtype.")
 
 app = App(
     name="transect",
@@ -57,28 +71,14 @@ def demo(
 
 @app.command
 def check(
-    model: Annotated[
-        str,
-        Parameter(
-            help="package.module:callable (also from the current folder), a model of torchvision such as resnet18, or "
-            "a program of torch.export that ends in .pt2."
-        ),
-    ],
+    model: Annotated[str, _MODEL],
     /,
     *,
-    weights: Annotated[
-        Path | None, Parameter(help="Weights to load: .safetensors, .pt or .pth; read as data, nothing is unpickled.")
-    ] = None,
-    shape: Annotated[
-        str | None, Parameter(help="Shape of one input, without the batch: 3,224,224. Models of torchvision have one.")
-    ] = None,
-    arguments: Annotated[
-        str | None, Parameter(help="Arguments of the callable, as a JSON object: '{\"width\": 64}'.")
-    ] = None,
-    output: Annotated[
-        str | None, Parameter(help="Which output, where there are several: an index, a key, or a submodule's name.")
-    ] = None,
-    dtype: Annotated[Literal["float64", "float32"], Parameter(help="Working dtype.")] = "float64",
+    weights: Annotated[Path | None, _WEIGHTS] = None,
+    shape: Annotated[str | None, _SHAPE] = None,
+    arguments: Annotated[str | None, _ARGUMENTS] = None,
+    output: Annotated[str | None, _OUTPUT] = None,
+    dtype: Annotated[_Dtype, _DTYPE] = "float64",
     operations: Annotated[bool, Parameter(negative="", help="Also list the bending operations by name.")] = False,
     json: Annotated[bool, Parameter(negative="", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -90,20 +90,65 @@ def check(
     """
     from transect import checking  # torch takes seconds to import: not for --help
 
-    question = checking.Question(
-        model,
-        weights,
-        {} if arguments is None else checking.parse_arguments(arguments),
-        None if shape is None else checking.parse_shape(shape),
-        output,
-        dtype,
-    )
-    report = checking.check_model(question)
+    report = checking.check_model(_question(model, weights, shape, arguments, output, dtype))
     if json:
         checking.show_json(report, Console())
     else:
         checking.show_report(report, Console(), operations)
     sys.exit(0 if report.traceable else 1)
+
+
+@app.command(name="trace")
+def trace_command(
+    model: Annotated[str, _MODEL],
+    /,
+    *,
+    start: Annotated[
+        Path | None, Parameter(name="--from", help="The first input: an image, or an array saved by numpy (.npy).")
+    ] = None,
+    end: Annotated[Path | None, Parameter(name="--to", help="The last input.")] = None,
+    around: Annotated[
+        Path | None, Parameter(help="Instead: an image, which is moved along a circle and comes back.")
+    ] = None,
+    radius: Annotated[float, Parameter(help="Of the circle, in pixels.")] = 4.0,
+    anchors: Annotated[int, Parameter(help="Images on the circle.")] = 8,
+    mean: Annotated[
+        str | None, Parameter(help="Of each channel of images with values from 0 to 1, as 0.5,0.5,0.5.")
+    ] = None,
+    std: Annotated[str | None, Parameter(help="Their standard deviations.")] = None,
+    weights: Annotated[Path | None, _WEIGHTS] = None,
+    shape: Annotated[str | None, _SHAPE] = None,
+    arguments: Annotated[str | None, _ARGUMENTS] = None,
+    output: Annotated[str | None, _OUTPUT] = None,
+    dtype: Annotated[_Dtype, _DTYPE] = "float64",
+    estimate: Annotated[bool, Parameter(negative="", help="Sample instead of enumerating every region.")] = False,
+    rtol: Annotated[float, Parameter(help="Relative tolerance of an estimate.")] = 1e-2,
+    out: Annotated[
+        Path | None, Parameter(help="Folder for the trace, its figure, and a table of its segments.")
+    ] = None,
+    json: Annotated[bool, Parameter(negative="", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Walk from one input to another, or around one, and find every linear region on the way.
+
+    Prints crossings, flips, deviation and variation of every segment, the latter as l2 norms across the outputs.
+    """
+    from transect import asked_paths, trace_command  # torch takes seconds to import: not for --help
+
+    numbers = [None if text is None else asked_paths.parse_numbers(text) for text in (mean, std)]
+    way = asked_paths.Way(start, end, around, radius, anchors, *numbers)
+    question = _question(model, weights, shape, arguments, output, dtype)
+    try:
+        found = trace_command.find(question, way, estimate, rtol, Console(stderr=True))
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted. Nothing was written; --estimate takes a part of the time.")
+        sys.exit(_INTERRUPTED)
+    files = trace_command.write(found, out) if out else []
+    if json:
+        trace_command.show_json(found, Console())
+        return
+    trace_command.show(found, Console())
+    for file in files:
+        Console().print(Text(f"Written: {file}"), soft_wrap=True)
 
 
 study = App(name="study", help="Declared studies: run a study file, look at it, compare and publish its tables.")
@@ -233,6 +278,15 @@ def main(words: Sequence[str] | None = None) -> None:
         panel = Panel(Text(str(error)), title=type(error).__name__, title_align="left", border_style="red")
         Console(stderr=True).print(panel)
         sys.exit(1)
+
+
+def _question(
+    model: str, weights: Path | None, shape: str | None, arguments: str | None, output: str | None, dtype: _Dtype
+) -> Question:
+    from transect.asking import Question, parse_arguments, parse_shape
+
+    given = {} if arguments is None else parse_arguments(arguments)
+    return Question(model, weights, given, None if shape is None else parse_shape(shape), output, dtype)
 
 
 def _cores() -> int:

@@ -16,7 +16,7 @@ from transect.paths import Path
 
 _EXACT_ONLY = frozenset(
     "segments crossings regions density linear_crossings undecided_crossings path_crossings anchor_crossings "
-    "slope_similarity slope_pairs slope_pairs_left_out unresolved verification rounding kept reduced plot".split()
+    "slope_similarity slope_pairs slope_pairs_left_out unresolved verification rounding kept reduced plot save".split()
 )
 
 

@@ -32,11 +32,14 @@ class Loaded:
         name: The name.
         module: The model, in evaluation mode.
         input_shape: Shape of one input, where the model or its collection says it; else None.
+        normalisation: Mean and standard deviation of each channel that its collection normalises images by, whose
+            values lie between 0 and 1; None where nobody says so.
     """
 
     name: str
     module: nn.Module
     input_shape: tuple[int, ...] | None
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 def load_model(
@@ -126,7 +129,7 @@ def _from_zoo(name: str, arguments: Mapping[str, Any]) -> Loaded:
         warnings.simplefilter("ignore", FutureWarning)  # how some will draw their first weights in future
         torch.default_generator.manual_seed(0)
         module = _call(functools.partial(builder, **own), name, arguments)
-    return Loaded(name, module, _zoo_shape(name))
+    return Loaded(name, module, _zoo_shape(name), _zoo_normalisation(name))
 
 
 def _zoo_shape(name: str) -> tuple[int, ...]:
@@ -139,6 +142,16 @@ def _zoo_shape(name: str) -> tuple[int, ...]:
     height, width = size if isinstance(size, Iterable) else (size, size)
     is_film = models.get_model_builder(name).__module__.startswith("torchvision.models.video")
     return (3, *((_FRAMES,) if is_film else ()), height, width)
+
+
+def _zoo_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """What the published weights of a model of torchvision have images normalised by."""
+    from torchvision import models
+
+    weights = list(models.get_model_weights(name))
+    transform = weights[0].transforms() if weights else None
+    mean, std = getattr(transform, "mean", None), getattr(transform, "std", None)
+    return None if mean is None or std is None else (tuple(mean), tuple(std))
 
 
 class Exported(nn.Module):

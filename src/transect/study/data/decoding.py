@@ -51,7 +51,7 @@ def _decoded_image(path: str, size: int | None) -> np.ndarray:
                 raise StudyError(f"expected images of 8 bits a channel, got {path} of mode {file.mode}; convert it")
             image = file.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StudyError(f"cannot read the image {path}: {error}; repair it or take it out of its folder") from error
+        raise StudyError(f"cannot read the image {path}: {error}; repair it, or leave it out") from error
     return np.asarray(image if size is None else image.resize((size, size), Image.Resampling.BILINEAR))
 
 

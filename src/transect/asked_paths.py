@@ -1,0 +1,139 @@
+"""The path of a command: between two inputs in files, or the circle of an image moved about."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from transect.asking import Opened
+from transect.errors import InvalidInput
+from transect.paths import Path as Polyline
+from transect.paths import line, translation_circle
+from transect.study.data.decoding import decoded
+
+_GREY = (0.299, 0.587, 0.114)  # of ITU-R BT.601, as Pillow converts
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where to walk: from one input to another, or around one.
+
+    Attributes:
+        start: File of the first input: an image, or an array saved by ``numpy.save``.
+        end: File of the last.
+        around: File of an image that is moved along a circle, in place of both.
+        radius: Of the circle, in pixels.
+        anchors: On the circle.
+        mean: Subtracted from images, with values from 0 to 1, one number a channel or one for all.
+        std: By what they are divided then.
+    """
+
+    start: str | os.PathLike[str] | None = None
+    end: str | os.PathLike[str] | None = None
+    around: str | os.PathLike[str] | None = None
+    radius: float = 4.0
+    anchors: int = 8
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def path_of(way: Way, model: Opened) -> Polyline:
+    """The path in the input space of a model; images are resized to its input, and normalised.
+
+    Raises:
+        InvalidInput: It is not clear where to walk, or a file is not there or does not fit.
+    """
+    normalisation = normalisation_of(way, model)
+    if way.around is not None:
+        if way.start is not None or way.end is not None:
+            raise InvalidInput("path: give either --from and --to, or --around.")
+        image = _read(way.around, model.shape)
+        return translation_circle(image, way.radius, way.anchors, normalisation)
+    if way.start is None or way.end is None:
+        raise InvalidInput("path: say where to walk: --from FILE --to FILE, or --around IMAGE.")
+    return line(*(_normalised(file, model.shape, normalisation) for file in (way.start, way.end)))
+
+
+def normalisation_of(way: Way, model: Opened) -> Normalisation | None:
+    """Mean and standard deviation that images are normalised by: given, or those of torchvision's published weights.
+
+    Raises:
+        InvalidInput: One is given without the other, or there are not as many as channels.
+    """
+    if way.mean is None and way.std is None:
+        return model.loaded.normalisation
+    if way.mean is None or way.std is None:
+        raise InvalidInput("mean, std: give both, such as --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25.")
+    if not {len(way.mean), len(way.std)} <= {1, model.shape[0]} or min(way.std) <= 0:
+        raise InvalidInput(
+            f"mean, std: expected 1 or {model.shape[0]} numbers each, the latter positive, got {way.mean} and "
+            f"{way.std}."
+        )
+    return way.mean, way.std
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """``0.485,0.456,0.406``.
+
+    Raises:
+        InvalidInput: It is something else.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InvalidInput(f"expected numbers with commas between them, such as 0.5,0.5,0.5, got {text!r}.") from error
+
+
+def is_array(file: str | os.PathLike[str]) -> bool:
+    """Whether a file holds an input as it is, and no image."""
+    return Path(file).suffix == ".npy"
+
+
+def _normalised(file: str | os.PathLike[str], shape: Sequence[int], normalisation: Normalisation | None) -> Tensor:
+    found = _read(file, shape)
+    if is_array(file) or normalisation is None:
+        return found
+    mean, std = (torch.tensor(part, dtype=found.dtype).reshape(-1, 1, 1) for part in normalisation)
+    return (found - mean) / std
+
+
+def _read(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:
+    return _array(file, shape) if is_array(file) else _image(file, shape)
+
+
+def _array(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:
+    try:
+        found = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InvalidInput(f"path: cannot read the array {file}: {error}.") from error
+    if found.shape != tuple(shape) or not np.issubdtype(found.dtype, np.number) or np.iscomplexobj(found):
+        raise InvalidInput(
+            f"path: expected real numbers of shape {tuple(shape)} in {file}, found {found.dtype} of shape "
+            f"{found.shape}."
+        )
+    return torch.from_numpy(np.asarray(found, dtype=np.float64))
+
+
+def _image(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:
+    """An image with values from 0 to 1, of the height and width wanted, in colour or grey."""
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise InvalidInput(
+            f"path: the model takes inputs of shape {tuple(shape)}, which are no images; give arrays as .npy files."
+        )
+    if not Path(file).is_file():
+        raise InvalidInput(f"path: there is no file {file}.")
+    colours = decoded([os.fspath(file)], None).double() / 255
+    if shape[0] == 1:
+        colours = (colours * torch.tensor(_GREY, dtype=colours.dtype).reshape(3, 1, 1)).sum(1, keepdim=True)
+    if colours.shape[-2:] == tuple(shape[1:]):
+        return colours[0]
+    resized = functional.interpolate(colours, size=tuple(shape[1:]), mode="bilinear", antialias=True)
+    return resized[0].clamp(0, 1)

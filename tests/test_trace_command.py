@@ -1,0 +1,181 @@
+"""``transect trace``: what it finds, prints and writes, and the message of every error a user can cause with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+
+import transect
+from transect import cli
+
+NETWORK = """
+import torch
+from torch import nn
+
+def hinges():  # turns at 1/4, 1/2 and 3/4 of the way from (0, 0) to (1, 2)
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0.0]] * 3))
+        model[0].bias.copy_(-torch.tensor([0.25, 0.5, 0.75]))
+        model[2].weight.copy_(torch.tensor([[1.0, 1.0, 1.0]]))
+        model[2].bias.zero_()
+    return model
+
+def convnet(channels=3):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+
+def smooth():
+    return nn.Sequential(nn.Linear(2, 3), nn.GELU())
+"""
+
+
+@pytest.fixture
+def trace(capsys, monkeypatch, tmp_path):
+    """``trace(words)``: exit code, what was printed, and what was said of an error, on one line."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "traced_networks.py").write_text(NETWORK)
+    for name, point in (("a", [0.0, 0.0]), ("b", [1.0, 2.0])):
+        np.save(tmp_path / f"{name}.npy", np.array(point))
+    random = np.random.default_rng(0)
+    for name in ("one.png", "other.png"):
+        Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            cli.main(["trace", *words])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, re.sub(r"[\s│╭╮╰╯─]+", " ", said.err)
+
+    return run
+
+
+HINGES = ("traced_networks:hinges", "--shape", "2", "--from", "a.npy", "--to", "b.npy")
+CONVNET = ("traced_networks:convnet", "--shape", "3,8,8")
+
+
+def pixels(file: str) -> torch.Tensor:
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1).double() / 255
+
+
+def test_a_line_between_two_arrays_has_the_crossings_we_know(trace):
+    code, out, err = trace(*HINGES, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    (row,) = found["segments"]
+    length = 5**0.5
+    assert (row["crossings"], row["flips"], row["linear_crossings"]) == (3, 3, 3)
+    assert row["length"] == pytest.approx(length)
+    assert row["density"] == pytest.approx(3 / length)
+    # the sum of hinges less its chord: the integral of chord - f, with f(1) = 1.5
+    assert row["absolute_deviation"] == pytest.approx(length * (0.75 - (0.75**2 + 0.5**2 + 0.25**2) / 2))
+    assert row["total_variation"] == pytest.approx(1.5)
+    assert found["path"]["crossings"] == 3
+
+
+def test_a_person_sees_a_line_a_segment_and_one_for_the_path(trace):
+    code, out, _ = trace(*CONVNET, "--around", "one.png", "--radius", "2")
+    assert code == 0
+    assert re.match(r"traced_networks:convnet: [\d,]+ crossings( \(\d+ at anchors\))? on a path of length", out)
+    lines = [line.split() for line in out.splitlines()]
+    assert [line[0] for line in lines if line and line[0].isdecimal()] == [str(index) for index in range(8)]
+    assert sum(line[:1] == ["path"] for line in lines) == 1
+    assert "were not normalised" in out
+
+
+def test_the_numbers_are_those_of_the_library(trace, tmp_path: Path):
+    words = (*CONVNET, "--around", "one.png", "--radius", "2", "--mean", "0.5", "--std", "0.25,0.5,1")
+    code, out, _ = trace(*words, "--json", "--out", "found")
+    assert code == 0
+    found = json.loads(out)
+    namespace: dict = {}
+    exec(NETWORK, namespace)
+    normalise = ((0.5,), (0.25, 0.5, 1.0))
+    path = transect.paths.translation_circle(pixels("one.png"), radius=2, normalise=normalise)
+    theirs = transect.trace(namespace["convnet"](), path)
+    assert [row["crossings"] for row in found["segments"]] == theirs.crossings.tolist()
+    assert found["path"]["crossings"] == theirs.path_crossings
+    deviations = theirs.across_outputs(theirs.absolute_deviation()).tolist()
+    assert [row["absolute_deviation"] for row in found["segments"]] == pytest.approx(deviations)
+    saved = transect.load_trace("found/trace.safetensors")
+    assert torch.equal(saved.segments[3].t, theirs.segments[3].t)
+    assert Image.open("found/trace.png").width > 500
+    table = Path("found/segments.csv").read_text().splitlines()
+    assert table[0].startswith("segment,length,crossings,")
+    assert len(table) == 9
+    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == [
+        "segments.csv",
+        "trace.png",
+        "trace.safetensors",
+    ]
+
+
+def test_images_are_resized_and_made_grey_as_the_model_wants_them(trace):
+    arguments = ("--arguments", '{"channels": 1}', "--shape", "1,8,8")
+    Image.open("one.png").convert("L").save("grey.png")
+    grey = trace("traced_networks:convnet", *arguments, "--from", "grey.png", "--to", "other.png", "--json")
+    colour = trace("traced_networks:convnet", *arguments, "--from", "one.png", "--to", "other.png", "--json")
+    lengths = [json.loads(out)["path"]["length"] for _, out, _ in (grey, colour)]
+    assert lengths[0] == pytest.approx(lengths[1], rel=1e-2)  # Pillow rounds greys to 8 bits
+    Image.open("one.png").resize((16, 16), Image.Resampling.NEAREST).save("large.png")
+    large = trace(*CONVNET, "--from", "large.png", "--to", "other.png", "--json")
+    wanted = functional.interpolate(pixels("large.png")[None], size=(8, 8), mode="bilinear", antialias=True)[0]
+    assert json.loads(large[1])["path"]["length"] == pytest.approx(float((wanted - pixels("other.png")).norm()))
+
+
+def test_models_of_torchvision_have_their_own_normalisation(trace):
+    pytest.importorskip("torchvision")
+    words = ("squeezenet1_1", "--shape", "3,32,32", "--output", "features.2", "--from", "one.png", "--to", "other.png")
+    code, out, _ = trace(*words)
+    assert code == 0
+    assert "less mean 0.485, 0.456, 0.406, over standard deviation 0.229, 0.224, 0.225" in out
+
+
+def test_an_estimate_says_so_and_is_near(trace):
+    code, out, _ = trace(*HINGES, "--estimate", "--json")
+    (row,) = json.loads(out)["segments"]
+    assert code == 0
+    assert row["flips"] == 3
+    assert row["absolute_deviation"] == pytest.approx(5**0.5 * (0.75 - 0.4375), rel=1e-2)
+    code, out, _ = trace(*HINGES, "--estimate", "--out", "found")
+    assert "estimated from" in out
+    assert [path.name for path in Path("found").iterdir()] == ["segments.csv"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (HINGES[:3], "say where to walk: --from FILE --to FILE, or --around IMAGE"),
+        (HINGES[:5], "say where to walk"),
+        ((*CONVNET, "--from", "one.png", "--around", "one.png"), "give either --from and --to, or --around"),
+        ((*CONVNET, "--around", "nowhere.png"), "there is no file nowhere.png"),
+        ((*HINGES[:3], "--from", "a.npy", "--to", "nowhere.npy"), "cannot read the array nowhere.npy"),
+        ((*HINGES[:3], "--from", "a.npy", "--to", "pickled.npy"), "cannot read the array pickled.npy"),
+        ((*HINGES[:3], "--from", "a.npy", "--to", "long.npy"), "expected real numbers of shape (2,) in long.npy"),
+        ((*HINGES[:3], "--from", "one.png", "--to", "b.npy"), "which are no images; give arrays as .npy files"),
+        ((*HINGES[:3], "--from", "a.npy", "--to", "a.npy"), "length zero"),
+        ((*CONVNET, "--from", "text.png", "--to", "one.png"), "cannot read the image text.png"),
+        ((*CONVNET, "--from", "one.png", "--to", "other.png", "--mean", "0.5"), "mean, std: give both"),
+        ((*CONVNET, "--around", "one.png", "--mean", "a", "--std", "1"), "expected numbers with commas between them"),
+        ((*CONVNET, "--around", "one.png", "--mean", "1,2", "--std", "1"), "expected 1 or 3 numbers each"),
+        (("traced_networks:hinges", *HINGES[3:]), "shape: give the shape of one input"),
+        (("traced_networks:smooth", *HINGES[1:]), "aten.gelu.default"),
+    ],
+)
+def test_what_cannot_be_traced_says_why(trace, words, message):
+    np.save("pickled.npy", np.array([{"a": 1}, None], dtype=object))
+    np.save("long.npy", np.zeros(3))
+    Path("text.png").write_text("no image")
+    code, out, err = trace(*words)
+    assert (code, out) == (1, "")
+    assert message in err
