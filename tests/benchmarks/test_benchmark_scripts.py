@@ -31,7 +31,7 @@ processes, timing = _script("processes"), _script("timing")
 networks, noise, training = _script("networks"), _script("noise"), _script("training")
 WITH_TABLES = (
     "against_marching against_regioncam convolutions estimate linear_cost measure_workers on_gpu packed_paths "
-    "resnet50_at_224 trace_against_forward zoo"
+    "resnet50_at_224 trace_against_forward where_time_goes zoo"
 ).split()
 
 
@@ -81,6 +81,27 @@ def test_marching_counts_the_turns_of_a_function_that_has_them_where_we_know():
     path = transect.Path([[0.0], [1.0], [0.4]])
     counted = marching.march(_hinges(0.25, 0.5, 0.75).double(), path, torch.float64, 1e-11)
     assert counted.tolist() == [3, 2]
+
+
+def test_operations_are_counted_for_what_they_are_there_for():
+    purpose_of = _script("where_time_goes").purpose_of
+    expected = {
+        "aten::_slow_conv2d_forward": "products", "aten::mkldnn_convolution": "products", "aten::addmm": "products",
+        "aten::index_select": "interpolation", "aten::lerp_": "interpolation", "aten::_index_put_": "interpolation",
+        "aten::gt": "search", "aten::nonzero": "search", "aten::bitwise_xor": "search", "aten::copy_": "copies",
+        "aten::clamp_min_": "bending", "aten::as_strided": "other operations",
+    }  # fmt: skip
+    assert {operation: purpose_of(operation) for operation in expected} == expected
+
+
+def test_shares_of_a_trace_add_up_to_all_of_it(monkeypatch: pytest.MonkeyPatch):
+    where, against = _script("where_time_goes"), _script("trace_against_forward")
+    case = against.Case(lambda: networks.cnn1d(4), lambda: noise.polyline(2, (40,)))
+    monkeypatch.setitem(against.CASES, "small", case)
+    row = where.row_of("small")
+    assert sum(row["shares"].values()) == pytest.approx(1.0)
+    assert row["shares"]["products"] > 0
+    assert row["crossings"] > 10
 
 
 def test_the_forward_pass_gets_the_inputs_at_all_knots():
