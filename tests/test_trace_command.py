@@ -152,6 +152,16 @@ def test_an_estimate_says_so_and_is_near(trace):
     assert [path.name for path in Path("found").iterdir()] == ["segments.csv"]
 
 
+def test_a_smooth_model_can_be_estimated_though_not_traced(trace):
+    code, out, _ = trace("traced_networks:smooth", *HINGES[1:], "--estimate")
+    assert code == 0
+    assert "deviation along a path of length 2.236" in out
+    assert "Flips: " in out
+    (row,) = json.loads(trace("traced_networks:smooth", *HINGES[1:], "--estimate", "--json")[1])["segments"]
+    assert "flips" not in row
+    assert row["absolute_deviation"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -29,7 +29,7 @@ class Question:
         arguments: For the callable that makes it.
         shape: Shape of one input; None for the one that comes with the model.
         output: Which output, where there are several: an index, a key, or a submodule.
-        dtype: Working dtype.
+        dtype: Working dtype; None for float64, in which a trace is exact, and for estimates the model's own.
     """
 
     model: str
@@ -37,7 +37,7 @@ class Question:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
     output: str | None = None
-    dtype: Dtype = "float64"
+    dtype: Dtype | None = None
 
     @property
     def name(self) -> str:
@@ -89,7 +89,7 @@ def opened(question: Question) -> Opened:
         raise InvalidInput(
             f"shape: give the shape of one input of {question.model}, without the batch, such as --shape 3,32,32."
         )
-    return Opened(question, loaded, shape, _DTYPES[question.dtype])
+    return Opened(question, loaded, shape, _DTYPES[question.dtype or "float64"])
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

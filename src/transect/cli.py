@@ -120,7 +120,9 @@ def trace_command(
     shape: Annotated[str | None, _SHAPE] = None,
     arguments: Annotated[str | None, _ARGUMENTS] = None,
     output: Annotated[str | None, _OUTPUT] = None,
-    dtype: Annotated[_Dtype, _DTYPE] = "float64",
+    dtype: Annotated[
+        _Dtype | None, Parameter(help="Working dtype: float64 by default, of an estimate the model's own.")
+    ] = None,
     estimate: Annotated[bool, Parameter(negative="", help="Sample instead of enumerating every region.")] = False,
     rtol: Annotated[float, Parameter(help="Relative tolerance of an estimate.")] = 1e-2,
     out: Annotated[
@@ -281,7 +283,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def _question(
-    model: str, weights: Path | None, shape: str | None, arguments: str | None, output: str | None, dtype: _Dtype
+    model: str, weights: Path | None, shape: str | None, arguments: str | None, output: str | None, dtype: _Dtype | None
 ) -> Question:
     from transect.asking import Question, parse_arguments, parse_shape
 

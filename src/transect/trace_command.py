@@ -31,7 +31,7 @@ _LONG = 10.0  # seconds of work from which a forecast is worth a line
 _BYTES_OF_A_KNOT = 64  # of what is kept of a crossing beside its outputs: position, bound, flip
 _EXACT = {"crossings": "crossings", "density": "density", "flips": "flips"}
 _ESTIMATED = {"flips": "flips", "flips_low": "at least", "flips_high": "at most", "samples": "samples"}
-_BOTH = {"absolute_deviation": "deviation", "total_variation": "variation", "arc_length": "arc length"}
+_BOTH = {"absolute_deviation": "deviation", "total_variation": "variation"}
 Row = dict[str, Any]
 
 
@@ -72,24 +72,30 @@ def find(question: Question, way: Way, sampled: bool, rtol: float, console: Cons
     notes = [said] if (said := _normalised(way, asked)) else []
     with warnings.catch_warnings(record=True) as caught, console.status("Capturing") as status:
         warnings.simplefilter("always", TransectWarning)
-        network = asked.captured()
         if sampled:
             status.update("Estimating")
-            result: Trace | Estimate = estimate(network, path, rtol=rtol)
+            # A module that cannot be captured is sampled all the same, if it has one output.
+            model = asked.loaded.module if question.output is None else asked.captured()
+            result: Trace | Estimate = estimate(
+                model, path, rtol=rtol, dtype=None if question.dtype is None else asked.dtype
+            )
         else:
+            network = asked.captured()
             status.update("Looking ahead")
             keep = _keep(network, path, console)
             status.update("Tracing")
             result = trace(network, path, keep="all" if keep else "measures")
         rows, whole = _rows(result), _whole(result)
+    if isinstance(result, Estimate) and result.uncounted is not None:
+        notes.append(f"Flips: {result.uncounted}")
     notes += [str(warning.message) for warning in caught if issubclass(warning.category, TransectWarning)]
     return Found(question.name, result, rows, whole, tuple(dict.fromkeys(notes)))
 
 
 def show(found: Found, console: Console) -> None:
     """Print what was found for a person."""
-    exact = isinstance(found.result, Trace)
-    columns = (_EXACT if exact else _ESTIMATED) | _BOTH
+    known = (_EXACT if isinstance(found.result, Trace) else _ESTIMATED) | _BOTH
+    columns = {name: heading for name, heading in known.items() if name in found.whole}
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("segment", "length", *columns.values()):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -151,9 +157,10 @@ def _columns(result: Trace | Estimate) -> Mapping[str, Sequence[Any]]:
         for name in ("crossings", "flips", "linear_crossings", "density"):
             found[name] = getattr(result, name).tolist()
     else:
-        found |= {"flips": result.flips.tolist(), "samples": result.samples.tolist()}
-        found |= {"converged": result.converged.tolist()}
-        found |= dict(zip(("flips_low", "flips_high"), result.flips_interval.T.tolist(), strict=True))
+        if result.uncounted is None:
+            low, high = result.flips_interval.T.tolist()
+            found |= {"flips": result.flips.tolist(), "flips_low": low, "flips_high": high}
+        found |= {"samples": result.samples.tolist(), "converged": result.converged.tolist()}
     for name in ("absolute_deviation", "total_variation"):
         found[name] = result.across_outputs(getattr(result, name)()).tolist()
     return found | {"arc_length": result.arc_length().tolist()}
@@ -174,7 +181,8 @@ def _headline(found: Found) -> str:
     over = f"a path of length {whole['length']:.4g} in {len(found.rows)} segment{'s' if len(found.rows) > 1 else ''}"
     if isinstance(result, Estimate):
         sure = "" if whole["converged"] else ", NOT converged: --rtol was not reached"
-        return f"about {whole['flips']:,.0f} flips on {over}, estimated from {whole['samples']:,} samples{sure}"
+        flips = f"about {whole['flips']:,.0f} flips on" if "flips" in whole else "deviation along"
+        return f"{flips} {over}, estimated from {whole['samples']:,} samples{sure}"
     at_anchors = f" ({whole['anchor_crossings']} at anchors)" if whole["anchor_crossings"] else ""
     verified = result.verification
     checked = "" if verified is None else f"; differs from the model by {verified.relative_error:.0e} at most"
