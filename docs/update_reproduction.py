@@ -11,14 +11,19 @@ leaves its places as they are.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+import os
+import platform
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import torch
 from pages import ROOT, markdown_table, save, update
 
+import transect
 from transect.plots import epoch_sweep, legacy_audit, path_kinds, select, width_sweep
 from transect.plots.words import describe
 from transect.storage.atomic import replacing
@@ -26,7 +31,7 @@ from transect.storage.tables import read_table
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.statistics.claims import Claim
 from transect.study.statistics.judging import judge_claims
-from transect.study.statistics.kinds import compare_kinds
+from transect.study.statistics.kinds import KindTest, KindTests, compare_kinds
 
 PAGES = ("reproduction", "audit")
 SWEEPS = {
@@ -34,7 +39,9 @@ SWEEPS = {
     "clean-small": "ResNet18, CIFAR-10 at 24 x 24 pixels, right labels",
     "vgg-small": "VGG11, CIFAR-10 at 24 x 24 pixels, 20 % label noise",
 }
-STUDIES = ("poster-small", "clean-small", "vgg-small", "epochs-small", "paths-small", "audit-small")
+STUDIES = ("poster-small", "clean-small", "audit-small", "epochs-small", "paths-small", "vgg-small")
+LENDERS = {"audit-small": ("poster-small",), "paths-small": ("poster-small", "clean-small")}  # --networks
+KIND_MEASURES = ("absolute_deviation", "mean_deviation")
 SUMMARY = """label label_noise model batch_norm width seed epoch kind around split samples legacy method way parameters
 train_error test_error train_loss logit_std weight_norm paths path_length absolute_deviation absolute_deviation_std
 normalised_deviation flips crossings density slope_similarity total_variation unresolved""".split()
@@ -61,11 +68,10 @@ class Study:
         self.paths = read_table(folder / "paths.parquet", PATH_SCHEMA)
         self.timings = read_table(folder / "timings.parquet", TIMING_SCHEMA)
 
-    @property
-    def core_minutes(self) -> float:
-        """Of one core, for training and measuring."""
+    def core_minutes(self, taken: Collection[str] = ()) -> float:
+        """Of one core, for training and measuring; some networks were taken from other studies."""
         rows = self.timings.to_pylist()
-        training = {row["run"]: row["train_seconds"] for row in rows}
+        training = {row["run"]: row["train_seconds"] for row in rows if row["run"] not in taken}
         return (sum(training.values()) + sum(row["measure_seconds"] for row in rows)) / 60
 
 
@@ -82,12 +88,21 @@ def summarise(study: Study, path: Path) -> None:
 
 def times(found: dict[str, Study]) -> Blocks:
     """How long each study took."""
-    if found:
-        rows = [
-            [name, len(set(study.runs["run"].to_pylist())), len(study.paths), f"{study.core_minutes:.0f}"]
-            for name, study in found.items()
-        ]
-        yield "times", markdown_table(["study", "networks", "paths measured", "minutes of one core"], rows)
+    runs = {name: set(found[name].runs["run"].to_pylist()) for name in STUDIES if name in found}
+    rows = []
+    for name, own in runs.items():
+        taken = set[str]().union(*(runs.get(lender, set()) for lender in LENDERS.get(name, ())))
+        minutes = found[name].core_minutes(taken)
+        rows.append([name, len(own), len(own - taken), f"{len(found[name].paths):,}", f"{minutes:.0f}"])
+    if rows:
+        heads = ["study", "networks", "of these trained for it", "paths measured", "minutes of one core"]
+        yield "times", f"{markdown_table(heads, rows)}\n\n{environment()}"
+
+
+def environment() -> str:
+    """Machine and versions, as the benchmarks state them."""
+    here = f"{platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}"
+    return f"{here}, torch {torch.__version__}, transect {transect.__version__}; {date.today()}; seeds as in the files."
 
 
 def verdicts(found: dict[str, Study]) -> Blocks:
@@ -95,10 +110,11 @@ def verdicts(found: dict[str, Study]) -> Blocks:
     claims = [(name, claim) for name in (*SWEEPS, "epochs-small") if name in found for claim in _claims(found, name)]
     if {"poster-small", "clean-small"} <= set(found):
         claims += [("poster-small against clean-small", claim) for claim in noise_claims(found)]
-    rows = [
-        [f"({claim.number}) {claim.text}", study, claim.label, f"**{claim.outcome.value}**"]
-        for study, claim in sorted(claims, key=lambda each: each[1].number)
-    ]
+    paths: dict[tuple[str, str, str], list[str]] = {}
+    for study, claim in sorted(claims, key=lambda each: each[1].number):
+        what = f"({claim.number}) {claim.text}", study, f"**{claim.outcome.value}**"
+        paths.setdefault(what, []).append(claim.label.replace("split", "paths"))
+    rows = [[text, study, "; ".join(filter(None, labels)), verdict] for (text, study, verdict), labels in paths.items()]
     if rows:
         yield "verdicts", markdown_table(["claim", "study", "paths", "verdict"], rows)
 
@@ -163,18 +179,26 @@ def kinds(found: dict[str, Study]) -> Blocks:
         paths = found["paths-small"].paths
         figure = path_kinds(paths, title="Deviation by kind of path")
         says = "Absolute deviations of closed, open, random and straight paths, for each width and label noise"
+        whole, each = (compare_kinds(paths, column, pool_seeds=True) for column in KIND_MEASURES)
+        with replacing(ROOT / "docs" / "reproduction" / "paths-small-tests.csv") as temporary:
+            pyarrow.csv.write_csv(pa.concat_tables(map(_with_measure, (whole, each))), temporary)
         rows = [
-            [
-                describe(test.values),
-                f"{test.one} / {test.other}",
-                f"{test.one_median:.4g} / {test.other_median:.4g}",
-                f"{test.statistic:.2f}",
-                f"{test.adjusted_p:.1g}",
-            ]
-            for test in compare_kinds(paths, pool_seeds=True).tests
+            [describe(test.values), f"{test.one} / {test.other}", *_tested(test), *_tested(per_length)]
+            for test, per_length in zip(whole.tests, each.tests, strict=True)
+            if {test.one, test.other} <= {"closed", "open", "random"}
         ]
         heads = ["networks", "kinds", "median deviations", "KS distance", "p (Holm)"]
+        heads += ["per unit of length", "KS distance", "p (Holm)"]
         yield "paths-small", f"{save(figure, 'paths-small', says)}\n\n{markdown_table(heads, rows)}"
+
+
+def _with_measure(tests: KindTests) -> pa.Table:
+    table = tests.table()
+    return table.append_column("measure", pa.array([tests.column] * len(table)))
+
+
+def _tested(test: KindTest) -> list[str]:
+    return [f"{test.one_median:.4g} / {test.other_median:.4g}", f"{test.statistic:.2f}", f"{test.adjusted_p:.1g}"]
 
 
 def audit(found: dict[str, Study]) -> Blocks:

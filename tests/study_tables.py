@@ -92,4 +92,5 @@ def _path_row(noise, kind, around, seed, path, deviation):
         "method": "exact",
         "path": path,
         "absolute_deviation": float(deviation),
+        "mean_deviation": float(deviation) / 50,
     }

@@ -31,6 +31,21 @@ def test_the_ratio_of_each_fault_and_its_trend_are_drawn():
     assert bound == pytest.approx([20 / 400, 120 / 400, 1.0, 300 / 400, 200 / 400])
 
 
+def test_all_faults_at_once_have_a_name_that_fits():
+    both = fault([9.0] * 5, "drop_last_region+upper_bound_integral")
+    alone = [fault(BOUND), fault([0.5] * 5, "drop_last_region")]
+    figure = legacy_audit(table_of(rows_of(), *alone, both))
+    labels = [line.get_label() for line in figure.axes[0].get_lines()]
+    assert "all together: \N{MULTIPLICATION SIGN} 9" in labels
+    figure.draw_without_rendering()
+    legend = figure.axes[0].get_legend().get_window_extent()
+    assert legend.x1 <= figure.bbox.x1
+    some = legacy_audit(table_of(rows_of(), alone[0], both))
+    assert "drop last region + upper bound integral: \N{MULTIPLICATION SIGN} 9" in [
+        line.get_label() for line in some.axes[0].get_lines()
+    ]
+
+
 def test_the_shade_is_the_range_over_seeds():
     wrong = [[value * 2, value * 4] for value in RIGHT]
     figure = legacy_audit(table_of(rows_of(), rows_of(columns={"legacy": "rolled_closure"}, absolute_deviation=wrong)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -34,6 +35,9 @@ IDENTIFYING = (
     "way",
 )
 """Columns that say for people what a row is about; those that a table does not have are passed over."""
+
+KIND = ("kind", "around", "way")
+"""Columns that make a kind of path."""
 
 _KINDS = {"closed": 0, "open": 1, "random": 2}
 
@@ -158,10 +162,28 @@ def distinct(table: pa.Table, column: str) -> list[Any]:
     return sorted(pc.unique(table[column]).to_pylist(), key=_order)
 
 
-def path_kinds_of(table: pa.Table) -> dict[str, pa.Table]:
-    """Rows by kind of path, :func:`path_kind`: closed, open, then others."""
-    found = {path_kind(**group.values): group.table for group in groups(table, ["kind", "around"])}
-    return {name: found[name] for name in sorted(found, key=lambda name: (_KINDS.get(name, len(_KINDS)), name))}
+def path_kinds_of(table: pa.Table, among: pa.Table | None = None) -> dict[str, pa.Table]:
+    """Rows by kind of path, :func:`path_kind`: closed, open, then others.
+
+    Settings without a column (``way``, such as a radius) belong to the kind; its name has them where there are several.
+
+    Args:
+        table: The rows.
+        among: All rows of the comparison, which decide on the names; the same where None.
+    """
+    there = [name for name in KIND if name in table.column_names]
+    known = [group.values for group in groups(table if among is None else among, there)]
+    plain = Counter(path_kind(each["kind"], each["around"]) for each in known)
+    found = {}
+    for group in groups(table, there):
+        name = path_kind(group.values["kind"], group.values["around"])
+        way = group.values.get("way")
+        found[f"{name}, {way}" if way and plain[name] > 1 else name] = group.table
+    return {name: found[name] for name in sorted(found, key=_kind_order)}
+
+
+def _kind_order(name: str) -> tuple[int, str]:
+    return _KINDS.get(name.partition(",")[0], len(_KINDS)), name
 
 
 def _fits(name: str, value: Any) -> pc.Expression:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ def legacy_audit(
         figure.suptitle(heading, x=0.02, ha="left", fontweight="bold")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.2, 1.0))
         for place, (legacy, wrong) in enumerate(faults.items()):
-            _draw_ratio(above, right, wrong, column, fault_name(legacy), place)
+            _draw_ratio(above, right, wrong, column, _called(legacy, faults), place)
             _draw_trend(below, wrong, column, place)
         below.plot(
             right.widths, _relative(right, column), color=INK, linewidth=5.0, alpha=0.3, zorder=0, label="right values"
@@ -85,6 +85,12 @@ def _right_and_faults(curves: Mapping[str, Curves], column: str) -> tuple[Curves
     if any((each.values[column] <= 0).any() for each in curves.values()):
         raise InvalidInput(f"table: expected positive numbers in the column {column!r}, whose ratio is drawn.")
     return right, faults
+
+
+def _called(legacy: str, faults: Iterable[str]) -> str:
+    """A fault's name; that of all of them together would not fit."""
+    alone = {fault for fault in faults if "+" not in fault}
+    return "all together" if len(alone) > 1 and set(legacy.split("+")) == alone else fault_name(legacy)
 
 
 def _draw_ratio(axes: Axes, right: Curves, wrong: Curves, column: str, label: str, place: int) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
 from transect.plots.curves import as_table
-from transect.plots.grouping import Group, distinct, groups, path_kinds_of, varying
+from transect.plots.grouping import KIND, Group, distinct, groups, path_kinds_of, varying
 from transect.plots.labels import name_of
 from transect.plots.style import CYCLE, QUIET, house_style
 
@@ -46,7 +46,7 @@ def path_kinds(
     """
     table = as_table(paths)
     _check(table, column)
-    panels = groups(table, varying(table, apart=("kind", "around", "seed")))
+    panels = groups(table, varying(table, apart=(*KIND, "seed")))
     if len(panels) > MOST_PANELS:
         raise InvalidInput(
             f"paths: expected {MOST_PANELS} panels at most in a figure, got {len(panels)}: the rows differ in "
@@ -61,7 +61,7 @@ def path_kinds(
         figure.suptitle(heading, x=0.01, ha="left", fontweight="bold")
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for axes, panel in zip(grid.ravel(), panels, strict=False):
-            _draw(axes, panel, column, kinds)
+            _draw(axes, panel, column, kinds, table)
         _label(grid, column, len(panels))
         figure.supxlabel(_note(table), x=0.01, ha="left", fontsize=8.5, color=QUIET)
     return figure
@@ -72,8 +72,8 @@ def steps(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
     return np.sort(values), np.arange(1, len(values) + 1) / len(values)
 
 
-def _draw(axes: Axes, panel: Group, column: str, kinds: Sequence[str]) -> None:
-    for name, rows in path_kinds_of(panel.table).items():
+def _draw(axes: Axes, panel: Group, column: str, kinds: Sequence[str], whole: pa.Table) -> None:
+    for name, rows in path_kinds_of(panel.table, whole).items():
         place = kinds.index(name)
         for index, network in enumerate(groups(rows, ["seed"])):
             x, y = steps(np.asarray(network.table[column].to_numpy(), dtype=np.float64))

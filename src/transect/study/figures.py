@@ -19,7 +19,7 @@ from transect.plots import (
     sweeps,
     width_sweep,
 )
-from transect.plots.grouping import distinct, path_kinds_of, varying
+from transect.plots.grouping import KIND, distinct, path_kinds_of, varying
 from transect.plots.panels import MOST_COLUMNS
 
 Named = tuple[str, Figure]
@@ -78,7 +78,7 @@ def _legacy_figures(table: pa.Table) -> Iterator[Named]:
 
 
 def _kind_figures(paths: pa.Table) -> Iterator[Named]:
-    for group in groups(paths, varying(paths, apart=("kind", "around", "seed", "label_noise", "epoch", "last"))):
+    for group in groups(paths, varying(paths, apart=(*KIND, "seed", "label_noise", "epoch", "last"))):
         if len(path_kinds_of(group.table)) > 1:
             yield _name("kinds", group), path_kinds(group.table)
 

@@ -47,6 +47,31 @@ def test_every_pair_of_kinds_of_every_network_is_tested_as_scipy_does():
     assert "(Holm)" in found.summary()
 
 
+def with_ways(table, ways):
+    """The table with settings that have no column: one text a (kind, around)."""
+    given = [ways[row["kind"], row["around"]] for row in table.select(["kind", "around"]).to_pylist()]
+    place = table.column_names.index("way")
+    return table.set_column(place, table.schema.field("way"), pa.array(given, pa.string()))
+
+
+def test_kinds_whose_other_settings_differ_are_compared_all_the_same():
+    table = with_ways(path_table(KINDS, paths=40), {CLOSED: "anchors 8", OPEN: "anchors 5", RANDOM: "anchors 8"})
+    found = compare_kinds(table)
+    assert [(test.one, test.other) for test in found.tests] == [
+        ("closed", "open"),
+        ("closed", "random"),
+        ("open", "random"),
+    ]
+
+
+def test_one_kind_in_two_ways_is_two_kinds_named_by_their_ways():
+    small = with_ways(path_table({CLOSED: shifted(5.0)}, paths=40), {CLOSED: "radius 2"})
+    large = with_ways(path_table({CLOSED: shifted(9.0)}, paths=40), {CLOSED: "radius 4"})
+    (test,) = compare_kinds(pa.concat_tables([small, large])).tests
+    assert (test.one, test.other) == ("closed, radius 2", "closed, radius 4")
+    assert test.differs
+
+
 def test_the_statistic_is_the_largest_distance_of_the_distribution_functions():
     kinds = {CLOSED: lambda _, count: np.arange(4.0), OPEN: lambda _, count: np.arange(4.0) + 2}
     (test,) = compare_kinds(path_table(kinds, noises=(0.0,))).tests

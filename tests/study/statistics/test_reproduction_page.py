@@ -19,9 +19,11 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.fixture
-def page(monkeypatch):
+def page(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(DOCS))
     pages = importlib.import_module("pages")
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    (tmp_path / "docs" / "reproduction").mkdir(parents=True)
     monkeypatch.setattr(pages, "save", lambda figure, name, says: f"![{says}](figures/{name}.png)")
     sys.modules.pop("update_reproduction", None)
     yield importlib.import_module("update_reproduction")
@@ -29,7 +31,7 @@ def page(monkeypatch):
 
 
 def study(runs, paths=None, core_minutes=90.0):
-    return SimpleNamespace(runs=runs, paths=paths, core_minutes=core_minutes)
+    return SimpleNamespace(runs=runs, paths=paths, core_minutes=lambda trained: core_minutes)
 
 
 def estimated_with_a_check(**columns):
@@ -103,7 +105,9 @@ def test_times_and_kinds_of_paths_are_told(page):
     }
     runs, paths = estimated_with_a_check(), path_table(draw, noises=(0.0, 0.2))
     found = {"paths-small": study(runs, paths, core_minutes=12.4)}
-    assert "| paths-small | 1 | 800 | 12 |" in dict(page.times(found))["times"]
+    assert "| paths-small | 1 | 1 | 800 | 12 |" in dict(page.times(found))["times"]
+    both = dict(page.times(found | {"poster-small": study(runs, paths)}))["times"].splitlines()
+    assert both[2:4] == ["| poster-small | 1 | 1 | 800 | 90 |", "| paths-small | 1 | 0 | 800 | 12 |"]
     text = dict(page.kinds(found))["paths-small"]
     assert text.startswith("![")
     assert [line.split("|")[4].strip() for line in text.splitlines()[4:]] == ["1.00", "1.00"]

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
 from transect.plots.curves import as_table
-from transect.plots.grouping import Group, distinct, groups, path_kinds_of, varying
+from transect.plots.grouping import KIND, Group, distinct, groups, path_kinds_of, varying
 from transect.plots.labels import name_of
 from transect.plots.words import describe
 from transect.study.statistics.rows import to_table
 from transect.study.statistics.several_tests import holm
 
 SIGNIFICANT = 0.05
-_KIND = ("kind", "around")
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,9 @@ def compare_kinds(
 ) -> KindTests:
     """Test every pair of kinds of paths, network by network.
 
-    A kind is a ``kind`` and what it is ``around``: closed, open, random, ... Everything else that varies (width, seed,
-    label noise, split, ...) sets networks and places apart and is never mixed.
+    A kind is a ``kind``, what it is ``around``, and the settings that have no column, such as a radius: closed, open,
+    random, ... Everything else that varies (width, seed, label noise, split, ...) sets networks and places apart and is
+    never mixed.
 
     Args:
         paths: Path table, or rows of it, or the path of its Parquet file.
@@ -122,9 +122,9 @@ def compare_kinds(
     """
     table = as_table(paths)
     _check(table, column)
-    apart = (*_KIND, *(("seed",) if pool_seeds else ()))
+    apart = (*KIND, *(("seed",) if pool_seeds else ()))
     networks = groups(table, varying(table, apart=apart))
-    found = [test for network in networks for test in _pairs(network, column, pool_seeds)]
+    found = [test for network in networks for test in _pairs(network, table, column, pool_seeds)]
     if not found:
         raise InvalidInput(
             f"paths: expected two kinds of paths of one network at least, got {list(path_kinds_of(table))}."
@@ -134,8 +134,8 @@ def compare_kinds(
     return KindTests(column, pool_seeds, tuple(tests))
 
 
-def _pairs(network: Group, column: str, pool_seeds: bool) -> Iterator[dict[str, Any]]:
-    kinds = path_kinds_of(network.table)
+def _pairs(network: Group, whole: pa.Table, column: str, pool_seeds: bool) -> Iterator[dict[str, Any]]:
+    kinds = path_kinds_of(network.table, whole)
     for kind, rows in kinds.items():
         _refuse_mixture(kind, rows, network, pool_seeds)
     samples = {
@@ -187,7 +187,7 @@ def _values(table: pa.Table, column: str) -> NDArray[np.float64]:
 
 
 def _check(table: pa.Table, column: str) -> None:
-    needed = [*_KIND, "path", "seed", column]
+    needed = ["kind", "around", "path", "seed", column]
     if missing := [name for name in needed if name not in table.column_names]:
         raise InvalidInput(f"paths: expected the columns {needed}; {missing} are not among {table.column_names}.")
     if empty := table[column].null_count:
