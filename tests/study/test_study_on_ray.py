@@ -25,7 +25,7 @@ STUDY = StudyConfig.parse(
     | {
         "data": {"train_samples": 400, "test_samples": 200},
         "model": {"width": [6, 9, 12, 15]},
-        "train": {"epochs": 40, "batch_size": 20, "learning_rate": 0.02, "checkpoint_every": 5, "seed": [0, 1]},
+        "train": {"epochs": 150, "batch_size": 20, "learning_rate": 0.02, "checkpoint_every": 5, "seed": [0, 1]},
         "paths": {"paths": 70, "anchors": 4, "split": ["train", "test"]},
     }
 )
@@ -52,14 +52,19 @@ def nodes(monkeypatch):
 
 
 class Once:
-    """Calls something when the first network is trained."""
+    """Calls something when two networks are in training: the head has one processor, so one is on the second node."""
 
     def __init__(self, happen):
         self.happen, self.events = happen, []
+        self.in_training = set()
 
     def __call__(self, event):
         self.events.append(event)
-        if self.happen is not None and event.stage == "measuring":
+        if event.stage == "training" and event.step < event.steps:
+            self.in_training.add(event.job)
+        else:
+            self.in_training.discard(event.job)
+        if self.happen is not None and len(self.in_training) == 2:
             happen, self.happen = self.happen, None
             happen()
 
