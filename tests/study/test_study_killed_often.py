@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,14 +47,20 @@ def finished(folder: Path) -> dict[Path, int]:
 
 
 def files(folder: Path) -> set[tuple[Path, int]]:
-    return {(path, path.stat().st_mtime_ns) for path in folder.glob("study/runs/*/*") if path.suffix == ".safetensors"}
+    """Every state and result of a run, as it was written."""
+    states = {(path, path.stat().st_mtime_ns) for path in folder.glob("study/runs/*/*.safetensors")}
+    return states | set(finished(folder).items())
 
 
-def until(condition) -> None:
-    end = time.monotonic() + 120
-    while not condition():
+def until_written(count: int, folder: Path, process: subprocess.Popen) -> None:
+    """Wait until a study has written so many states and results: moments that do not depend on the clock."""
+    before, seen, end = files(folder), set(), time.monotonic() + 120
+    while len(seen) < count:
+        assert process.poll() is None, "it was over before it could be killed"
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(0.005)
+        with suppress(FileNotFoundError):  # replaced between listing and looking
+            seen |= files(folder) - before
 
 
 def place(folder: Path, cache: Path, monkeypatch) -> Path:
@@ -65,18 +72,14 @@ def place(folder: Path, cache: Path, monkeypatch) -> Path:
 
 def test_killed_at_five_random_moments_it_ends_as_if_undisturbed(tmp_path, monkeypatch):
     calm = place(tmp_path / "calm", tmp_path / "cache", monkeypatch)
-    began = time.monotonic()
     assert start(calm).wait() == 0
-    whole = time.monotonic() - began
 
     chance = random.Random(20261126)
     wild = place(tmp_path / "wild", tmp_path / "cache", monkeypatch)
     kept: dict[Path, int] = {}
     for _ in range(5):
-        before, process = files(wild), start(wild)
-        until(lambda before=before: files(wild) != before)  # it works
-        time.sleep(chance.random() * whole / 8)
-        assert process.poll() is None, "it was over before it could be killed"
+        process = start(wild)
+        until_written(chance.randint(2, 12), wild, process)
         process.kill()
         process.wait()
         time.sleep(1.0)  # its workers leave
