@@ -56,6 +56,7 @@ def short_lines(count: int) -> list[transect.Path]:
 
 CASES = {
     "resnet18-w4, short lines": Case(lambda: networks.resnet18(4), short_lines, 384),
+    "resnet18-w4, four times as many": Case(lambda: networks.resnet18(4), short_lines, 1536),
     "mlp-40-600-600-10, circles": Case(lambda: networks.mlp(40, 600, 600, 10), around_signals, 1024),
 }
 

@@ -141,6 +141,15 @@ def test_models_of_torchvision_have_their_own_normalisation(trace):
     assert "less mean 0.485, 0.456, 0.406, over standard deviation 0.229, 0.224, 0.225" in out
 
 
+def test_an_array_is_taken_as_it_is_also_around_a_circle(trace):
+    np.save("one.npy", pixels("one.png").numpy())
+    words = ("--radius", "2", "--json")
+    plain, array = (trace(*CONVNET, "--around", file, *words)[1] for file in ("one.png", "one.npy"))
+    same = trace(*CONVNET, "--around", "one.npy", "--mean", "0.5", "--std", "0.1", *words)[1]
+    assert json.loads(plain)["segments"] == json.loads(array)["segments"] == json.loads(same)["segments"]
+    assert json.loads(same)["notes"] == []
+
+
 def test_an_estimate_says_so_and_is_near(trace):
     code, out, _ = trace(*HINGES, "--estimate", "--json")
     (row,) = json.loads(out)["segments"]

@@ -16,6 +16,7 @@ from transect.asking import Opened
 from transect.errors import InvalidInput
 from transect.paths import Path as Polyline
 from transect.paths import line, translation_circle
+from transect.paths.translations import normalised
 from transect.study.data.decoding import decoded
 
 _GREY = (0.299, 0.587, 0.114)  # of ITU-R BT.601, as Pillow converts
@@ -29,7 +30,7 @@ class Way:
     Attributes:
         start: File of the first input: an image, or an array saved by ``numpy.save``.
         end: File of the last.
-        around: File of an image that is moved along a circle, in place of both.
+        around: File of an image (or of one saved as an array) that is moved along a circle, in place of both.
         radius: Of the circle, in pixels.
         anchors: On the circle.
         mean: Subtracted from images, with values from 0 to 1, one number a channel or one for all.
@@ -56,10 +57,10 @@ def path_of(way: Way, model: Opened) -> Polyline:
         if way.start is not None or way.end is not None:
             raise InvalidInput("path: give either --from and --to, or --around.")
         image = _read(way.around, model.shape)
-        return translation_circle(image, way.radius, way.anchors, normalisation)
+        return translation_circle(image, way.radius, way.anchors, None if is_array(way.around) else normalisation)
     if way.start is None or way.end is None:
         raise InvalidInput("path: say where to walk: --from FILE --to FILE, or --around IMAGE.")
-    return line(*(_normalised(file, model.shape, normalisation) for file in (way.start, way.end)))
+    return line(*(_input(file, model.shape, normalisation) for file in (way.start, way.end)))
 
 
 def normalisation_of(way: Way, model: Opened) -> Normalisation | None:
@@ -89,7 +90,9 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise InvalidInput(f"expected numbers with commas between them, such as 0.5,0.5,0.5, got {text!r}.") from error
+        raise InvalidInput(
+            f"mean, std: expected numbers with commas between them, such as 0.5,0.5,0.5, got {text!r}."
+        ) from error
 
 
 def is_array(file: str | os.PathLike[str]) -> bool:
@@ -97,12 +100,9 @@ def is_array(file: str | os.PathLike[str]) -> bool:
     return Path(file).suffix == ".npy"
 
 
-def _normalised(file: str | os.PathLike[str], shape: Sequence[int], normalisation: Normalisation | None) -> Tensor:
+def _input(file: str | os.PathLike[str], shape: Sequence[int], normalisation: Normalisation | None) -> Tensor:
     found = _read(file, shape)
-    if is_array(file) or normalisation is None:
-        return found
-    mean, std = (torch.tensor(part, dtype=found.dtype).reshape(-1, 1, 1) for part in normalisation)
-    return (found - mean) / std
+    return found if is_array(file) else normalised(found.unsqueeze(0), normalisation)[0]
 
 
 def _read(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:

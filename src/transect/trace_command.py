@@ -69,7 +69,7 @@ def find(question: Question, way: Way, sampled: bool, rtol: float, console: Cons
     """
     asked = opened(question)
     path = path_of(way, asked)
-    notes = [said] if (said := _normalised(way, asked)) else []
+    notes = [said] if (said := _about_normalisation(way, asked)) else []
     with warnings.catch_warnings(record=True) as caught, console.status("Capturing") as status:
         warnings.simplefilter("always", TransectWarning)
         if sampled:
@@ -142,8 +142,8 @@ def _keep(network: Network, path: Polyline, console: Console) -> bool:
     if expected.exact_seconds is not None and expected.exact_seconds.value > _LONG:
         console.print(Text(f"Forecast: {expected}"), soft_wrap=True)
     assert expected.crossings is not None
-    bytes_of_all = expected.crossings.high * (_BYTES_OF_A_KNOT + 8 * network.outputs)
-    return bytes_of_all < MAX_BYTES
+    bytes_needed = expected.crossings.high * (_BYTES_OF_A_KNOT + 8 * network.outputs)
+    return bytes_needed < MAX_BYTES
 
 
 def _rows(result: Trace | Estimate) -> list[Row]:
@@ -189,7 +189,7 @@ def _headline(found: Found) -> str:
     return f"{whole['crossings']:,} crossings{at_anchors} on {over}, exactly{checked}"
 
 
-def _normalised(way: Way, asked: Opened) -> str:
+def _about_normalisation(way: Way, asked: Opened) -> str:
     files = [file for file in (way.start, way.end, way.around) if file is not None]
     if all(is_array(file) for file in files):
         return ""

@@ -30,8 +30,8 @@ environment, options = _script("environment"), _script("options")
 processes, timing = _script("processes"), _script("timing")
 networks, noise, training = _script("networks"), _script("noise"), _script("training")
 WITH_TABLES = (
-    "against_marching against_regioncam convolutions estimate linear_cost measure_workers on_gpu packed_paths "
-    "resnet50_at_224 trace_against_forward where_time_goes zoo"
+    "against_marching against_regioncam against_sampling convolutions estimate linear_cost measure_workers on_gpu "
+    "packed_paths resnet50_at_224 trace_against_forward where_time_goes zoo"
 ).split()
 
 
@@ -81,6 +81,19 @@ def test_marching_counts_the_turns_of_a_function_that_has_them_where_we_know():
     path = transect.Path([[0.0], [1.0], [0.4]])
     counted = marching.march(_hinges(0.25, 0.5, 0.75).double(), path, torch.float64, 1e-11)
     assert counted.tolist() == [3, 2]
+
+
+def test_a_grid_shows_borders_flips_and_deviation_of_a_function_we_know():
+    sampling = _script("against_sampling")
+    path = transect.Path(torch.tensor([[0.0], [1.0]], dtype=torch.float64))
+    path = transect.Path(path.anchors.reshape(2, 1, 1, 1))
+    model = nn.Sequential(nn.Flatten(), _hinges(0.26, 0.27, 0.76)).double()
+    borders, flips, outputs = sampling.sample(model, path, 5)  # both hinges at a quarter lie between two points
+    assert (borders, flips) == (2, 3)
+    borders, flips, outputs = sampling.sample(model, path, 2001)
+    assert (borders, flips) == (3, 3)
+    exact = float(transect.trace(model, path).absolute_deviation())
+    assert sampling.deviation(outputs, path.length) == pytest.approx(exact, rel=1e-4)
 
 
 def test_operations_are_counted_for_what_they_are_there_for():

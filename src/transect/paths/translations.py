@@ -96,7 +96,7 @@ def _paths(
     pixels = [(_nearest_pixel(right), _nearest_pixel(down)) for right, down in displacements]
     _check_distinct(pixels, radius, closed)
     margin = math.ceil(2 * radius)
-    moved = [_normalised(translated(images, right, down, margin), normalise) for right, down in pixels]
+    moved = [normalised(translated(images, right, down, margin), normalise) for right, down in pixels]
     return [_path(anchors, index, closed) for index, anchors in enumerate(torch.stack(moved, 1))]
 
 
@@ -127,7 +127,16 @@ def _check_distinct(pixels: Sequence[tuple[int, int]], radius: float, closed: bo
         )
 
 
-def _normalised(images: Tensor, normalise: Normalise) -> Tensor:
+def normalised(images: Tensor, normalise: Normalise) -> Tensor:
+    """Images as the network sees them.
+
+    Args:
+        images: ``(N, channels, height, width)``.
+        normalise: ``(mean, std)`` a channel or one for all, a function of the batch, or None to leave them as they are.
+
+    Raises:
+        InvalidInput: There are not as many numbers as channels.
+    """
     if normalise is None:
         return images
     if callable(normalise):

@@ -156,9 +156,8 @@ def _evaluated(task: NetworkTask, data: DataSet, ended: dict[str, Any]) -> dict[
     for epoch in task.epochs:
         model = network_after(task, data, epoch)
         number = ended["epochs_done"] if epoch == "last" else min(int(epoch), ended["epochs_done"])
-        epochs[str(epoch)] = {"epoch": number, "weight_norm": weight_norm(model)} | _errors(
-            model, data, task.network.train
-        )
+        errors = _errors(model, data, task.network.train)
+        epochs[str(epoch)] = {"epoch": number, "weight_norm": weight_norm(model)} | errors
     return ended | {"parameters": parameter_count(model), "epochs": epochs}
 
 
