@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -96,7 +97,24 @@ class Graph:
                 args = with_all_rows(node, args, len(x))
             result = node.target(*args, **kwargs)
             known[node.name] = result if node.part is None else result[node.part]
+            del result, args, kwargs  # or they would keep what is dropped here
+            for name in self._unread_after[node.name]:
+                del known[name]
         return known[self.output.name]
+
+    @cached_property
+    def _unread_after(self) -> dict[str, list[str]]:
+        """For each node, the values that no later node reads: deep networks do not fit in memory with all of them."""
+        last_reader = {node.name: node.name for node in self.nodes}  # what nobody reads goes at once
+        for node in self.nodes:
+            for read in leaves((node.args, dict(node.kwargs))):
+                if isinstance(read, Value | Rows):
+                    last_reader[read.name] = node.name
+        last_reader.pop(self.output.name, None)
+        unread: dict[str, list[str]] = {node.name: [] for node in self.nodes}
+        for name, reader in last_reader.items():
+            unread[reader].append(name)
+        return unread
 
 
 NO_BROADCAST = frozenset(

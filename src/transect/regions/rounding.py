@@ -28,6 +28,7 @@ from transect.rules import Affine, Bend, Hinge
 _LOCAL = 2.0  # each operation's own standard deviation, in units of eps and of what it sums
 # Roots smaller than this, or infinite, are taken again of numbers this many times larger, or smaller.
 _LEAST, _STEP = 1e-140, 1e150
+_TOGETHER = 1 << 20  # values whose surroundings are looked at together
 
 
 @dataclass(frozen=True)
@@ -81,27 +82,37 @@ def spread_along(program: Program, points: Tensor) -> Spread:
         points: Points of the path, ``(N, *input_shape)``; the more of the path they show the better, a few dozen do.
     """
     eps, tiny = torch.finfo(points.dtype).eps, torch.finfo(points.dtype).tiny
-    deviation = {program.input: _peak(points)}
+    peaks = {program.input: _peak(points)}
+    deviation = dict(peaks)
     bends, faint = [], []
     for instruction, operands, result in program.walk(points):
         before = [deviation[slot] for slot in instruction.reads]
-        operation, peaks = instruction.operation, [_peak(operand) for operand in operands]
+        operation, slot = instruction.operation, instruction.writes
+        peaks[slot] = _peak(result)
         if isinstance(operation, Affine):
-            after = _after_affine(operation, before, peaks, _peak(result), tiny)
+            operand_peaks = [peaks[read] for read in instruction.reads]
+            deviation[slot] = _after_affine(operation, before, operand_peaks, peaks[slot], tiny)
         else:
             bends.append((eps * operation.flat(before[0])).reshape(-1))
             faint.append(_faint(operation, before[0], points.dtype))
-            z = operands[0]
-            reach = _margin(before[0], z.dtype) + (z.amax(0) - z.amin(0))
-            dead = _dead(operation, z, result[:1], reach).all(0, keepdim=True)
-            after = operation.deviation(before[0]).masked_fill(dead, 0)
-        deviation[instruction.writes] = after
+            dead = _dead_at_all(operation, operands[0], result[:1], _margin(before[0], points.dtype))
+            deviation[slot] = operation.deviation(before[0]).masked_fill(dead, 0)
+        for unread in instruction.frees:
+            del peaks[unread], deviation[unread]
     return Spread(tuple(bends), (eps * deviation[program.output]).reshape(-1), tuple(faint))
 
 
 def _dead(bend: Bend, z: Tensor, result: Tensor, margin: Tensor) -> Tensor:
     """Whether units stay on one flat piece, whose value is the result, as far as ``margin`` around ``z``."""
     return (bend.apply(z - margin) == result) & (bend.apply(z + margin) == result)
+
+
+def _dead_at_all(bend: Bend, z: Tensor, result: Tensor, margin: Tensor) -> Tensor:
+    """Whether units are dead at all points, and around them as far again as they move between them; one row."""
+    reach = margin + (z.amax(0) - z.amin(0))
+    together = max(1, _TOGETHER // z[0].numel())
+    dead = [_dead(bend, part, result, reach).all(0, keepdim=True) for part in z.split(together)]
+    return torch.cat(dead).all(0, keepdim=True)
 
 
 def _margin(deviation: Tensor, dtype: torch.dtype) -> Tensor:
@@ -224,7 +235,7 @@ def _faint(bend: Bend, numbers: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _peak(x: Tensor) -> Tensor:
     """Largest magnitude over the rows, as one row."""
-    return _size(x).amax(0, keepdim=True)
+    return torch.maximum(_size(x.amax(0, keepdim=True)), _size(x.amin(0, keepdim=True)))
 
 
 def _of_both_ends(x: Tensor) -> Tensor:
