@@ -26,7 +26,7 @@ def test_crossings_and_memory():
     assert (found.models, found.paths, found.workers) == (2, 20, 1)
     assert 2**27 < found.bytes < 2**29
     assert "2 models on 20 paths: about " in str(found)
-    assert 'with method="estimate"; up to about 24' in str(found)
+    assert 'with method="estimate"; up to about 256 MiB' in str(found)
 
 
 def test_of_some_paths_for_many():

@@ -110,10 +110,15 @@ def estimate(
         chosen = output_indices(outputs, function)
         sampler = Sampler(function, Lines.of(paths, function.device), function.rows_at_once(budget), chosen)
         tolerance = Tolerance(*tolerances, max_samples, torch.finfo(function.dtype).eps)
-        settled = joined(list(settle(sampler, tolerance, _BYTES_A_NUMBER * budget)))
+        settled = joined(list(settle(sampler, tolerance, bytes_held(budget))))
     numbers = tuple(range(function.outputs) if chosen is None else chosen.tolist())
     estimates = _one_a_path(settled, paths, function, numbers, tolerance)
     return estimates[0] if isinstance(path, Path) else estimates
+
+
+def bytes_held(budget: int) -> int:
+    """What the samples of several segments may take, in bytes."""
+    return _BYTES_A_NUMBER * budget
 
 
 def _checked(tolerance: Any, name: str) -> float:

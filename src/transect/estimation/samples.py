@@ -86,9 +86,10 @@ class Sampler:
         intervals = samples.intervals
         t = (torch.arange(intervals, dtype=torch.float64, device=samples.segments.device) + 0.5) / intervals
         new = self._see(samples.segments, t, ends=False)
-        records = tuple(_interleaved(old, added) for old, added in zip(samples.records, new.records, strict=True))
-        finer = replace(samples, outputs=_interleaved(samples.outputs, new.outputs), records=records)
-        return self.counted(finer, 1)
+        outputs, added = _interleaved(samples.outputs, new.outputs), list(new.records)
+        del new  # each of its records goes when it is read: together they can be the most that is held
+        records = tuple(_interleaved(old, added.pop(0)) for old in samples.records)
+        return self.counted(replace(samples, outputs=outputs, records=records), 1)
 
     def counted(self, samples: Samples, stride: int) -> Samples:
         """The samples with the flips between every ``stride``-th of them noted down."""
@@ -151,8 +152,13 @@ class Samples:
         """Intervals of the grid: samples less one."""
         return self.outputs.shape[1] - 1
 
+    def __len__(self) -> int:
+        return len(self.segments)
+
     def part(self, which: Tensor | slice) -> Samples:
-        """Some of the segments."""
+        """Those of the segments that a mask or a slice chooses; itself where it chooses all."""
+        if len(self.segments[which]) == len(self):
+            return self
         return Samples(
             self.segments[which],
             self.outputs[which],
@@ -165,8 +171,9 @@ class Samples:
 
 def _interleaved(old: Tensor, new: Tensor) -> Tensor:
     """Samples 0, new 0, 1, new 1, ..., n."""
-    both = torch.stack([old[:, :-1], new], 2).flatten(1, 2)
-    return torch.cat([both, old[:, -1:]], 1)
+    both = old.new_empty((len(old), old.shape[1] + new.shape[1], *old.shape[2:]))
+    both[:, ::2], both[:, 1::2] = old, new
+    return both
 
 
 def _flips(bend: Bend, records: Tensor, undecided: Tensor) -> Tensor:

@@ -52,15 +52,20 @@ def settle(sampler: Sampler, tolerance: Tolerance, most_bytes: int) -> Iterator[
 
 
 def _to_its_end(samples: Samples, sampler: Sampler, tolerance: Tolerance, most_bytes: int) -> Iterator[Settled]:
-    goes_on = (samples.agreed < IN_A_ROW) & tolerance.may_double(samples)
-    if not bool(goes_on.all()):
-        yield _settled(samples.part(~goes_on), sampler, tolerance.eps)
-    rest = goes_on.nonzero().squeeze(1)
-    if len(rest):
-        doubled = sampler.sample_bytes * (2 * samples.intervals + 1)
-        for part in rest.split(max(1, most_bytes // doubled)):
-            finer = tolerance.judged(sampler.doubled(samples.part(part)), (1,))
-            yield from _to_its_end(finer, sampler, tolerance, most_bytes)
+    waiting = [samples]
+    del samples  # here and below, what has been doubled is not held any longer
+    while waiting:
+        coarse = waiting.pop()
+        goes_on = (coarse.agreed < IN_A_ROW) & tolerance.may_double(coarse)
+        if not bool(goes_on.all()):
+            yield _settled(coarse.part(~goes_on), sampler, tolerance.eps)
+        if bool(goes_on.any()):
+            coarse = coarse.part(goes_on)
+            together = max(1, most_bytes // (sampler.sample_bytes * (2 * coarse.intervals + 1)))
+            if together < len(coarse):
+                waiting.append(coarse.part(slice(together, None)))
+            waiting.append(tolerance.judged(sampler.doubled(coarse.part(slice(together))), (1,)))
+        del coarse
 
 
 def _settled(samples: Samples, sampler: Sampler, eps: float) -> Settled:

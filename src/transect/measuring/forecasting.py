@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from transect.errors import InvalidInput, TransectWarning, UnsupportedModel
 from transect.estimation import Estimate, estimate
+from transect.estimation.estimate import BUDGET, bytes_held
 from transect.graph.node import leaves
 from transect.measuring.chunks import Paths, traced_together
 from transect.measuring.guesses import Guess, mean_of
@@ -20,7 +21,8 @@ from transect.measuring.prepared import prepare
 from transect.measuring.work import Row, measure_together, one_thread
 from transect.network import Network
 from transect.paths import Path
-from transect.tracing.trace import BUDGET
+from transect.tracing.arguments import numbers_alive
+from transect.tracing.budgets import peak_bytes
 
 _MODELS, _PATHS = 4, 3  # looked at, at most and at least
 _QUICK_SAMPLES = 33
@@ -28,7 +30,6 @@ _FIRST_FLIPS, _ENOUGH_SECONDS = 500.0, 0.5  # a stretch begins with so many flip
 _ENOUGH_FOR_THE_FIRST = 5.0
 _CLOCK = 1.5  # times are known within this factor: other programs, caches, stretches unlike the rest
 _STARTING = (4.0, 2.0, 15.0)  # seconds until workers have imported torch
-_BYTES_A_NUMBER = 64  # of the budget, at the peak of a trace: docs/performance.md has 53 to 61
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,7 @@ def _cost(source: Source, paths: Paths, count: int | None, options: Options) -> 
     looked = estimate(model or sampled_model, sample, outputs=options.outputs, max_samples=_QUICK_SAMPLES)
     sampled = _seconds_of_estimate(sampled_model, group, options).times(1 / len(group))
     crossings, exact = (None, None) if model is None else _exact(model, group, looked, count, options)
-    memory = _BYTES_A_NUMBER * (options.budget or BUDGET) + _constants(model or sampled_model)
-    return _Cost(crossings, exact, sampled, once, memory)
+    return _Cost(crossings, exact, sampled, once, _bytes(model or sampled_model, options.budget))
 
 
 def _seconds_of_estimate(model: Model, paths: list[Path], options: Options) -> Guess:
@@ -206,6 +206,14 @@ def _seconds(rows: list[Row]) -> float:
 def _between(path: Path, part: float, place: float) -> Path:
     start = place * (1 - part) * len(path)
     return path.between(start, start + part * len(path))
+
+
+def _bytes(model: Model, budget: int | None) -> int:
+    """What a trace takes at its peak, or an estimate where the model cannot be traced."""
+    if not isinstance(model, Network):
+        return bytes_held(budget or BUDGET) + _constants(model)
+    numbers = numbers_alive(budget, model)
+    return peak_bytes(numbers, model.dtype, model.program.row_elements) + _constants(model)
 
 
 def _constants(model: Model) -> int:

@@ -12,6 +12,7 @@ from transect.errors import InvalidInput
 from transect.indices import whole_numbers
 from transect.network import Network, capture
 from transect.paths import Path
+from transect.tracing.budgets import default_budget
 
 
 def as_paths(path: Path | Sequence[Path], between: tuple[float, float] | None) -> list[Path]:
@@ -86,3 +87,15 @@ def check_whole(least: int, **arguments: int) -> None:
     for name, value in arguments.items():
         if not isinstance(value, int) or value < least:
             raise InvalidInput(f"{name}: expected a whole number of at least {least}, got {value!r}.")
+
+
+def numbers_alive(budget: int | None, network: Network) -> int:
+    """The budget asked for, or what suits the network's dtype and device.
+
+    Raises:
+        InvalidInput: It is not a whole number of at least 1.
+    """
+    if budget is None:
+        return default_budget(network.dtype, network.device)
+    check_whole(1, budget=budget)
+    return budget

@@ -15,14 +15,13 @@ from transect.patterns import Layout
 from transect.regions.run import Run
 from transect.results import Trace
 from transect.tracing.anchors import AnchorJudge
-from transect.tracing.arguments import as_network, as_paths, check_whole, output_indices
+from transect.tracing.arguments import as_network, as_paths, check_whole, numbers_alive, output_indices
 from transect.tracing.keeping import Keeper
 from transect.tracing.pack import PackWalker
 from transect.tracing.segments import check_paths, packs
 from transect.tracing.split import one_trace_a_path, warn_of_unresolved
 from transect.tracing.walk import engine_for, overlapping_runs, rounding_of
 
-BUDGET = 4_000_000  # numbers a run may keep alive: about what stays in a last-level cache, where it is fastest
 MAX_BYTES = 2 * 2**30  # what keep="all" may hold before it is refused
 
 
@@ -36,7 +35,7 @@ def trace(
     between: tuple[float, float] | None = ...,
     dtype: torch.dtype | None = ...,
     verify: bool = ...,
-    budget: int = ...,
+    budget: int | None = ...,
     max_bytes: int = ...,
     seed: int = ...,
 ) -> Trace: ...
@@ -50,7 +49,7 @@ def trace(
     between: tuple[float, float] | None = ...,
     dtype: torch.dtype | None = ...,
     verify: bool = ...,
-    budget: int = ...,
+    budget: int | None = ...,
     max_bytes: int = ...,
     seed: int = ...,
 ) -> list[Trace]: ...
@@ -63,7 +62,7 @@ def trace(
     between: tuple[float, float] | None = None,
     dtype: torch.dtype | None = None,
     verify: bool = True,
-    budget: int = BUDGET,
+    budget: int | None = None,
     max_bytes: int = MAX_BYTES,
     seed: int = 0,
 ) -> Trace | list[Trace]:
@@ -79,7 +78,8 @@ def trace(
             segment to the end of the second.
         dtype: Working dtype where a module is captured on the fly; float64 by default.
         verify: Compare the result with the model at random points, singly and in a batch.
-        budget: Most numbers that one run of rows keeps alive; bounds memory, and decides the speed by the cache.
+        budget: Most numbers that one run of rows keeps alive; bounds memory, and decides the speed by the cache. By
+            default 32 MiB of them on a CPU, and by the free memory on a GPU.
         max_bytes: Most bytes ``keep="all"`` may hold.
         seed: Seed of the points at which the trace is verified.
 
@@ -104,11 +104,12 @@ def trace(
     """
     if keep not in ("all", "measures"):
         raise InvalidInput(f'keep: expected "all" or "measures", got {keep!r}.')
-    check_whole(1, budget=budget, max_bytes=max_bytes)
+    check_whole(1, max_bytes=max_bytes)
     check_whole(0, seed=seed)
     paths = as_paths(path, between)
     network = as_network(network, paths, dtype)
     check_paths(network, paths)
+    budget = numbers_alive(budget, network)
     chosen = output_indices(outputs, network)
     judge = AnchorJudge(paths)
     keeper = Keeper(max_bytes, Layout.of(network.program)) if keep == "all" else None
@@ -128,7 +129,7 @@ def stream(
     outputs: Sequence[int] | None = None,
     between: tuple[float, float] | None = None,
     dtype: torch.dtype | None = None,
-    budget: int = BUDGET,
+    budget: int | None = None,
 ) -> Iterator[Run]:
     """Walk a path and hand out its knots in order, run by run, in bounded memory: for what does not fit in it.
 
@@ -140,15 +141,15 @@ def stream(
         outputs: Indices of the outputs wanted; all by default.
         between: Walk only this stretch of the path, in units of segments.
         dtype: Working dtype where a module is captured on the fly.
-        budget: Most numbers that one run of rows keeps alive.
+        budget: Most numbers that one run of rows keeps alive, as in :func:`trace`.
 
     Yields:
         Runs, in order of (segment, t), with their flips.
     """
-    check_whole(1, budget=budget)
     paths = as_paths(path, between)
     network = as_network(network, paths, dtype)
     check_paths(network, paths)
+    budget = numbers_alive(budget, network)
     chosen = output_indices(outputs, network)
     for pack in packs(network, paths, budget):
         engine = engine_for(network, pack, rounding_of(network, pack), budget, keep_flips=True)

@@ -15,7 +15,7 @@ from transect.regions.rows import Line
 from transect.regions.run import Flips, Run
 from transect.tracing.segments import Pack
 
-_SAMPLED = 17  # points of a pack at which the magnitudes of its values are looked at, at least
+SAMPLED = 17  # points of a pack at which the magnitudes of its values are looked at, at least
 
 
 def rounding_of(network: Network, pack: Pack) -> Spread:
@@ -42,9 +42,9 @@ def engine_for(network: Network, pack: Pack, spread: Spread, budget: int, keep_f
 
 
 def _sample(pack: Pack) -> Tensor:
-    """Both ends and points between them, of at most ``_SAMPLED`` segments spread over the pack."""
-    chosen = torch.linspace(0, len(pack) - 1, min(len(pack), _SAMPLED), device=pack.start.device).round().long()
-    inner = max(1, _SAMPLED // len(chosen) - 1)
+    """Both ends and points between them, of at most ``SAMPLED`` segments spread over the pack."""
+    chosen = torch.linspace(0, len(pack) - 1, min(len(pack), SAMPLED), device=pack.start.device).round().long()
+    inner = max(1, SAMPLED // len(chosen) - 1)
     t = torch.linspace(0, 1, inner + 2, dtype=torch.float64, device=pack.start.device)[1:-1]
     between = pack.at(chosen.repeat_interleave(inner), t.repeat(len(chosen)))
     return torch.cat([pack.start[chosen], between, pack.end[chosen]])
