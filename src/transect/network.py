@@ -25,6 +25,7 @@ from transect.graph.calling import own_name
 from transect.graph.canonical import refuse_mutated_output
 from transect.graph.choosing import Step
 from transect.patterns import InputSpace, Pattern, Region, pattern_at, region_at
+from transect.precision import full_precision
 from transect.regions.program import Program, compile_program
 from transect.report import Report, report_network
 from transect.rules import fold_batch_norms, prove_coverage, rewrite
@@ -80,7 +81,7 @@ class Network:
             InvalidInput: The shape is not that of an input or a batch of inputs.
         """
         batch = as_batch(x, self.input_shape, "x")[0].to(device=self.device, dtype=self.dtype)
-        with torch.no_grad():
+        with torch.no_grad(), full_precision():
             return self.graph.evaluate(batch).reshape(len(batch), -1)
 
     def report(self) -> Report:
@@ -189,11 +190,12 @@ def capture(
     refuse_mutated_output(exported)
     graph = replace(canonical_graph(exported, dtype, working_device), notes=notes)
     network = network_of(graph, tuple(batch.shape[1:]), type(model).__name__ + called.choice.label)
-    with _buffers_kept(called):
+    with _buffers_kept(called), full_precision():
         _check_agreement(called, network, batch, _coarsest_dtype(exported, own_dtype))
     return network
 
 
+@full_precision()
 def network_of(graph: Graph, input_shape: tuple[int, ...], name: str) -> Network:
     """The network of a captured graph, which is proved to be covered by the rules and compiled.
 

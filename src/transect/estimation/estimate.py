@@ -17,6 +17,7 @@ from transect.estimation.samples import FIRST, Lines, Sampler
 from transect.estimation.walk import Settled, joined, settle
 from transect.network import Network
 from transect.paths import Path
+from transect.precision import full_precision
 from transect.tracing.arguments import as_paths, check_whole, output_indices
 from transect.tracing.segments import check_paths
 
@@ -105,7 +106,7 @@ def estimate(
         check_whole(FIRST + 1, max_samples=max_samples)
     paths = as_paths(path, between)
     _check_shapes(model, paths)
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         function = as_function(model, paths, dtype)
         chosen = output_indices(outputs, function)
         sampler = Sampler(function, Lines.of(paths, function.device), function.rows_at_once(budget), chosen)

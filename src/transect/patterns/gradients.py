@@ -15,6 +15,7 @@ from torch import Tensor
 from transect.patterns.bends import NONE
 from transect.patterns.linear import OUTPUT, reached
 from transect.patterns.points import BUDGET, InputSpace
+from transect.precision import full_precision
 from transect.regions.program import Program
 from transect.rules import Bend
 
@@ -43,11 +44,13 @@ class Differences:
     def __len__(self) -> int:
         return len(self.plus)
 
+    @full_precision()
     def value(self, program: Program, x: Tensor) -> Tensor:
         """All of them at every row, ``(R, M)``."""
         numbers = self._numbers(program, x)
         return _picked(numbers, self.plus) - _picked(numbers, self.minus)
 
+    @full_precision()
     def gradient(self, linear: Program, space: InputSpace, result: Tensor) -> None:
         """Write the gradients into ``result``, ``(M, inputs)``; ``linear`` is the linear part of the affine network."""
         if len(self) <= math.prod(space.shape):

@@ -13,6 +13,7 @@ from transect.graph import as_batch
 from transect.patterns.bends import pieces_at
 from transect.patterns.layout import Layout
 from transect.patterns.pattern import Pattern
+from transect.precision import full_precision
 from transect.regions.program import Program
 from transect.rules import Affine
 
@@ -59,7 +60,7 @@ def pattern_at(program: Program, space: InputSpace, x: Any) -> Pattern:
     rows, batch = space.rows(x)
     layout, most = Layout.of(program), max(1, BUDGET // program.row_elements)
     bits = torch.zeros((len(rows), layout.size), dtype=torch.uint8)
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         for low in range(0, len(rows), most):
             bits[low : low + most] = _bits(program, layout, rows[low : low + most])
     return Pattern(layout, bits if batch else bits[0])

@@ -19,6 +19,7 @@ from transect.patterns.layout import Layout
 from transect.patterns.linear import linear_part, on_pattern
 from transect.patterns.pattern import Pattern
 from transect.patterns.points import InputSpace, pattern_at
+from transect.precision import full_precision
 from transect.regions.program import Program
 
 MAX_BYTES = 2 * 2**30  # what a matrix may take before it is refused
@@ -174,7 +175,7 @@ class Region:
 
     @cached_property
     def _fixed(self) -> Program:
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), full_precision():
             return on_pattern(self._program, self.pattern, self._space)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from transect.graph import Graph
+from transect.precision import full_precision
 from transect.rules import Affine, Bend, Envelope, Step
 
 INPUT = "input"
@@ -67,8 +68,9 @@ class Program:
 
     def evaluate(self, x: Tensor) -> Tensor:
         """The function at a batch of inputs, each row by the rules' own operations."""
-        for _, _, result in self.walk(x):
-            x = result
+        with full_precision():
+            for _, _, result in self.walk(x):
+                x = result
         return x
 
     def walk(self, x: Tensor) -> Iterator[tuple[Instruction, tuple[Tensor, ...], Tensor]]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, overload
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from transect.errors import InvalidInput
 from transect.network import Network
 from transect.paths import Path
 from transect.patterns import Layout
+from transect.precision import full_precision
 from transect.regions.run import Run
 from transect.results import Trace
 from transect.tracing.anchors import AnchorJudge
@@ -114,7 +115,7 @@ def trace(
     judge = AnchorJudge(paths)
     keeper = Keeper(max_bytes, Layout.of(network.program)) if keep == "all" else None
     walker = PackWalker(network, chosen, judge, keeper, budget, seed if verify else None)
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         walked = [walker.walk(pack) for pack in packs(network, paths, budget)]
     segments = None if keeper is None else keeper.segments
     traces = one_trace_a_path(network, paths, walked, judge.crossings(), segments, chosen)
@@ -151,12 +152,16 @@ def stream(
     check_paths(network, paths)
     budget = numbers_alive(budget, network)
     chosen = output_indices(outputs, network)
+    runs = _runs(network, paths, budget, chosen)
+    while True:
+        with torch.no_grad(), full_precision():  # not around the yield: it would change what the caller has set
+            run = next(runs, None)
+        if run is None:
+            break
+        yield run
+
+
+def _runs(network: Network, paths: Sequence[Path], budget: int, chosen: Tensor | None) -> Iterator[Run]:
     for pack in packs(network, paths, budget):
         engine = engine_for(network, pack, rounding_of(network, pack), budget, keep_flips=True)
-        runs = overlapping_runs(engine, pack.first, chosen)
-        while True:
-            with torch.no_grad():  # not around the yield: it would change the caller's mode
-                run = next(runs, None)
-            if run is None:
-                break
-            yield run
+        yield from overlapping_runs(engine, pack.first, chosen)

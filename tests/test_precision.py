@@ -1,0 +1,133 @@
+"""Reduced precision that a user has allowed for training reaches no trace; and it is put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import transect
+from transect.precision import full_precision
+
+NEW_SETTINGS = hasattr(torch.backends, "fp32_precision")  # since PyTorch 2.9
+new_settings = pytest.mark.skipif(not NEW_SETTINGS, reason="PyTorch has these settings since 2.9")
+
+
+def settings() -> dict[str, Any]:
+    """Everything that decides how precise products of float32 are, as it can be read."""
+    backends = torch.backends
+    found = {
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "deterministic": backends.cudnn.deterministic,
+        "benchmark": backends.cudnn.benchmark,
+    }
+    if not NEW_SETTINGS:
+        return found | {"matmul": torch.get_float32_matmul_precision(), "conv": backends.cudnn.allow_tf32}
+    parts = {"all": backends, "cudnn": backends.cudnn, "mkldnn": backends.mkldnn, "matmul": backends.cuda.matmul,
+             "conv": backends.cudnn.conv, "rnn": backends.cudnn.rnn, "cpu matmul": backends.mkldnn.matmul,
+             "cpu conv": backends.mkldnn.conv}  # fmt: skip
+    return found | {name: part.fp32_precision for name, part in parts.items()}
+
+
+@pytest.fixture(params=["as it is", "medium", pytest.param("everything tf32", marks=new_settings)])
+def careless(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A user who has allowed less than full precision."""
+    torch.backends.cudnn.benchmark = True
+    if request.param == "medium":
+        torch.set_float32_matmul_precision("medium")
+    elif request.param == "everything tf32":
+        torch.backends.fp32_precision = "tf32"
+    yield request.param
+    torch.backends.cudnn.benchmark = False
+    if request.param == "medium":
+        torch.set_float32_matmul_precision("highest")
+    elif request.param == "everything tf32":
+        torch.backends.fp32_precision = "none"
+
+
+def test_everything_is_off_inside_and_put_back(careless: str):
+    before = settings()
+    with full_precision():
+        inside = settings()
+    assert settings() == before
+    assert (inside["deterministic"], inside["benchmark"], inside["autocast"]) == (True, False, False)
+    assert {value for name, value in inside.items() if name not in ("deterministic", "benchmark", "autocast")} <= {
+        "ieee",
+        "none",
+        "highest",
+        False,
+    }
+
+
+def test_it_is_put_back_after_an_error(careless: str):
+    before = settings()
+    with pytest.raises(ZeroDivisionError), full_precision():
+        raise ZeroDivisionError
+    assert settings() == before
+
+
+@new_settings
+def test_a_part_that_follows_its_parent_still_does_afterwards():
+    before = settings()
+    torch.backends.fp32_precision = "tf32"
+    try:
+        with full_precision():
+            pass
+    finally:
+        torch.backends.fp32_precision = "none"
+    assert settings() == before
+
+
+@contextmanager
+def _medium() -> Iterator[None]:
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+ALLOWED = {"medium": _medium, "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16)}
+
+
+@pytest.fixture(scope="module")
+def network_and_path() -> tuple[transect.Network, transect.Path]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(32, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 3))
+    return transect.capture(model, torch.zeros(32), dtype=torch.float32), transect.Path(torch.randn(2, 32))
+
+
+@pytest.mark.parametrize("allowed", ALLOWED)
+def test_results_in_float32_are_what_they_are_without(network_and_path, allowed: str):
+    network, path = network_and_path
+    x = path.anchors.float()
+
+    def everything() -> list[torch.Tensor]:
+        found, estimated = transect.trace(network, path), transect.estimate(network, path)
+        knots = torch.cat([run.t for run in transect.stream(network, path)])
+        region = network.region(x[0])
+        return [
+            found.segments[0].t, found.segments[0].outputs, found.absolute_deviation(), knots, network(x), region(x),
+            region.slope(x[1]), region.affine_map().jacobian, estimated.absolute_deviation(), estimated.flips,
+        ]  # fmt: skip
+
+    expected = everything()
+    with ALLOWED[allowed]():
+        found = everything()
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("allowed", ALLOWED)
+def test_modules_are_captured_as_they_are_without(allowed: str):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 64)).eval()
+    x = torch.randn(5, 3, 8, 8)
+    expected = transect.capture(model, x[0], dtype=torch.float32)(x)
+    with ALLOWED[allowed]():
+        found = transect.capture(model, x[0], dtype=torch.float32)(x)
+    assert torch.equal(found, expected)
