@@ -171,8 +171,12 @@ class Engine:
     def _parts(self, refined: Item, bending: Bending, instruction: Instruction, bend: Bend) -> Iterator[Item]:
         """Write the rows, run after run, each when its turn comes."""
         most = max(FEWEST_ROWS, self._budget // max(1, instruction.row_elements))
-        for first, last in cut(refined.knots.t, most):
+        *others, final = cut(refined.knots.t, most)
+        for first, last in others:
             yield _write_rows(refined, bending, instruction, bend, first, last)
+        part = [_write_rows(refined, bending, instruction, bend, *final)]
+        del refined, bending  # deep networks do not fit in memory with the rows of every operation
+        yield part.pop()
 
 
 def _write_rows(refined: Item, bending: Bending, instruction: Instruction, bend: Bend, first: int, last: int) -> Item:
