@@ -10,7 +10,7 @@ from transect.tracing.walk import SAMPLED
 _CACHE_BYTES = 32 * 2**20
 # A GPU wants as many rows as it can get, up to where the calls no longer count.
 _SHARE_OF_FREE, _MOST_ON_GPU = 0.25, 2**28
-_TIMES_AT_PEAK = 8  # what a trace takes at its peak, over the numbers of the budget: docs/performance.md has 7 to 8
+_TIMES_AT_PEAK = 8  # what a trace takes at its peak, over the numbers of the budget: docs/performance.md has 2 to 8
 
 
 def default_budget(dtype: torch.dtype, device: torch.device) -> int:
