@@ -22,7 +22,7 @@ def full_precision() -> Iterator[None]:
     """
     with ExitStack() as restored:
         for device in ("cpu", "cuda"):
-            if torch.amp.is_autocast_available(device):
+            if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
                 restored.enter_context(torch.autocast(device, enabled=False))
         for holder, name, value in _settings():
             before = getattr(holder, name)

@@ -106,8 +106,9 @@ def estimate(
         check_whole(FIRST + 1, max_samples=max_samples)
     paths = as_paths(path, between)
     _check_shapes(model, paths)
+    with torch.no_grad():
+        function = as_function(model, paths, dtype)  # captures modules, which changes of autocast would disturb
     with torch.no_grad(), full_precision():
-        function = as_function(model, paths, dtype)
         chosen = output_indices(outputs, function)
         sampler = Sampler(function, Lines.of(paths, function.device), function.rows_at_once(budget), chosen)
         tolerance = Tolerance(*tolerances, max_samples, torch.finfo(function.dtype).eps)

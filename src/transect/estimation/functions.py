@@ -14,6 +14,7 @@ from transect.estimation.pieces import record, undecided
 from transect.graph import as_float_tensor
 from transect.network import WORKING_DTYPES, Network, capture
 from transect.paths import Path
+from transect.precision import full_precision
 from transect.rules import Affine, Bend
 
 _MOST_ROWS = 1024  # rows a plain function gets at once, at most
@@ -118,6 +119,7 @@ class PlainFunction:
         """See :class:`Function`."""
         return Seen(self._outputs(x).to(self.device).double(), (), ())
 
+    @full_precision()
     def _outputs(self, x: Tensor) -> Tensor:
         made = self._call(x)
         try:
