@@ -63,6 +63,34 @@ def test_everything_is_off_inside_and_put_back(careless: str):
     }
 
 
+@pytest.mark.parametrize("precision", ["medium", "high", "highest"])
+def test_the_older_settings_can_be_read_inside_where_they_could_before(precision: str):
+    """``torch.compile`` reads them, and so may a function that is sampled."""
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with full_precision():
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert not torch.backends.cudnn.allow_tf32
+            assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.get_float32_matmul_precision() == precision
+        assert torch.backends.cudnn.allow_tf32
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_tf32_on_a_gpu_alone_is_put_back_alone():
+    before = settings()
+    torch.backends.cuda.matmul.allow_tf32 = True
+    allowed = settings()
+    try:
+        with full_precision():
+            assert not torch.backends.cuda.matmul.allow_tf32
+        assert settings() == allowed
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+    assert {**settings(), "matmul": before["matmul"]} == before
+
+
 def test_it_is_put_back_after_an_error(careless: str):
     before = settings()
     with pytest.raises(ZeroDivisionError), full_precision():

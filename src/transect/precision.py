@@ -24,8 +24,12 @@ def full_precision() -> Iterator[None]:
         for device in ("cpu", "cuda"):
             if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
                 restored.enter_context(torch.autocast(device, enabled=False))
+        restored.callback(_put_back, [(part, part.fp32_precision) for part in _parts()])  # after all others
         for holder, name, value in _settings():
-            before = getattr(holder, name)
+            try:
+                before = getattr(holder, name)
+            except RuntimeError:  # an older setting, and the user has used the newer ones
+                continue
             if before != value and not (name == "fp32_precision" and before in _EXACT):
                 setattr(holder, name, value)
                 restored.callback(setattr, holder, name, before)
@@ -33,21 +37,32 @@ def full_precision() -> Iterator[None]:
 
 
 def _settings() -> Iterator[tuple[Any, str, Any]]:
-    """What to set, parents before children: a child that only follows its parent is then right already."""
-    backends: Any = torch.backends  # their attributes differ between versions
-    if hasattr(backends, "fp32_precision"):  # since 2.9, where older settings must not be touched beside these
-        cudnn, mkldnn = backends.cudnn, backends.mkldnn
-        parts = (backends, cudnn, mkldnn, backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv,
-                 mkldnn.rnn)  # fmt: skip
-        yield from ((part, "fp32_precision", "ieee") for part in parts)
-    else:
-        yield _MatmulPrecision, "value", "highest"
-        yield backends.cudnn, "allow_tf32", False
-    yield backends.cudnn, "deterministic", True
-    yield backends.cudnn, "benchmark", False
+    """What to set. The older settings come first: PyTorch refuses to tell them where only the newer ones were set."""
+    yield _MatmulPrecision(), "value", "highest"
+    yield torch.backends.cudnn, "allow_tf32", False
+    yield from ((part, "fp32_precision", "ieee") for part in _parts())
+    yield torch.backends.cudnn, "deterministic", True
+    yield torch.backends.cudnn, "benchmark", False
 
 
-class _MatmulPrecisionSetting:
+def _parts() -> tuple[Any, ...]:
+    """What has a precision of its own since PyTorch 2.9, parents before the children that may follow them."""
+    backends: Any = torch.backends  # its attributes differ between versions
+    if not hasattr(backends, "fp32_precision"):
+        return ()
+    cudnn, mkldnn = backends.cudnn, backends.mkldnn
+    return (backends, cudnn, mkldnn, backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv,
+            mkldnn.rnn)  # fmt: skip
+
+
+def _put_back(parts: list[tuple[Any, str]]) -> None:
+    """The older settings stand for several of the newer ones, which may have been told apart."""
+    for part, before in parts:
+        if part.fp32_precision != before:
+            part.fp32_precision = before
+
+
+class _MatmulPrecision:
     """``torch.get_float32_matmul_precision`` and its setter as an attribute."""
 
     @property
@@ -57,6 +72,3 @@ class _MatmulPrecisionSetting:
     @value.setter
     def value(self, precision: str) -> None:
         torch.set_float32_matmul_precision(precision)
-
-
-_MatmulPrecision = _MatmulPrecisionSetting()
