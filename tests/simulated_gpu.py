@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_leaves, tree_map
 
 GPU = torch.device("cuda", 0)
+CAN_SIMULATE = hasattr(torch._C, "_ensureCUDADeviceGuardSet")  # what PyTorch's own fake tensors use, newer than 2.6
 _ATEN = torch.ops.aten
 _MAY_MIX = {  # as with CUDA
     _ATEN.copy_.default,

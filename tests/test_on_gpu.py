@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import transect
-from simulated_gpu import OnGpu, SimulatedGpu, simulated_gpu
+from simulated_gpu import CAN_SIMULATE, OnGpu, SimulatedGpu, simulated_gpu
 from transect.study.models.resnet import resnet18
 
 pytestmark = [  # in float32: small measures, and crossings that rounding cannot tell apart
@@ -18,6 +18,7 @@ pytestmark = [  # in float32: small measures, and crossings that rounding cannot
     pytest.mark.filterwarnings("ignore::transect.errors.UnresolvedWarning"),
 ]
 REAL = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
+SIMULATED = pytest.mark.skipif(not CAN_SIMULATE, reason="this PyTorch cannot do without the driver of a GPU")
 DTYPES = [torch.float64, torch.float32]
 
 
@@ -50,7 +51,7 @@ def path_for(shape: tuple[int, ...]) -> transect.Path:
     return transect.Path(torch.cat([anchors, -anchors[:1]]), closed=True)
 
 
-@pytest.fixture(params=["simulated", pytest.param("real", marks=REAL)])
+@pytest.fixture(params=[pytest.param("simulated", marks=SIMULATED), pytest.param("real", marks=REAL)])
 def gpu(request: pytest.FixtureRequest) -> Iterator[SimulatedGpu | None]:
     with ExitStack() as stack:
         yield stack.enter_context(simulated_gpu()) if request.param == "simulated" else None
@@ -91,6 +92,7 @@ def test_runs_stay_where_they_are_made(gpu):
         assert {run.t.device.type, run.outputs.device.type, run.flips.knot.device.type} == {"cuda"}
 
 
+@SIMULATED
 def test_rows_do_not_leave_the_gpu_while_a_path_is_walked():
     """What crosses over are sizes, places where runs are cut, and the measures at the end: no values of units."""
     model, shape = residual()
@@ -132,6 +134,7 @@ def test_paths_are_measured_on_it(gpu):
         assert found.column(column).tolist() == expected.column(column).tolist()
 
 
+@SIMULATED
 def test_the_simulation_refuses_what_cuda_refuses():
     with simulated_gpu() as mode:
         there, here = torch.ones(3, device="cuda"), torch.ones(3)
