@@ -48,5 +48,14 @@ def test_blocks_of_rows_leave_no_row_out(shape: tuple[int, ...], rows: int):
     torch.testing.assert_close(made, functional(x, weight, padding=1), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(("channels", "outputs", "rows"), [(3, 4, 300), (3, 4, 600), (4, 40, 171), (40, 4, 85)])
+def test_float32_rows_in_blocks_are_those_of_one_call(channels: int, outputs: int, rows: int):
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(rows, channels, 32, 32), torch.randn(outputs, channels, 3, 3), torch.randn(outputs)
+    made = Geometry((1, 1), (1, 1), (1, 1), False, (0, 0), 1).convolve(x, weight, bias)
+    exact = torch.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+    torch.testing.assert_close(made.double(), exact, rtol=1e-5, atol=1e-4)
+
+
 def test_one_number_stands_for_all_dimensions():
     assert Geometry.of([[1], [0], [1], False, [0], 1], 2) == Geometry((1, 1), (0, 0), (1, 1), False, (0, 0), 1)

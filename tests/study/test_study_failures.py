@@ -128,6 +128,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
+@pytest.mark.slow
 def test_what_cannot_be_written_fails_alone_and_leaves_nothing_half_there(tmp_path, cache):
     config, folder = study(model={"width": [2, 300]}), tmp_path / "study"
     load_data(config.data[0], cache)

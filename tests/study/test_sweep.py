@@ -230,7 +230,10 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("pattern", "count"), [("checkpoint.safetensors", 1), ("parts/*.parquet", 3)])
+@pytest.mark.parametrize(
+    ("pattern", "count"),
+    [("checkpoint.safetensors", 1), pytest.param("parts/*.parquet", 3, marks=pytest.mark.slow)],
+)
 def test_a_study_killed_in_the_middle_is_completed_without_repetition(
     undisturbed, cache, tmp_path, log, pattern, count
 ):

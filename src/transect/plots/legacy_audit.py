@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
+from transect.labels import name_of
 from transect.plots.curves import Curves, as_table, rows_of_split
 from transect.plots.drawing import draw_positions
 from transect.plots.grouping import groups
-from transect.plots.labels import name_of
 from transect.plots.style import CYCLE, INK, QUIET, house_style
 from transect.plots.words import fault_name
 

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
 
+from transect.labels import BASELINES, name_of, with_values
 from transect.plots.curves import Curves, as_table, rows_of_split
 from transect.plots.drawing import draw_positions
-from transect.plots.labels import BASELINES, name_of, with_values
 from transect.plots.peaks import descent_peak
 from transect.plots.style import BLUE, GREEN, ORANGE, QUIET, house_style
 

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from transect.errors import InvalidInput
+from transect.labels import count_column
 from transect.plots.curves import Curves, rows_of_split
 from transect.plots.drawing import CROSSINGS, DEVIATION, FLIPS, TEST, TRAIN, draw_curve, draw_positions, ring_peak
 from transect.plots.grouping import Group, distinct, sweeps
-from transect.plots.labels import count_column
 from transect.plots.style import QUIET, house_style, legend_above
 from transect.plots.threshold import draw_threshold
 from transect.plots.words import describe

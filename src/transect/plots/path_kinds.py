@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
+from transect.labels import name_of
 from transect.plots.curves import as_table
 from transect.plots.grouping import KIND, Group, distinct, groups, path_kinds_of, varying
-from transect.plots.labels import name_of
 from transect.plots.style import CYCLE, QUIET, house_style
 
 MOST_PANELS = 12

@@ -154,8 +154,11 @@ def _settle_noise(
 
     Also returns which values are above their threshold after that.
     """
-    side, beyond = above(z, threshold), above(z, (tolerance.merge + threshold).to(z.dtype))
-    if torch.equal(side.view(torch.int64), beyond.view(torch.int64)):  # eight at a time
+    side = above(z, threshold)
+    if not isinstance(threshold, Tensor) and _same(side, above(z, _in(z.dtype, tolerance.most + threshold))):
+        return side, ()  # no value is so close that any unit's rounding could be meant
+    beyond = above(z, (tolerance.merge + threshold).to(z.dtype))
+    if _same(side, beyond):
         return side, ()
     within = side & ~beyond
     row, unit = (within[1:] & within[:-1] & knots.joined().unsqueeze(1)).nonzero(as_tuple=True)
@@ -168,6 +171,15 @@ def _settle_noise(
         _put(z, end, unit, threshold)
         side[end, unit] = False
     return side, (Doubt(row, unit, _FLAT),) if len(row) else ()
+
+
+def _same(side: Tensor, other: Tensor) -> bool:
+    return torch.equal(side.view(torch.int64), other.view(torch.int64))  # eight at a time
+
+
+def _in(dtype: torch.dtype, number: float) -> float:
+    """A number as that dtype has it."""
+    return torch.tensor(number, dtype=dtype).item()
 
 
 def _put(z: Tensor, row: Tensor, unit: Tensor, threshold: float | Tensor) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transect.recycling import recycle_large_blocks
 from transect.regions.bending import Bending, bend_rows
 from transect.regions.envelopes import bend_windows
 from transect.regions.pieces import PieceLog
@@ -74,6 +75,7 @@ class Engine:
     ) -> None:
         self._program, self._tolerances = program, tolerances
         self._budget, self._keep_flips = budget, keep_flips
+        recycle_large_blocks(line.start.device)
         self._lines = _prefix_lines(program, line)
         self.pieces = PieceLog.empty(len(line.start), program.units, program.pieces, line.start.device)
         self.flips = torch.zeros((len(line.start), len(program.bends)), dtype=torch.int64, device=line.start.device)

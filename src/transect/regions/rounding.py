@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -46,6 +46,11 @@ class Tolerance:
     merge: Tensor
     stated: float
     nearby: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+    @cached_property
+    def most(self) -> float:
+        """The largest ``merge`` of all units."""
+        return float(self.merge.max())
 
 
 _CERTAIN = 16.0  # standard deviations beyond which a difference is none of rounding's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,10 @@ def above(z: Tensor, threshold: float | Tensor) -> Tensor:
     rows, units = z.shape
     padded = torch.zeros if units % _WORD else torch.empty
     buffer = padded((rows, -(-units // _WORD) * _WORD), dtype=torch.bool, device=z.device)
-    if isinstance(threshold, Tensor):
+    if z.device.type == "cpu":  # NumPy compares whole vectors of the processor, PyTorch one number after the other
+        limit = threshold.numpy() if isinstance(threshold, Tensor) else threshold
+        np.greater(z.numpy(), limit, out=buffer.numpy()[:, :units])
+    elif isinstance(threshold, Tensor):
         torch.gt(z, threshold, out=buffer[:, :units])
     else:
         torch.gt(z, threshold, out=buffer[:, :units])

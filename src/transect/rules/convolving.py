@@ -21,6 +21,9 @@ from torch import Tensor
 _COLUMNS = 2**19  # numbers laid out at a time: 4 MiB, which stays in a second-level or a share of a third-level cache
 _FEW = 16  # positions of an image below which images are multiplied together
 
+_LANES = 16  # float32 channels are padded to a multiple of this, so that three or four take as much as sixteen
+_PADDED = 2**21  # numbers of such a copy: 8 MiB; copies larger than 32 MiB get fresh pages from the system every time
+
 Computed = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 
 
@@ -47,9 +50,11 @@ class Geometry:
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution of ``(N, channels, *size)`` in the fastest way known for its shape."""
-        if self.transposed or x.dtype != torch.float64 or x.device.type != "cpu" or len(x) == 0:
+        if self.transposed or x.device.type != "cpu" or len(x) == 0:
             return self.plain(x, weight, bias)
         out = self._size(x, weight)
+        if x.dtype != torch.float64:
+            return _in_blocks(self.plain, self._rows_at_once(x, weight, out), x, weight, bias)
         laid_out = any(size > 1 for size in (*weight.shape[2:], *self.stride)) or any(self.padding)
         columns = laid_out * math.prod(out) * weight[0].numel()
         way: Computed
@@ -60,6 +65,14 @@ class Geometry:
         else:
             way, numbers = self.plain, columns
         return _in_blocks(way, max(1, _COLUMNS // max(1, numbers)), x, weight, bias)
+
+    def _rows_at_once(self, x: Tensor, weight: Tensor, out: tuple[int, ...]) -> int:
+        """In float32: all, unless the copies PyTorch makes of them with padded channels are too large to recycle."""
+        padded = (-(-channels // _LANES) * _LANES * math.prod(size) for channels, size in
+                  ((x.shape[1], x.shape[2:]), (len(weight), out)))  # fmt: skip
+        most = max(padded)
+        blocks = -(-len(x) * most // _PADDED) if len(x) * most > 2 * _PADDED else 1
+        return -(-len(x) // blocks)
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """As PyTorch computes it."""

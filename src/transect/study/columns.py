@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from transect.plots.labels import MEASURES
+from transect.labels import MEASURES
 from transect.storage.tables import make_schema
 
 _TEXT, _COUNT, _NUMBER, _TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.labels import name_of
 from transect.plots import Curves
-from transect.plots.labels import name_of
 from transect.plots.peaks import descent_peak, rule_of
 from transect.study.ranks import RankCorrelation, rank_correlation
 from transect.study.statistics.bootstrap import draws, resampled_means

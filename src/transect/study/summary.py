@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transect.plots.labels import MEASURES
+from transect.labels import MEASURES
 from transect.study.config import MeasuringConfig, NetworkConfig
 
 Row = dict[str, Any]

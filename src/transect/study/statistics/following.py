@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from transect.errors import StudyError
+from transect.labels import name_of, with_values
 from transect.plots import Curves, sweeps
 from transect.plots.curves import as_table
 from transect.plots.grouping import Group
-from transect.plots.labels import name_of, with_values
 from transect.plots.words import describe
 from transect.study.comparison import Comparison, Curve, compare, curve_of
 from transect.study.ranks import RankCorrelation

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from transect.labels import BASELINES, has_values, name_of
 from transect.plots.curves import as_table
 from transect.plots.grouping import Group, sweeps
-from transect.plots.labels import BASELINES, has_values, name_of
 from transect.study.comparison import Comparison
 from transect.study.ranks import RankCorrelation, rank_correlation
 from transect.study.statistics.bootstrap import CONFIDENCE

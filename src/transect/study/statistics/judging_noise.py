@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from transect.labels import has_values
 from transect.plots import groups, select
 from transect.plots.grouping import distinct, varying
-from transect.plots.labels import has_values
 from transect.plots.words import describe
 from transect.study.statistics.claims import Claim, Part
 from transect.study.statistics.studies import PairedCurve, compare_studies

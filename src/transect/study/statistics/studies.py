@@ -12,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transect.errors import StudyError
+from transect.labels import BASELINES, MEASURES, has_values
 from transect.plots import Curves, sweeps
 from transect.plots.curves import as_table
 from transect.plots.grouping import Group
-from transect.plots.labels import BASELINES, MEASURES, has_values
 from transect.plots.peaks import rule_of
 from transect.study.ranks import RankCorrelation, rank_correlation
 from transect.study.statistics.bootstrap import Interval, interval_of

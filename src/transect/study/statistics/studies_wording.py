@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from transect.plots.labels import name_of
+from transect.labels import name_of
 from transect.plots.words import describe
 
 if TYPE_CHECKING:
