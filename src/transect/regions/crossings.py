@@ -179,7 +179,7 @@ def _same(side: Tensor, other: Tensor) -> bool:
 
 def _in(dtype: torch.dtype, number: float) -> float:
     """A number as that dtype has it."""
-    return torch.tensor(number, dtype=dtype).item()
+    return torch.tensor(number, dtype=torch.float64).to(dtype).item()  # infinite where it is too large
 
 
 def _put(z: Tensor, row: Tensor, unit: Tensor, threshold: float | Tensor) -> None:

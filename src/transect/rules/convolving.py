@@ -3,8 +3,9 @@
 There it lays out every window of every input as a column before it multiplies. Where these columns together exceed what
 malloc recycles, each call pays for fresh pages of memory, and anyway they leave the cache. Small images make small
 products. So inputs are taken in blocks whose columns fit the cache; images of a few positions are multiplied together,
-as one product; and depthwise convolutions, which have nothing to multiply, are sums of shifted images. Which of these
-is decided by the shape alone, so that results do not depend on a measurement (``benchmarks/convolutions.py``).
+as one product; and depthwise convolutions, which have nothing to multiply, are sums of shifted images. In float32
+PyTorch's way is fast, and only long batches of few channels are cut. Which of these is decided by the shape alone, so
+that results do not depend on a measurement (``benchmarks/convolutions.py``).
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from torch import Tensor
 
 _COLUMNS = 2**19  # numbers laid out at a time: 4 MiB, which stays in a second-level or a share of a third-level cache
 _FEW = 16  # positions of an image below which images are multiplied together
-
-_LANES = 16  # float32 channels are padded to a multiple of this, so that three or four take as much as sixteen
-_PADDED = 2**21  # numbers of such a copy: 8 MiB; copies larger than 32 MiB get fresh pages from the system every time
+# PyTorch's float32 convolutions copy images with their channels padded to a multiple of so many: three or four take as
+# much as sixteen. Copies larger than 32 MiB get fresh pages from the system every time.
+_LANES = 16
+_PADDED = 2**21  # numbers of such a copy: 8 MiB
 
 Computed = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 
@@ -68,10 +70,9 @@ class Geometry:
 
     def _rows_at_once(self, x: Tensor, weight: Tensor, out: tuple[int, ...]) -> int:
         """In float32: all, unless the copies PyTorch makes of them with padded channels are too large to recycle."""
-        padded = (-(-channels // _LANES) * _LANES * math.prod(size) for channels, size in
-                  ((x.shape[1], x.shape[2:]), (len(weight), out)))  # fmt: skip
-        most = max(padded)
-        blocks = -(-len(x) * most // _PADDED) if len(x) * most > 2 * _PADDED else 1
+        images = ((x.shape[1], x.shape[2:]), (len(weight), out))
+        numbers = len(x) * max(-(-channels // _LANES) * _LANES * math.prod(size) for channels, size in images)
+        blocks = -(-numbers // _PADDED) if numbers > 2 * _PADDED else 1
         return -(-len(x) // blocks)
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
