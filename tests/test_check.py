@@ -134,9 +134,8 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "mobilenet_v3_small" else pytest.param(name, marks=pytest.mark.slow) for name in REFUSED]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REFUSED)
 def test_networks_that_are_not_piecewise_affine_are_refused_with_the_full_list(name: str, check):
     pytest.importorskip("torchvision")
     options = ("--arguments", '{"image_size": 32}') if name == "vit_b_16" else ()

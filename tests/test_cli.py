@@ -53,6 +53,13 @@ def test_help_does_not_import_torch():
     assert ended.stdout.splitlines()[-1] == "False", ended.stderr
 
 
+@pytest.mark.parametrize("module", ["transect.study.run", "transect.measuring"])
+def test_worker_processes_do_not_import_what_draws(module: str):
+    program = f"import sys, {module}; print([name for name in ('matplotlib', 'scipy.signal') if name in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.stdout.strip() == "[]", ended.stderr
+
+
 def test_the_demo_is_called_with_the_options(calls, monkeypatch):
     monkeypatch.setattr(cli, "_cores", lambda: 7)
     assert command("demo", "--seeds", "3", "--out", "some where", "--workers", "5") == 0

@@ -131,7 +131,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 42)])
+@pytest.mark.parametrize(
+    ("blow", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 42, marks=pytest.mark.slow)]
+)
 def test_nobody_works_on_when_the_parent_is_stopped(tmp_path, blow, code):
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, str(tmp_path / "script.py"), str(Path(__file__).parent), str(tmp_path)]

@@ -58,7 +58,7 @@ def run(config: StudyConfig, folder: Path, cache: Path) -> None:
     ("name", "said"),
     [
         ("study_models:raises_at_three", "three is not my number"),
-        ("study_models:Raises", "no training today"),
+        pytest.param("study_models:Raises", "no training today", marks=pytest.mark.slow),
     ],
 )
 def test_a_model_that_raises_is_named_and_the_others_go_on(tmp_path, cache, name, said):
@@ -88,6 +88,7 @@ def test_a_smooth_model_is_refused_exactly_and_measured_by_estimates(tmp_path, c
     assert row["absolute_deviation"] > 0
 
 
+@pytest.mark.slow
 def test_a_truncated_checkpoint_is_named_with_what_to_do(tmp_path, cache):
     config = study(model={"width": 2}, train={"epochs": 5})
     (network,) = config.networks()
@@ -149,6 +150,7 @@ def test_what_cannot_be_written_fails_alone_and_leaves_nothing_half_there(tmp_pa
     assert widths(folder) == [2, 300]
 
 
+@pytest.mark.slow
 def test_networks_of_the_user_are_measured_from_their_checkpoints(tmp_path, cache):
     files = []
     for index in range(2):

@@ -131,6 +131,7 @@ def test_networks_may_be_added_and_old_ones_are_kept(undisturbed, cache, tmp_pat
     assert events[-1].message.startswith("train error 0.")
 
 
+@pytest.mark.slow
 def test_ways_of_measuring_may_be_added_and_nothing_is_trained_again(undisturbed, cache, tmp_path, log):
     folder = tmp_path / "study"
     run_study(with_changes(paths={"split": "test"}), folder, 1, cache=cache, measure=fake_measure)
@@ -143,6 +144,7 @@ def test_ways_of_measuring_may_be_added_and_nothing_is_trained_again(undisturbed
     assert same_tables(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_epochs_asked_for_are_measured_with_the_weights_of_that_time(cache, tmp_path):
     study = with_changes(
         model={"width": 2}, train={"seed": 0}, paths={"split": "test"}, measures={"epoch": [2, "last"]}

@@ -35,7 +35,7 @@ def _benchmark(name: str) -> ModuleType:
 
 
 zoo = _benchmark("zoo")
-QUICK = ("resnet18", "squeezenet1_1", "shufflenet_v2_x0_5")
+QUICK = ("resnet18", "squeezenet1_1")
 QUICKLY_REFUSED = ("mobilenet_v3_small",)
 
 
