@@ -1,7 +1,7 @@
 """Memory that is used again: on Linux large blocks go back to the system when they are freed, and come back empty.
 
-A trace makes and drops blocks of some MiB all the time, and where each of them is made of fresh pages, that takes a
-fifth of its time. glibc's malloc keeps what is freed for the next call up to a size that follows the largest block
+A trace makes and drops blocks of some MiB all the time, and where each of them is made of fresh pages, that costs a
+part of its time. glibc's malloc keeps what is freed for the next call up to a size that follows the largest block
 it ever got back, to 32 MiB at most (``mallopt(3)``, ``M_MMAP_THRESHOLD``). So one such block is asked for and dropped
 untouched, which takes microseconds and no memory. Elsewhere it changes nothing.
 """
