@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -159,3 +161,43 @@ def test_modules_are_captured_as_they_are_without(allowed: str):
     with ALLOWED[allowed]():
         found = transect.capture(model, x[0], dtype=torch.float32)(x)
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_precision_is_kept_until_the_last_of_two_threads_leaves(careless: str, first_out: int):
+    before, arrived, leave = settings(), threading.Barrier(3), [threading.Event() for _ in range(2)]
+    left, seen = [threading.Event() for _ in range(2)], []
+
+    def inside(which: int) -> None:
+        with full_precision():
+            arrived.wait(10)
+            leave[which].wait(10)
+            seen.append(settings())
+        left[which].set()
+
+    threads = [threading.Thread(target=inside, args=(which,)) for which in range(2)]
+    for thread in threads:
+        thread.start()
+    arrived.wait(10)
+    for which in (first_out, 1 - first_out):
+        leave[which].set()
+        assert left[which].wait(10)
+    for thread in threads:
+        thread.join()
+    assert seen[0] == seen[1]
+    assert settings() == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_two_threads_tracing_at_once_give_the_same_bits_as_one_after_the_other(dtype: torch.dtype):
+    torch.manual_seed(0)
+    modules = [nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, 4)).eval() for _ in range(4)]
+    path = transect.Path(torch.randn(3, 1, 8, 8))
+
+    def bits(module: nn.Module) -> list[bytes]:
+        trace = transect.trace(module, path, dtype=dtype)
+        return [part.numpy().tobytes() for one in trace.segments for part in (one.t, one.outputs, one.flips.unit)]
+
+    one_by_one = [bits(module) for module in modules]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(bits, modules)) == one_by_one

@@ -15,6 +15,7 @@ from transect.errors import InvalidInput, UnsupportedModel, VerificationError
 from transect.graph import (
     Called,
     Graph,
+    OneModuleAtATime,
     accepted_batch,
     as_batch,
     canonical_graph,
@@ -33,7 +34,7 @@ from transect.rules import fold_batch_norms, prove_coverage, rewrite
 WORKING_DTYPES = (torch.float64, torch.float32)
 
 # Largest difference, relative to the largest output, between the captured graph and the user's module in its own dtype.
-_AGREEMENT = {torch.float64: 1e-10, torch.float32: 2e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
+AGREEMENT = {torch.float64: 1e-10, torch.float32: 2e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Network:
         input_shape: Shape of one input, without a batch dimension.
         outputs: Number of outputs of one input (all dimensions but the batch, flattened).
         name: Class of the user's module.
+        called: The user's own module as it was called; None for a graph from a file.
     """
 
     graph: Graph
@@ -53,6 +55,7 @@ class Network:
     input_shape: tuple[int, ...]
     outputs: int
     name: str
+    called: Called | None = None
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -131,6 +134,7 @@ class Network:
         )
 
 
+@OneModuleAtATime()
 def capture(
     model: nn.Module,
     example: Any,
@@ -183,15 +187,17 @@ def capture(
     check_evaluation_mode(called)
     own_dtype, own_device = _own(model)
     working_device = own_device if device is None else _as_device(device)
-    with _buffers_kept(called) as changed:
+    with buffers_kept(called) as changed:
         batch = accepted_batch(called, example, own_dtype, own_device)
         notes = tuple(f"the forward pass changes the buffer {name!r}; the change is ignored" for name in changed())
         exported = export_model(called, batch[:1])
     refuse_mutated_output(exported)
     graph = replace(canonical_graph(exported, dtype, working_device), notes=notes)
     network = network_of(graph, tuple(batch.shape[1:]), type(model).__name__ + called.choice.label)
-    with _buffers_kept(called), full_precision():
-        _check_agreement(called, network, batch, _coarsest_dtype(exported, own_dtype))
+    network = replace(network, called=called)
+    called.coarsest = _coarsest_dtype(exported, own_dtype)
+    with buffers_kept(called), full_precision():
+        _check_agreement(called, network, batch, called.coarsest)
     return network
 
 
@@ -216,7 +222,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[Callable[[], list[str]]]:
+def buffers_kept(model: nn.Module) -> Iterator[Callable[[], list[str]]]:
     """Some models change their buffers at every call: they get them back as they were.
 
     What it hands out tells the names of those that have changed so far.
@@ -286,7 +292,7 @@ def _check_agreement(called: Called, network: Network, batch: Tensor, coarsest: 
     captured = network(points).to(own.device)
     scale = float(own.abs().max().double().clamp_min(1e-300))
     worst = float((own.double() - captured.double()).abs().max()) / scale
-    allowed = max(_AGREEMENT.get(coarsest, 2e-3), _AGREEMENT[network.dtype])
+    allowed = max(AGREEMENT.get(coarsest, 2e-3), AGREEMENT[network.dtype])
     if not worst <= allowed:
         raise VerificationError(
             f"capture: the captured graph and the model differ by {worst:.1e} of the largest output at the example "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -18,13 +19,37 @@ def full_precision() -> Iterator[None]:
     A kink is found where two nearly equal numbers are subtracted: with the ten bits of TF32, which PyTorch lets
     convolutions on a GPU use unless told otherwise, or the eight of bfloat16, which
     ``torch.set_float32_matmul_precision("medium")`` allows on CPUs too, most of what a trace in float32 found would be
-    rounding. Autocast is off as well. The settings are those of the whole process; they are put back afterwards.
+    rounding. Autocast, which is a thread's own setting, is off as well. The others are those of the whole process: they
+    are put back when the last of all threads that are inside leaves.
     """
     with ExitStack() as restored:
         for device in ("cpu", "cuda"):
             if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
                 restored.enter_context(torch.autocast(device, enabled=False))
-        restored.callback(_put_back, [(part, part.fp32_precision) for part in _parts()])  # after all others
+        restored.enter_context(_PROCESS)
+        yield
+
+
+class _Process:
+    """The settings of the process while any thread is inside: the first sets them, the last puts them back."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._restored = threading.Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._set()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._restored.close()
+
+    def _set(self) -> None:
+        self._restored.callback(_put_back, [(part, part.fp32_precision) for part in _parts()])  # after all others
         for holder, name, value in _settings():
             try:
                 before = getattr(holder, name)
@@ -32,8 +57,10 @@ def full_precision() -> Iterator[None]:
                 continue
             if before != value and not (name == "fp32_precision" and before in _EXACT):
                 setattr(holder, name, value)
-                restored.callback(setattr, holder, name, before)
-        yield
+                self._restored.callback(setattr, holder, name, before)
+
+
+_PROCESS = _Process()  # one, since the settings are: two threads that each put them back would do so too early
 
 
 def _settings() -> Iterator[tuple[Any, str, Any]]:

@@ -21,6 +21,7 @@ from transect.paths import Path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
 _SURE = 10.0  # a measure below this many times its rounding bound is not to be trusted in its first digit
 
 
@@ -47,6 +48,59 @@ class Doubtful:
         return replace(self, segment=self.segment - rows.start)
 
 
+@dataclass(frozen=True)
+class Verification:
+    """How far a trace and the model differ, at random points of the path or in the middle of every region.
+
+    Attributes:
+        points: Number of random points compared with the exported model, some of them singly as well.
+        error: Largest absolute difference of an output, at them and in the regions.
+        scale: Largest absolute output seen there and at the anchors.
+        deviation: Largest distance of these outputs from the affine interpolation of their segment's ends.
+        regions: Number of regions compared in their middle: all, where ``verify="all"`` asked for it.
+        pieces: Number of units whose piece was compared there.
+        within_rounding: How many of these lie on another piece than the trace says, though within their own rounding
+            of the border between the two. All others are on the piece that the trace says.
+        module_dtype: Dtype in which the user's own module was evaluated in the regions; None where there is none, as
+            for a network from a file.
+        module_error: Largest difference of an output between the trace and the user's module in these regions.
+    """
+
+    points: int = 0
+    error: float = 0.0
+    scale: float = 0.0
+    deviation: float = 0.0
+    regions: int = 0
+    pieces: int = 0
+    within_rounding: int = 0
+    module_dtype: str | None = None
+    module_error: float = 0.0
+
+    @property
+    def relative_error(self) -> float:
+        """Error relative to the largest output."""
+        return self.error / self.scale if self.scale else 0.0
+
+    @property
+    def relative_to_deviation(self) -> float:
+        """Error relative to the largest deviation from the affine interpolation (infinite where there is none)."""
+        return self.error / self.deviation if self.deviation else (0.0 if self.error == 0 else float("inf"))
+
+    def joined(self, other: Verification) -> Verification:
+        """Of two parts of a path: counts are added, of differences the larger is kept."""
+        return Verification(
+            self.points + other.points,
+            max(self.error, other.error),
+            max(self.scale, other.scale),
+            max(self.deviation, other.deviation),
+            self.regions + other.regions,
+            self.pieces + other.pieces,
+            self.within_rounding + other.within_rounding,
+            self.module_dtype or other.module_dtype,
+            max(self.module_error, other.module_error),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Trace(PathMeasures):
     """A network restricted to a path, exactly: ``S`` segments, ``C`` outputs. All tensors lie on the CPU.
@@ -64,8 +118,8 @@ class Trace(PathMeasures):
         anchor_crossings: Anchors at which the pattern changes (around the end for closed paths).
         reduced: Every measure by name, with its rounding bound.
         unresolved: Places where rounding cannot decide; empty in ordinary cases.
-        verification: How far the trace and the model differ at random points (None if not asked for); shared by all
-            paths traced together.
+        verification: How far the trace and the model differ at random points of the path, or in every region (None if
+            not asked for).
         kept: The segments, where ``keep="all"``.
     """
 
@@ -81,7 +135,7 @@ class Trace(PathMeasures):
     anchor_crossings: int
     reduced: Mapping[str, Reduced]
     unresolved: tuple[Doubtful, ...]
-    verification: Any
+    verification: Verification | None
     kept: tuple[Any, ...] | None
 
     @property

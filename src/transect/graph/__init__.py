@@ -3,13 +3,14 @@
 from transect.graph.calling import Called
 from transect.graph.canonical import canonical_graph
 from transect.graph.examples import accepted_batch, as_batch, as_float_tensor
-from transect.graph.export import check_evaluation_mode, export_model
+from transect.graph.export import OneModuleAtATime, check_evaluation_mode, export_model
 from transect.graph.node import Graph, Node, Rows, Value
 
 __all__ = [
     "Called",
     "Graph",
     "Node",
+    "OneModuleAtATime",
     "Rows",
     "Value",
     "accepted_batch",

@@ -56,6 +56,7 @@ class Called(nn.Module):
         self.argument, bound = self._signature.bind(argument, fixed or {})
         self.fixed = _constants(bound, model)
         self.rows: RowsOfFixed = "as they are"
+        self.coarsest = torch.float64  # dtype with the largest rounding that the module computes in, once it is known
 
     def forward(self, x: Tensor) -> Tensor:
         """The chosen tensor for a batch of inputs."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,18 @@ KEPT_WHOLE = (
 ).split()
 
 BATCH = 3  # an odd batch of at least 3: export specialises a batch of 1, and an even one can hide a fold
+
+
+class OneModuleAtATime(ContextDecorator):
+    """Captures and calls of users' modules wait for each other: while torch.export runs, it changes all modules."""
+
+    _lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def export_model(model: nn.Module, example: Tensor) -> ExportedProgram:

@@ -1,5 +1,6 @@
 """Activation patterns: at points, along segments, and the linear regions they belong to."""
 
+from transect.patterns.bends import beyond_rounding, pieces_at
 from transect.patterns.inequalities import Inequalities
 from transect.patterns.layout import Layout
 from transect.patterns.pattern import Pattern
@@ -8,6 +9,7 @@ from transect.patterns.rebuilding import pattern_after, patterns_along
 from transect.patterns.region import AffineMap, Region, region_at
 
 __all__ = [
-    "AffineMap", "Inequalities", "InputSpace", "Layout", "Pattern", "Region", "pattern_after", "pattern_at",
-    "patterns_along", "region_at",
+    "AffineMap", "Inequalities", "InputSpace", "Layout", "Pattern", "Region", "beyond_rounding",
+    "pattern_after", "pattern_at",
+    "patterns_along", "pieces_at", "region_at",
 ]  # fmt: skip

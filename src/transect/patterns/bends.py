@@ -66,6 +66,24 @@ def borders(bend: Bend, pieces: Tensor, row: Tensor) -> Borders:
     raise NotImplementedError(type(bend).__name__)
 
 
+@singledispatch
+def beyond_rounding(bend: Bend, x: Tensor, row: Tensor, unit: Tensor, piece: Tensor, rounding: Tensor) -> Tensor:
+    """How far units are from a piece, less what rounding explains: not above zero where they may be on it.
+
+    Args:
+        bend: The bending operation.
+        x: Rows, ``(R, *shape)``.
+        row: Rows of the units in question, ``(n,)``.
+        unit: The units, ``(n,)``.
+        piece: A piece of each, ``(n,)``.
+        rounding: How far rounding moves each number that is compared, flat.
+
+    Returns:
+        ``(n,)`` float64.
+    """
+    raise NotImplementedError(type(bend).__name__)
+
+
 @pieces_at.register
 def _(bend: Hinge, x: Tensor) -> Tensor:
     above = torch.stack([(x > threshold).flatten(1) for threshold in bend.thresholds])
@@ -91,6 +109,15 @@ def _points_between(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     left = torch.where(low.isfinite(), low, beyond)
     right = torch.where(high.isfinite(), high, left + 1 + left.abs())
     return left, right, torch.where(low.isfinite(), left, right)
+
+
+@beyond_rounding.register
+def _(bend: Hinge, x: Tensor, row: Tensor, unit: Tensor, piece: Tensor, rounding: Tensor) -> Tensor:
+    """The distance from a piece is that from the interval between its two thresholds."""
+    z, nothing = bend.flat(x)[row, unit].double(), x.new_zeros((1, *x.shape[1:]))
+    ends = torch.stack([(nothing + end).flatten()[unit] for end in (-math.inf, *bend.thresholds, math.inf)]).double()
+    low, high = (ends.gather(0, (piece.long() + side).unsqueeze(0)).squeeze(0) for side in (0, 1))
+    return torch.maximum(low - z, z - high) - rounding[unit]
 
 
 @borders.register
@@ -123,6 +150,17 @@ def _(bend: Envelope, pieces: Tensor, row: Tensor) -> Affine:
         return bend.arrange(x).gather(2, position.expand(len(x), -1, -1)).reshape(len(x), *made)
 
     return Affine.selecting(winners)
+
+
+@beyond_rounding.register
+def _(bend: Envelope, x: Tensor, row: Tensor, unit: Tensor, piece: Tensor, rounding: Tensor) -> Tensor:
+    """The distance from a place is by how much the largest number of the window exceeds the one there."""
+    windows, positions = bend.windows.to(x.device), bend.arrange(x).shape[2]
+    channel, window = unit // len(windows), windows[unit % len(windows)]
+    largest = bend.winners(x).flatten(1)[row, unit]
+    there, most = (channel * positions + at for at in (window.gather(1, piece.long().unsqueeze(1)).squeeze(1), largest))
+    numbers = bend.flat(x)
+    return (numbers[row, most] - numbers[row, there]).double() - rounding[most] - rounding[there]
 
 
 @borders.register

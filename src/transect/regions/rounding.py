@@ -53,11 +53,11 @@ class Tolerance:
         return float(self.merge.max())
 
 
-_CERTAIN = 16.0  # standard deviations beyond which a difference is none of rounding's
+CERTAIN = 16.0  # standard deviations beyond which a difference is none of rounding's
 _STATED = 32.0  # standard deviations: the bound with which positions are stated
 # float32 crossings are dense compared with their rounding, so merging at a safe distance would lose regions: the fast
 # mode merges only what is equal to a few units in the last place, and states its positions' errors as carefully.
-_MERGED = {torch.float64: _CERTAIN, torch.float32: 1 / 256}
+_MERGED = {torch.float64: CERTAIN, torch.float32: 1 / 256}
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _dead_at_all(bend: Bend, z: Tensor, result: Tensor, margin: Tensor) -> Tenso
 
 def _margin(deviation: Tensor, dtype: torch.dtype) -> Tensor:
     """How far rounding can move values, in their own dtype; standard deviations are in units of eps."""
-    return (_CERTAIN * torch.finfo(dtype).eps * deviation).to(dtype)
+    return (CERTAIN * torch.finfo(dtype).eps * deviation).to(dtype)
 
 
 def tolerances(spread: Spread, nearby: RoundingNearby, dtype: torch.dtype) -> tuple[Tolerance, ...]:

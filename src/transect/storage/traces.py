@@ -20,10 +20,9 @@ from transect.measures import Reduced
 from transect.paths import Path as Polyline
 from transect.patterns import Layout
 from transect.regions.run import Flips
-from transect.results import Doubtful, Trace
+from transect.results import Doubtful, Trace, Verification
 from transect.storage.atomic import replacing
 from transect.tracing.keeping import Segment
-from transect.tracing.verification import Verification
 
 FORMAT = 1
 _KEY = "transect.trace"

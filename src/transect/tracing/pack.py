@@ -12,23 +12,24 @@ from transect.network import Network
 from transect.regions.crossings import SUBNORMAL
 from transect.regions.engine import Engine
 from transect.regions.rounding import Spread
-from transect.results import Doubtful
+from transect.results import Doubtful, Verification
 from transect.tracing.anchors import AnchorJudge
+from transect.tracing.exhaustive import ExhaustiveVerifier
 from transect.tracing.keeping import Keeper
 from transect.tracing.segments import Pack
-from transect.tracing.verification import Verification, Verifier
+from transect.tracing.verification import Verifier, joined
 from transect.tracing.walk import engine_for, overlapping_runs, rounding_of
 
 
 @dataclass(frozen=True)
 class Walked:
-    """What one pack leaves: one entry a segment."""
+    """What one pack leaves: one entry a segment, and the verification of every path in it."""
 
     flips: Tensor
     ends: Ends
     reduced: dict[str, Reduced]
     doubtful: list[Doubtful]
-    verification: Verification
+    verification: dict[int, Verification]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class PackWalker:
         keeper: Gathers the segments, where they are to be kept.
         budget: Most numbers that one run of rows keeps alive.
         seed: Seed of the points at which each pack is verified, or None.
+        every_region: Whether every region is verified as well.
     """
 
     network: Network
@@ -50,6 +52,7 @@ class PackWalker:
     keeper: Keeper | None
     budget: int
     seed: int | None
+    every_region: bool = False
 
     def walk(self, pack: Pack) -> Walked:
         """Walk a pack and measure it.
@@ -59,11 +62,13 @@ class PackWalker:
             VerificationError: Trace and model disagree.
         """
         spread = rounding_of(self.network, pack)
-        engine = engine_for(self.network, pack, spread, self.budget, keep_flips=self.keeper is not None)
+        engine = engine_for(
+            self.network, pack, spread, self.budget, keep_flips=self.keeper is not None or self.every_region
+        )
         ends = self._ends(pack, spread)
         reducers = default_reducers(ends)
-        verifier = None if self.seed is None else Verifier(self.network, pack, self.chosen, self.seed + pack.first)
-        seen = [*(reducer.update for reducer in reducers), *(part.see for part in (verifier, self.keeper) if part)]
+        verifiers = self._verifiers(pack, engine, spread, ends)
+        seen = [reducer.update for reducer in reducers] + [part.see for part in (*verifiers, self.keeper) if part]
         for run in overlapping_runs(engine, 0, self.chosen):
             for see in seen:
                 see(run)
@@ -75,8 +80,17 @@ class PackWalker:
             ends,
             {name: _on_cpu(found) for reducer in reducers for name, found in reducer.results().items()},
             _doubtful(engine, self.network, pack) + _faint(spread, self.network, pack),
-            verifier.verdict(ends) if verifier else Verification(),
+            joined(verifier.verdict() for verifier in verifiers),
         )
+
+    def _verifiers(self, pack: Pack, engine: Engine, spread: Spread, ends: Ends) -> list[Verifier | ExhaustiveVerifier]:
+        found: list[Verifier | ExhaustiveVerifier] = []
+        if self.seed is not None:
+            found.append(Verifier(self.network, pack, self.chosen, ends, self.seed + pack.first))
+        if self.every_region:
+            rows = max(1, self.budget // self.network.program.row_elements)
+            found.append(ExhaustiveVerifier(self.network, pack, self.chosen, engine.pieces, spread, ends, rows))
+        return found
 
     def _ends(self, pack: Pack, spread: Spread) -> Ends:
         start, end = self._evaluate(pack.start), self._evaluate(pack.end)

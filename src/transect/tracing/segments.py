@@ -25,6 +25,7 @@ class Pack:
         direction: Ends minus starts, formed in float64.
         end: Ends of the segments.
         length: Lengths, ``(S,)`` float64.
+        path_of: Number of the path that each segment belongs to.
     """
 
     first: int
@@ -32,6 +33,7 @@ class Pack:
     direction: Tensor
     end: Tensor
     length: Tensor
+    path_of: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.length)
@@ -61,20 +63,20 @@ def packs(network: Network, paths: Sequence[Path], budget: int) -> Iterator[Pack
     most = max(1, budget // (2 * network.program.row_elements))
     first = 0
     for group in _groups(paths, most):
-        pack = _pack(network, group, first)
+        pack = _pack(network, paths, group, first)
         yield from _of_comparable_scale(pack)
         first += len(pack)
 
 
-def _groups(paths: Sequence[Path], most: int) -> Iterator[list[tuple[Path, int, int]]]:
-    """Parts (path, from segment, to segment) with at most ``most`` segments together."""
-    group: list[tuple[Path, int, int]] = []
+def _groups(paths: Sequence[Path], most: int) -> Iterator[list[tuple[int, int, int]]]:
+    """Parts (number of the path, from segment, to segment) with at most ``most`` segments together."""
+    group: list[tuple[int, int, int]] = []
     room = most
-    for path in paths:
+    for number, path in enumerate(paths):
         low = 0
         while low < len(path):
             high = min(len(path), low + room)
-            group.append((path, low, high))
+            group.append((number, low, high))
             room -= high - low
             low = high
             if room == 0:
@@ -84,13 +86,14 @@ def _groups(paths: Sequence[Path], most: int) -> Iterator[list[tuple[Path, int, 
         yield group
 
 
-def _pack(network: Network, group: Sequence[tuple[Path, int, int]], first: int) -> Pack:
-    start = torch.cat([path.starts[low:high] for path, low, high in group]).to(network.device)
-    end = torch.cat([path.ends[low:high] for path, low, high in group]).to(network.device)
+def _pack(network: Network, paths: Sequence[Path], group: Sequence[tuple[int, int, int]], first: int) -> Pack:
+    start, end, length = (
+        torch.cat([getattr(paths[number], name)[low:high] for number, low, high in group]).to(network.device)
+        for name in ("starts", "ends", "lengths")
+    )
     direction = end.double() - start.double()
-    length = torch.cat([path.lengths[low:high] for path, low, high in group]).to(network.device)
-    dtype = network.dtype
-    return Pack(first, start.to(dtype), direction.to(dtype), end.to(dtype), length)
+    dtype, path_of = network.dtype, [number for number, low, high in group for _ in range(low, high)]
+    return Pack(first, start.to(dtype), direction.to(dtype), end.to(dtype), length, tuple(path_of))
 
 
 def _of_comparable_scale(pack: Pack) -> Iterator[Pack]:
@@ -108,4 +111,5 @@ def _of_comparable_scale(pack: Pack) -> Iterator[Pack]:
 
 def _part(pack: Pack, low: int, high: int) -> Pack:
     rows = slice(low, high)
-    return Pack(pack.first + low, pack.start[rows], pack.direction[rows], pack.end[rows], pack.length[rows])
+    tensors = (pack.start[rows], pack.direction[rows], pack.end[rows], pack.length[rows])
+    return Pack(pack.first + low, *tensors, pack.path_of[rows])

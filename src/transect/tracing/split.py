@@ -15,7 +15,7 @@ from transect.paths import Path
 from transect.results import Trace
 from transect.tracing.keeping import Segment
 from transect.tracing.pack import Walked
-from transect.tracing.verification import Verification
+from transect.tracing.verification import joined
 
 
 def one_trace_a_path(
@@ -37,11 +37,9 @@ def one_trace_a_path(
         for name in walked[0].reduced
     }
     doubtful = [entry for part in walked for entry in part.doubtful]
-    verification = Verification()
-    for part in walked:
-        verification = verification.joined(part.verification)
+    verified = joined(part.verification for part in walked)
     traces, low = [], 0
-    for path, anchors in zip(paths, anchor_crossings, strict=True):
+    for number, (path, anchors) in enumerate(zip(paths, anchor_crossings, strict=True)):
         rows = slice(low, low + len(path))
         traces.append(
             Trace(
@@ -57,7 +55,7 @@ def one_trace_a_path(
                 anchor_crossings=anchors,
                 reduced={name: part.rows(rows) for name, part in reduced.items()},
                 unresolved=tuple(entry.within(rows) for entry in doubtful if low <= entry.segment < rows.stop),
-                verification=verification if verification.points else None,
+                verification=verified.get(number),
                 kept=None if segments is None else tuple(segments[rows]),
             )
         )

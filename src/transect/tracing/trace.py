@@ -35,7 +35,7 @@ def trace(
     outputs: Sequence[int] | None = ...,
     between: tuple[float, float] | None = ...,
     dtype: torch.dtype | None = ...,
-    verify: bool = ...,
+    verify: bool | Literal["all"] = ...,
     budget: int | None = ...,
     max_bytes: int = ...,
     seed: int = ...,
@@ -49,7 +49,7 @@ def trace(
     outputs: Sequence[int] | None = ...,
     between: tuple[float, float] | None = ...,
     dtype: torch.dtype | None = ...,
-    verify: bool = ...,
+    verify: bool | Literal["all"] = ...,
     budget: int | None = ...,
     max_bytes: int = ...,
     seed: int = ...,
@@ -62,7 +62,7 @@ def trace(
     outputs: Sequence[int] | None = None,
     between: tuple[float, float] | None = None,
     dtype: torch.dtype | None = None,
-    verify: bool = True,
+    verify: bool | Literal["all"] = True,
     budget: int | None = None,
     max_bytes: int = MAX_BYTES,
     seed: int = 0,
@@ -78,7 +78,10 @@ def trace(
         between: Walk only this stretch of each path, in units of segments: ``(0.5, 2)`` from the middle of the first
             segment to the end of the second.
         dtype: Working dtype where a module is captured on the fly; float64 by default.
-        verify: Compare the result with the model at random points, singly and in a batch.
+        verify: Compare the result with the model at random points of every path, in a batch and some singly. ``"all"``
+            compares the middle of every region as well: outputs with those of the exported program and of your own
+            module, and the piece of every unit; ``trace.verification`` says what was compared. It takes a few times
+            as long as the trace.
         budget: Most numbers that one run of rows keeps alive; bounds memory, and decides the speed by the cache. By
             default 32 MiB of them on a CPU, and by the free memory on a GPU.
         max_bytes: Most bytes ``keep="all"`` may hold.
@@ -105,6 +108,8 @@ def trace(
     """
     if keep not in ("all", "measures"):
         raise InvalidInput(f'keep: expected "all" or "measures", got {keep!r}.')
+    if verify not in (True, False, "all"):
+        raise InvalidInput(f'verify: expected True, False or "all", got {verify!r}.')
     check_whole(1, max_bytes=max_bytes)
     check_whole(0, seed=seed)
     paths = as_paths(path, between)
@@ -114,7 +119,7 @@ def trace(
     chosen = output_indices(outputs, network)
     judge = AnchorJudge(paths)
     keeper = Keeper(max_bytes, Layout.of(network.program)) if keep == "all" else None
-    walker = PackWalker(network, chosen, judge, keeper, budget, seed if verify else None)
+    walker = PackWalker(network, chosen, judge, keeper, budget, seed if verify else None, verify == "all")
     with torch.no_grad(), full_precision():
         walked = [walker.walk(pack) for pack in packs(network, paths, budget)]
     segments = None if keeper is None else keeper.segments

@@ -1,8 +1,9 @@
-"""Every trace is compared with the model itself, at random points of the path, singly and in a batch."""
+"""Every trace is compared with the model itself, at random points of each path, singly and in a batch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from transect.errors import VerificationError
 from transect.measures import Ends
 from transect.network import Network
 from transect.regions.run import Run
+from transect.results import Verification
 from transect.tracing.segments import Pack
 
 # Largest difference allowed, relative to the largest output seen...
@@ -18,62 +20,25 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-3}
 # ... or in standard deviations of what rounding does inside the model, where outputs are differences of large values.
 _DEVIATIONS = 64.0
 _POINTS_A_PACK = 8
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How far a trace and the exported model differ at random points.
-
-    Attributes:
-        points: Number of points compared.
-        error: Largest absolute difference of an output.
-        scale: Largest absolute output seen at these points and at the anchors.
-        deviation: Largest distance of these outputs from the affine interpolation of their segment's ends.
-    """
-
-    points: int = 0
-    error: float = 0.0
-    scale: float = 0.0
-    deviation: float = 0.0
-
-    @property
-    def relative_error(self) -> float:
-        """Error relative to the largest output."""
-        return self.error / self.scale if self.scale else 0.0
-
-    @property
-    def relative_to_deviation(self) -> float:
-        """Error relative to the largest deviation from the affine interpolation (infinite where there is none)."""
-        return self.error / self.deviation if self.deviation else (0.0 if self.error == 0 else float("inf"))
-
-    def joined(self, other: Verification) -> Verification:
-        """The larger of two in every respect."""
-        return Verification(
-            self.points + other.points,
-            max(self.error, other.error),
-            max(self.scale, other.scale),
-            max(self.deviation, other.deviation),
-        )
+_POINTS_A_PATH = 2  # at least: no path is vouched for by another one
 
 
 class Verifier:
-    """Collects the trace's outputs at random points while the runs go by, and compares at the end.
+    """Collects the trace's outputs at random points of every path while the runs go by, and compares at the end.
 
     Args:
         network: The captured network.
         pack: The segments being walked.
         outputs: Indices of the outputs kept, or None for all.
+        ends: What is known of the segments.
         seed: Seed of the random points.
     """
 
-    def __init__(self, network: Network, pack: Pack, outputs: Tensor | None, seed: int) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        segment = torch.randint(len(pack), (_POINTS_A_PACK,), generator=generator)
-        t = torch.rand(_POINTS_A_PACK, generator=generator, dtype=torch.float64)
-        order = torch.argsort(segment.double() + t)
-        self._network, self._pack, self._outputs = network, pack, outputs
-        self._segment, self._t = segment[order].to(network.device), t[order].to(network.device)
-        self._waiting = list(zip(segment[order].tolist(), t[order].tolist(), strict=True))[::-1]
+    def __init__(self, network: Network, pack: Pack, outputs: Tensor | None, ends: Ends, seed: int) -> None:
+        segment, t = _points(pack, torch.Generator().manual_seed(seed))
+        self._network, self._pack, self._outputs, self._ends = network, pack, outputs, ends
+        self._segment, self._t = segment.to(network.device), t.to(network.device)
+        self._waiting = list(zip(segment.tolist(), t.tolist(), strict=True))[::-1]
         self._found: list[Tensor] = []
 
     def see(self, run: Run) -> None:
@@ -81,37 +46,82 @@ class Verifier:
         last = (int(run.segment[-1]), float(run.t[-1]))
         while self._waiting and self._waiting[-1] <= last:
             segment, t = self._waiting.pop()
-            rows = (run.segment == segment).nonzero().squeeze(1)
-            knots = run.t[rows]
+            low, high = torch.searchsorted(run.segment, torch.tensor([segment, segment + 1]).to(run.t.device)).tolist()
+            knots, outputs = run.t[low:high], run.outputs[low:high]
             right = int(torch.searchsorted(knots, t).clamp(1, len(knots) - 1))
             weight = (t - knots[right - 1]) / (knots[right] - knots[right - 1])
-            low, high = run.outputs[rows[right - 1]].double(), run.outputs[rows[right]].double()
-            self._found.append(torch.lerp(low, high, weight))
+            self._found.append(torch.lerp(outputs[right - 1].double(), outputs[right].double(), weight))
 
-    def verdict(self, ends: Ends) -> Verification:
-        """Compare with the exported model.
+    def verdict(self) -> dict[int, Verification]:
+        """Compare with the exported model; one verdict for each path that has segments in the pack, by its number.
 
         Raises:
             VerificationError: They differ beyond the tolerance.
         """
         traced = torch.stack(self._found)
-        x = self._pack.at(self._segment, self._t)
-        batch = self._selected(self._network(x))
-        single = self._selected(torch.cat([self._network(point) for point in x]))
-        error = float(torch.maximum((traced - batch).abs(), (traced - single).abs()).max())
-        straight = ends.straight(self._segment, self._t)
-        scale = max(float(part.abs().max()) for part in (batch, ends.start, ends.end))
-        found = Verification(len(traced), error, scale, float((single - straight).abs().max()))
-        tolerance = TOLERANCE[self._network.dtype]
-        if not error <= max(tolerance * scale, _DEVIATIONS * ends.deviation):
-            raise VerificationError(
-                f"The trace and the model differ by {error:.2e} where outputs reach {scale:.2e} (relative "
-                f"{found.relative_error:.1e}, tolerance {tolerance:.0e}), and rounding inside the model accounts for "
-                f"{ends.deviation:.1e} (standard deviation): the numbers must not be used. "
-                "If the model is deterministic and treats each sample on its own, please report it."
-            )
+        x, ends = self._pack.at(self._segment, self._t), self._ends
+        model = selected(self._network(x), self._outputs)
+        error = (traced - model).abs().amax(1)
+        singly = torch.arange(0, len(x), -(-len(x) // _POINTS_A_PACK))
+        single = selected(torch.cat([self._network(x[point]) for point in singly.tolist()]), self._outputs)
+        error[singly] = torch.maximum(error[singly], (traced[singly] - single).abs().amax(1))
+        bend = (model - ends.straight(self._segment, self._t)).abs().amax(1)
+        anchors, found = by_path(self._pack, torch.arange(len(self._pack))), {}
+        for number, part in by_path(self._pack, self._segment).items():
+            scale = float(torch.maximum(model[part].abs().max(), ends.scale[anchors[number]].max()))
+            found[number] = Verification(len(part), float(error[part].max()), scale, float(bend[part].max()))
+            check_error(found[number].error, scale, TOLERANCE[self._network.dtype], ends.deviation)
         return found
 
-    def _selected(self, outputs: Tensor) -> Tensor:
-        outputs = outputs.double()
-        return outputs if self._outputs is None else outputs[:, self._outputs]
+
+def joined(parts: Iterable[Mapping[int, Verification]]) -> dict[int, Verification]:
+    """The verifications of every path, by its number, from those of its parts."""
+    found: dict[int, Verification] = {}
+    for part in parts:
+        for number, one in part.items():
+            found[number] = found.get(number, Verification()).joined(one)
+    return found
+
+
+def _points(pack: Pack, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random segments and positions on them in order, some on every path."""
+    parts = by_path(pack, torch.arange(len(pack))).values()
+    a_path = max(_POINTS_A_PATH, -(-_POINTS_A_PACK // len(parts)))
+    segment = torch.cat([part[torch.randint(len(part), (a_path,), generator=generator)] for part in parts])
+    t = torch.rand(len(segment), generator=generator, dtype=torch.float64)
+    order = torch.argsort(segment.double() + t)
+    return segment[order], t[order]
+
+
+def by_path(pack: Pack, segment: Tensor) -> dict[int, Tensor]:
+    """Which entries of a list of segments lie on each path: their places in the list, by the number of the path."""
+    number = torch.tensor(pack.path_of)[segment.cpu()]
+    return {int(one): (number == one).nonzero().squeeze(1) for one in number.unique()}
+
+
+def selected(outputs: Tensor, chosen: Tensor | None) -> Tensor:
+    """The outputs that are traced, in float64."""
+    outputs = outputs.double()
+    return outputs if chosen is None else outputs[:, chosen]
+
+
+def check_error(error: float, scale: float, tolerance: float, deviation: float, what: str = "the model") -> None:
+    """Hold that a trace is right.
+
+    Args:
+        error: Largest difference of an output.
+        scale: Largest output.
+        tolerance: Differences of so many times the largest output are rounding.
+        deviation: Standard deviation of what rounding does to an output; that many times it is rounding, too.
+        what: What the trace was compared with.
+
+    Raises:
+        VerificationError: The difference is neither small beside the outputs nor explained by rounding.
+    """
+    if not error <= max(tolerance * scale, _DEVIATIONS * deviation):
+        raise VerificationError(
+            f"The trace and {what} differ by {error:.2e} where outputs reach {scale:.2e} (relative "
+            f"{error / scale if scale else math.inf:.1e}, tolerance {tolerance:.0e}), and rounding inside the model "
+            f"accounts for {deviation:.1e} (standard deviation): the numbers must not be used. "
+            "If the model is deterministic and treats each sample on its own, please report it."
+        )
