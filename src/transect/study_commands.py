@@ -24,6 +24,7 @@ from transect.study.config import StudyConfig
 from transect.study.files import read_study
 from transect.study.folders import PATH_TABLE, RUNS, TABLE, TIMING_TABLE
 from transect.study.forecasting import RunForecast, forecast_study
+from transect.study.identity import identified
 from transect.study.joining import write_tables
 from transect.study.report import report_tables
 from transect.study.statistics.studies import compare_studies
@@ -71,6 +72,7 @@ def run(file: Path, out: Path | None, networks: Sequence[Path], where: Where, co
         soft_wrap=True,
     )
     if networks:
+        config = identified(config)
         claim(config, folder)
         copied = borrow_networks(config, folder, networks)
         console.print(f"{_many(copied, 'network')} taken from {', '.join(map(str, networks))}.", highlight=False)

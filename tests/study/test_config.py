@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from transect.errors import StudyError
+from transect.study.checks import check_study
 from transect.study.config import MeasuringConfig, StudyConfig
 from transect.study.presets import demo_study
+from transect.study.settings import canonical_json
 
 PLAIN = {"model": {"width": [9, 16]}, "train": {"epochs": 3, "seed": [0, 1]}}
 
@@ -105,7 +111,7 @@ def test_the_hash_is_that_of_what_determines_a_network():
         return StudyConfig.parse(sections).networks()[0].hash()
 
     same = [
-        {"train": {"checkpoint_every": 1, "tensorboard": True, "evaluate_every": 7, "device": "auto"}},
+        {"train": {"checkpoint_every": 1, "tensorboard": True, "evaluate_every": 7}},
         {"data": {"folder": "elsewhere", "download": True}},
         {"paths": {"anchors": 4}},
         {"measures": {"method": "estimate"}},
@@ -114,6 +120,7 @@ def test_the_hash_is_that_of_what_determines_a_network():
     other = [
         {"train": {"epochs": 4}},
         {"train": {"seed": 1}},
+        {"train": {"device": "auto"}},
         {"data": {"noise_seed": 1}},
         {"model": {"width": 3}},
         {"model": {"name": "cnn1d"}},
@@ -123,12 +130,15 @@ def test_the_hash_is_that_of_what_determines_a_network():
     assert len({hash_of(**sections) for sections in other} | {hash_of()}) == 1 + len(other)
 
 
-def test_a_folder_of_images_counts_by_its_name():
-    def hash_of(folder, name="images"):
-        return StudyConfig.parse({"data": {"name": name, "folder": folder}}).networks()[0].hash()
+def test_a_folder_of_images_counts_by_what_is_in_it_and_by_its_place_while_that_is_not_known():
+    def hash_of(folder, name="images", contents=()):
+        given = {"data": {"name": name, "folder": folder}, "contents": contents}
+        return StudyConfig.parse(given).networks()[0].hash()
 
-    assert hash_of("data/cifar10") == hash_of("/elsewhere/cifar10") != hash_of("data/flowers")
-    assert hash_of("here", "cifar10") == hash_of("there", "cifar10")
+    assert hash_of("data/cifar10") == hash_of(str(Path("data/cifar10").resolve())) != hash_of("/elsewhere/cifar10")
+    assert hash_of("here", contents=[{"data": "a"}]) == hash_of("there", contents=[{"data": "a"}])
+    assert hash_of("here", contents=[{"data": "a"}]) != hash_of("here", contents=[{"data": "b"}])
+    assert hash_of("here", "cifar10") == hash_of("there", "cifar10")  # torchvision compares it with what is published
 
 
 def test_all_samples_can_be_asked_for_in_a_file():
@@ -147,6 +157,76 @@ def test_labels_say_what_differs_and_are_unique():
     assert labels[0] == "label_noise 0.0, width 9, seed 0"
     assert len(set(labels)) == 8
     assert [label for _, label in StudyConfig().labels()] == ["width 1"]
+
+
+def some(values, most=3):
+    return st.lists(values, min_size=1, max_size=most, unique_by=lambda value: canonical_json({"": value}))
+
+
+SEEDS = some(st.integers(0, 2))
+WORDS = st.text("ab ,01.", max_size=6) | st.sampled_from(["None", "True", "a, seed 1", "checkpoint b"])
+ARGUMENTS = st.dictionaries(
+    st.sampled_from(["seed", "depth", "a.b", "data.seed", "a b"]),
+    st.none() | st.booleans() | st.integers(0, 1) | st.sampled_from([0.0, 1.0]) | WORDS | st.lists(st.integers(0, 1)),
+    max_size=2,
+)
+GRIDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "data": st.fixed_dictionaries(
+            {}, optional={"seed": SEEDS, "noise_seed": SEEDS, "name": some(st.sampled_from(["mnist1d", "digits"])),
+                          "folder": some(WORDS), "label_noise": some(st.sampled_from([0.0, 0.1, 1.0]))},
+        ),
+        "model": st.fixed_dictionaries(
+            {}, optional={"name": some(st.sampled_from(["mlp", "cnn1d", "own:net"])), "width": some(st.integers(1, 3)),
+                          "arguments": some(ARGUMENTS), "checkpoint": some(WORDS | st.none())},
+        ),
+        "train": st.fixed_dictionaries(
+            {}, optional={"seed": SEEDS, "order_seed": some(st.none() | st.integers(0, 1)),
+                          "learning_rate": some(st.sampled_from([0.1, 1e-17, 0.1 + 1e-17, 0.10000000000000002])),
+                          "milestones": some(st.lists(st.integers(1, 3), max_size=2))},
+        ),
+    },
+)  # fmt: skip
+
+
+@given(GRIDS)
+@settings(deadline=None, max_examples=150)
+def test_networks_of_any_grid_have_labels_and_hashes_of_their_own(grid):
+    study = StudyConfig.parse(grid)
+    labels = [label for _, label in study.labels()]
+    assert len(set(labels)) == len(labels) == len(study.networks())
+    places = [(network.hash(), network.data.folder) for network in study.networks()]
+    assert len(set(places)) == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ({"data": {"seed": [0, 1]}, "train": {"seed": [0, 1]}}, "data.seed 1, seed 0"),
+        ({"model": {"name": ["mlp", "cnn1d"]}, "data": {"name": "digits"}}, "model mlp"),
+        ({"model": {"name": "own:net", "arguments": [{"depth": 1}, {"depth": 2, "seed": 3}]}},
+         "depth 2, arguments.seed 3"),
+        ({"model": {"name": "own:net", "arguments": [{}, {"depth": 2}]}}, "depth not given"),
+    ],
+)  # fmt: skip
+def test_labels_name_the_section_where_the_key_alone_would_not_say(grid, said):
+    assert said in [label for _, label in StudyConfig.parse(grid).labels()]
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ({"train": {"checkpoint_every": [1, 2]}}, "checkpoint_every 1 and checkpoint_every 2"),
+        ({"train": {"tensorboard": [True, False], "seed": [0, 1]}}, "tensorboard"),
+        ({"data": {"name": "cifar10", "folder": ["a", "b"]}}, "folder a and folder b"),
+        ({"data": {"name": "images", "folder": ["a", "./a"]}}, "folder a and folder ./a"),
+        ({"ways": [{"paths": {"seed": 1}}, {"paths": {"seed": 1}}]}, "ways"),
+    ],
+)
+def test_variants_that_make_the_same_network_are_refused(grid, said):
+    with pytest.raises(StudyError, match=rf"(?s)the same.*{said}|{said}.*the same"):
+        check_study(StudyConfig.parse(grid))
 
 
 def test_settings_without_a_column_are_told_as_variants_and_ways():

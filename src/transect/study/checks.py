@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from transect.errors import StudyError
-from transect.study.config import StudyConfig
+from transect.study.config import NetworkConfig, StudyConfig
+from transect.study.naming import differing, said
 from transect.study.schedule import refuse_useless_milestones
 
 
@@ -19,6 +20,7 @@ def check_study(config: StudyConfig) -> None:
                 "measures: upper_bound_integral and drop_last_region need every region; expected method = "
                 f'"exact" with them, got {how.method!r}'
             )
+    _refuse_same_networks(config)
     for train in config.train:
         refuse_useless_milestones(train)
     asked = [epoch for epoch in config.epochs() if isinstance(epoch, int)]
@@ -30,3 +32,18 @@ def check_study(config: StudyConfig) -> None:
             "model.checkpoint: a network from a file is not trained; expected one variant of [train] and "
             f'measures.epoch = "last", got {len(config.train)} variants and the epochs {list(config.epochs())}'
         )
+
+
+def _refuse_same_networks(config: StudyConfig) -> None:
+    """Two that differ only in what does not matter would share a folder, and be two rows of one thing."""
+    networks: dict[str, NetworkConfig] = {}
+    for network in config.networks():
+        other = networks.setdefault(network.hash(), network)
+        if other is not network:
+            one, two = differing([other.model_dump(mode="json"), network.model_dump(mode="json")])
+            raise StudyError(
+                f"two networks of the study are the same: they differ only in {said(one)} and {said(two)}, which gives "
+                "the same network; expected one of them"
+            )
+    if len({way.hash() for way in config.measurings()}) < len(config.measurings()):
+        raise StudyError("ways: expected every way of measuring once, two of them are the same")

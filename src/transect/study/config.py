@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from transect.study.grid import variants
+from transect.study.naming import differing, said
 from transect.study.sections import DataConfig, MeasureConfig, ModelConfig, PathConfig, TrainConfig
 from transect.study.settings import Settings, canonical_json
 
@@ -23,31 +25,47 @@ __all__ = [
     "PathConfig",
     "StudyConfig",
     "TrainConfig",
-    "differing",
     "short_hash",
 ]
 
-_DIGITS_OF_HASH = 10
-NOT_IDENTIFYING = {
+_DIGITS_OF_HASH, _LONGEST_NAME = 10, 100
+NOT_IDENTIFYING: dict[str, set[str] | bool] = {
     "train": {"checkpoint_every", "device", "evaluate_every", "tensorboard"},
     "data": {"folder", "download"},
+    "contents": True,
 }
-"""Settings that do not change which network comes out of a training."""
+"""Settings that do not change which network comes out of a training, or that :meth:`NetworkConfig.identity` treats by
+itself."""
 
 
 class NetworkConfig(Settings):
-    """One network of a study: a run. Everything that its training depends on."""
+    """One network of a study: a run. Everything that its training depends on.
+
+    Attributes:
+        contents: Digests of what only a name stands for in the settings, :func:`transect.study.identity.identified`.
+    """
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    contents: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def is_named_only(self) -> bool:
+        """Whether the settings say of some part of it only where it lies."""
+        return self.data.name == "images" or self.model.checkpoint is not None or self.model.is_users
 
     def identity(self) -> dict[str, Any]:
-        """What determines the network, as plain values. Of a folder of images that is its name, not where it lies."""
+        """What determines the network, as plain values: no place of a file whose contents are known."""
         settings = self.model_dump(mode="json", exclude=NOT_IDENTIFYING)
-        if self.data.name == "images" and self.data.folder is not None:
-            settings["data"]["folder"] = Path(self.data.folder).name
-        return settings
+        if self.train.device != "cpu":  # it rounds differently
+            settings["train"]["device"] = self.train.device
+        if self.data.name == "images" and "data" not in self.contents:
+            settings["data"]["folder"] = _resolved(self.data.folder)
+        if self.model.checkpoint is not None:
+            known = "weights" in self.contents
+            settings["model"]["checkpoint"] = "" if known else _resolved(self.model.checkpoint)
+        return settings | ({"contents": self.contents} if self.contents else {})
 
     def hash(self) -> str:
         """Short name of :meth:`identity`: equal settings give equal names, on every machine."""
@@ -55,7 +73,7 @@ class NetworkConfig(Settings):
 
     def folder(self) -> str:
         """Name of the folder of the run: readable, and its own."""
-        model = self.model.name.replace(":", "-").replace("/", "-")
+        model = re.sub(r"[^\w.-]", "-", self.model.name)[:_LONGEST_NAME]
         return f"{model}-width-{self.model.width:04d}-seed-{self.train.seed}-{self.hash()}"
 
 
@@ -85,6 +103,7 @@ class StudyConfig(Settings):
         title: Of its figures; made from the table where empty.
         ways: Ways of measuring, each with its own ``paths`` and ``measures`` (in which a list is a grid too): in place
             of the grid of those sections, where it would have more than is wanted.
+        contents: Of each network, what :func:`transect.study.identity.identified` finds; none before that.
     """
 
     name: str = "study"
@@ -95,6 +114,7 @@ class StudyConfig(Settings):
     paths: tuple[PathConfig, ...] = (PathConfig(),)
     measures: tuple[MeasureConfig, ...] = (MeasureConfig(),)
     ways: tuple[MeasuringConfig, ...] = ()
+    contents: tuple[dict[str, str], ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -124,13 +144,19 @@ class StudyConfig(Settings):
             raise ValueError("expected every value of a list once: two variants of this section are the same")
         return given
 
+    @model_validator(mode="after")
+    def _refuse_other_contents(self) -> Self:
+        if self.contents and len(self.contents) != len(self.data) * len(self.model) * len(self.train):
+            raise ValueError("contents: expected one entry a network")
+        return self
+
     def networks(self) -> tuple[NetworkConfig, ...]:
         """Every network, in the order of the lists: the last section varies fastest."""
+        grid = list(itertools.product(self.data, self.model, self.train))
+        contents: Sequence[dict[str, str]] = self.contents or [{}] * len(grid)
         return tuple(
-            NetworkConfig(data=data, model=model, train=train)
-            for data in self.data
-            for model in self.model
-            for train in self.train
+            NetworkConfig(data=data, model=model, train=train, contents=found)
+            for (data, model, train), found in zip(grid, contents, strict=True)
         )
 
     def measurings(self) -> tuple[MeasuringConfig, ...]:
@@ -148,17 +174,17 @@ class StudyConfig(Settings):
         networks = self.networks()
         found = differing([network.model_dump(mode="json") for network in networks])
         for network, values in zip(networks, found, strict=True):
-            yield network, _said(values or {"width": network.model.width})
+            yield network, said(values or {"model.width": network.model.width})
 
     def variants(self) -> tuple[str, ...]:
         """Of each network, the differing settings that have no column in tables."""
         found = differing([network.model_dump(mode="json") for network in self.networks()], _NETWORK_COLUMNS)
-        return tuple(_said(values) for values in found)
+        return tuple(said(values) for values in found)
 
     def way_names(self) -> tuple[str, ...]:
         """Of each way of measuring, the differing settings that have no column in tables."""
         found = differing([measuring.model_dump(mode="json") for measuring in self.measurings()], _MEASURING_COLUMNS)
-        return tuple(_said(values) for values in found)
+        return tuple(said(values) for values in found)
 
 
 _NETWORK_COLUMNS = frozenset(
@@ -185,29 +211,12 @@ def _is_default(name: str, given: Any) -> bool:
     return bool(given in ([default], (default,), [], ()))
 
 
-def differing(settings: Sequence[dict[str, Any]], but: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Of several settings with sections, each one's values where they are not all the same.
-
-    Args:
-        settings: Mappings from section to mapping from key to value.
-        but: Names that are passed over, ``"section.key"``.
-
-    Returns:
-        Of each, key to value.
-    """
-    flat = [
-        {f"{part}.{key}": value for part, values in one.items() for key, value in values.items()} for one in settings
-    ]
-    keys = [key for key in flat[0] if key not in but and any(one[key] != flat[0][key] for one in flat)]
-    return [{key.rpartition(".")[2]: one[key] for key in keys} for one in flat]
-
-
-def _said(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items())
-
-
 _LISTS = {"train": frozenset({"milestones"}), "model": frozenset({"arguments"})}
 """Settings of a section that are lists, or hold some, themselves."""
+
+
+def _resolved(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser().resolve())
 
 
 def short_hash(settings: dict[str, Any]) -> str:

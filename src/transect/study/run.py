@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import Any
 import safetensors.torch
 from torch import nn
 
-from transect.errors import StudyError
 from transect.execution.events import Report
 from transect.storage.atomic import remove_leftovers, write_text
 from transect.storage.tables import make_table, write_table
@@ -26,6 +24,7 @@ from transect.study.data.load import load_data
 from transect.study.evaluation import evaluate, parameter_count, weight_norm
 from transect.study.folders import RunFolder, blocks
 from transect.study.hardware import reproducible_arithmetic, resolved_device
+from transect.study.identity import refuse_changed
 from transect.study.measuring import Measure
 from transect.study.models import build_model, load_network
 from transect.study.state import Stated
@@ -92,7 +91,7 @@ def train_network(task: NetworkTask, report: Report) -> str:
         folder.settings, json.dumps(task.network.model_dump(mode="json") | {"label": task.label}, indent=2) + "\n"
     )
     with Stated(folder.path, report) as stated:
-        data = _data(task.network.data, task.cache)
+        data = _known_data(task)
         ended = _trained(task, data, stated)
         evaluation = _evaluated(task, data, ended)
     write_text(folder.evaluation, json.dumps(evaluation, indent=2) + "\n")
@@ -118,7 +117,7 @@ def measure_part(part: PartTask, report: Report) -> str:
     task, measuring = part.task, part.measuring
     with Stated(task.folder.path, report) as stated:
         stated("measuring", part.index, len(blocks(measuring)))
-        data = _data(task.network.data, task.cache)
+        data = _known_data(task)
         which = blocks(measuring)[part.index]
         paths = paths_around(data, measuring.paths)[which.start : which.stop]
         model = network_after(task, data, measuring.measures.epoch)
@@ -134,17 +133,23 @@ def network_after(task: NetworkTask, data: DataSet, epoch: int | str) -> nn.Modu
     """A network of a study as it was after an epoch, in evaluation mode."""
     network = task.network
     if network.model.checkpoint is not None:
-        _refuse_other_file(task)
         return load_network(network.model, data.input_shape, data.classes).eval()
     model = build_model(network.model, data.input_shape, data.classes, network.train.seed)
     model.load_state_dict(safetensors.torch.load_file(task.folder.weights(epoch)))
     return model.eval()
 
 
+def _known_data(task: NetworkTask) -> DataSet:
+    """The data, after a look whether it and all else that a network is made of are what they were."""
+    data = _data(task.network.data, task.cache)
+    refuse_changed(task.network, data, task.cache)
+    return data
+
+
 def _trained(task: NetworkTask, data: DataSet, report: Report) -> dict[str, Any]:
     network = task.network
     if network.model.checkpoint is not None:
-        return {"epochs_done": 0, "train_seconds": 0.0, "weights": _digest(network.model.checkpoint)}
+        return {"epochs_done": 0, "train_seconds": 0.0}
     model = build_model(network.model, data.input_shape, data.classes, network.train.seed)
     keep = [epoch for epoch in task.epochs if isinstance(epoch, int)]
     ended = train(model, data, network.train, keep, task.folder.path, report)
@@ -166,23 +171,3 @@ def _errors(model: nn.Module, data: DataSet, config: TrainConfig) -> dict[str, A
     parts = {name: data.split(name) for name in ("train", "validation", "test")}
     with reproducible_arithmetic(config, device):
         return {name: vars(evaluate(model, split, data.prepare, device)) for name, split in parts.items() if len(split)}
-
-
-def _refuse_other_file(task: NetworkTask) -> None:
-    """A checkpoint that changes between two blocks of paths would make rows of two networks."""
-    checkpoint, folder = task.network.model.checkpoint, task.folder
-    if checkpoint is None or not folder.evaluation.exists():
-        return
-    if folder.read_evaluation()["weights"] != _digest(checkpoint):
-        raise StudyError(
-            f"{checkpoint} is not the file any more that this study has evaluated; delete {folder.path} to measure "
-            "the new one"
-        )
-
-
-def _digest(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise StudyError(f"model.checkpoint: cannot read {path}: {error}") from error

@@ -58,6 +58,11 @@ class ModelConfig(Settings):
     arguments: dict[str, Any] = Field(default_factory=dict)
     checkpoint: str | None = None
 
+    @property
+    def is_users(self) -> bool:
+        """Whether it is ``package.module:callable``."""
+        return ":" in self.name
+
 
 class TrainConfig(Settings):
     """The training.

@@ -15,8 +15,8 @@ from transect.execution import Executor, Job, Outcome, ProgressCallback, raise_f
 from transect.storage.atomic import remove_leftovers, write_text
 from transect.study.checks import check_study
 from transect.study.config import NetworkConfig, StudyConfig
-from transect.study.data.load import load_data
 from transect.study.folders import CONFIGURATION, RUNS, RunFolder, blocks, run_folder
+from transect.study.identity import identified
 from transect.study.joining import write_tables
 from transect.study.measuring import Measure, measure_paths
 from transect.study.run import NetworkTask, PartTask, measure_part, train_network
@@ -74,9 +74,9 @@ def run_study(
     """
     folder = Path(folder).absolute()  # a worker on another machine runs elsewhere
     check_study(config)
+    config = identified(config, cache)
+    check_study(config)  # also that no two networks are the same
     claim(config, folder)
-    for data in config.data:
-        load_data(data, cache)  # once here, so that the workers find it in the cache
     tasks = [
         NetworkTask(_with_absolute_paths(network), label, run_folder(folder, network), config.epochs(), cache)
         for network, label in config.labels()
@@ -116,7 +116,7 @@ def _do(
     ended: dict[str, Outcome] = {}
     with closing(run_jobs(first, executor, told, following=work.following)) as outcomes:
         for outcome in outcomes:
-            label = label_of(outcome.key)
+            label = work.label_of(outcome.key)
             if outcome.error is not None:  # the message alone does not say where it happened
                 write_text(work.folder_of(label).error, outcome.details or outcome.error)
             if label not in ended or ended[label].error is None:
@@ -133,6 +133,7 @@ class _Work:
         self._tasks = {task.label: task for task in tasks}
         self._measurings, self._measure, self._resources = config.measurings(), measure, resources
         self._left = {task.label: self._parts(task) for task in tasks}
+        self._labels = {job.key: label for label, jobs in self._left.items() for job in jobs}
 
     def first(self) -> list[Job]:
         """Blocks of networks that are trained, then trainings, those that take longest first."""
@@ -158,6 +159,10 @@ class _Work:
         """Labels of the networks for which nothing is left."""
         return [label for label, jobs in self.jobs_of().items() if not jobs]
 
+    def label_of(self, key: str) -> str:
+        """The label of the network that a job is about, from the key of the job."""
+        return self._labels.get(key, key)
+
     def folder_of(self, label: str) -> RunFolder:
         """The folder of a network."""
         return self._tasks[label].folder
@@ -167,23 +172,13 @@ class _Work:
 
     def _parts(self, task: NetworkTask) -> list[Job]:
         return [
-            self._job(
-                f"{task.label}{_PART}{one.hash()} {index}", measure_part, PartTask(task, one, index, self._measure)
-            )
+            self._job(f"{task.label} | {one.hash()} {index}", measure_part, PartTask(task, one, index, self._measure))
             for one in self._measurings
             for index in (task.folder.missing_parts(one) if self._is_trained(task) else range(len(blocks(one))))
         ]
 
     def _job(self, key: str, function: Any, argument: Any) -> Job:
         return Job(key, function, (argument,), cpus=self._resources.cpus, gpus=self._resources.gpus)
-
-
-_PART = " | "
-
-
-def label_of(key: str) -> str:
-    """The label of the network that a job is about, from the key of the job."""
-    return key.partition(_PART)[0]
 
 
 def claim(config: StudyConfig, folder: Path) -> None:
@@ -211,11 +206,23 @@ def read_configuration(folder: Path) -> StudyConfig:
         raise StudyError(f"expected the folder of a study, found no {CONFIGURATION} in {folder}; run the study first")
     try:
         given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return StudyConfig.parse(given)
+        config = StudyConfig.parse(given)
     except (OSError, ValueError, StudyError) as error:
         raise StudyError(
             f"cannot read the configuration {path} of an earlier study: {error}; use another folder"
         ) from error
+    _refuse_unidentified(config, path)
+    return config
+
+
+def _refuse_unidentified(config: StudyConfig, path: Path) -> None:
+    """Older versions did not write down what images, weights and models were: what is done may be of other ones."""
+    if not config.contents and (unknown := [one for one in config.networks() if one.is_named_only]):
+        raise StudyError(
+            f"{path} was written by an older version of Transect, which did not note what the data, weights and "
+            f"models of its networks are (such as those of {unknown[0].folder()}); expected contents beside the "
+            "settings: run the study in another folder, or look at this one with the version that made it"
+        )
 
 
 def _refuse_other_study(theirs: StudyConfig, ours: StudyConfig, folder: Path) -> None:

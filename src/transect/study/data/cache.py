@@ -39,6 +39,15 @@ def read_cached(path: Path) -> dict[str, Tensor] | None:
     return tensors if stated == _checksum(tensors) else None
 
 
+def stated_checksum(path: Path) -> str | None:
+    """The checksum that a cache file has beside its tensors; None where there is none. The tensors are not read."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("sha256")
+    except (OSError, safetensors.SafetensorError):
+        return None
+
+
 def write_cached(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Keep tensors in a cache file, with a checksum; several processes may write the same one at once.
 

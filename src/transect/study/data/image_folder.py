@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from transect.errors import StudyError
-from transect.study.data.cache import read_cached, write_cached
+from transect.study.data.cache import read_cached, stated_checksum, write_cached
 from transect.study.data.decoding import decoded
 from transect.study.data.images import ImageSource, LabelledImages
 
@@ -34,7 +34,7 @@ def load_image_folder(folder: str | None, image_size: int | None, cache: Path) -
     """All images of a folder as RGB, ``(N, 3, height, width)``, their classes in the order of their names.
 
     Files that do not end in .jpg, .jpeg or .png, and hidden ones, are passed over; the folder is only read. Images
-    come from the cache where it has those of the same folder, files (by name, size and time of the last change) and
+    come from the cache where it has those of the same folder, files (by name, size and times of the last change) and
     size. A damaged cache file is made again.
 
     Args:
@@ -46,18 +46,45 @@ def load_image_folder(folder: str | None, image_size: int | None, cache: Path) -
     Raises:
         StudyError: If the folder is not of that form, an image cannot be read, or their sizes differ.
     """
-    if folder is None:
-        raise StudyError("data.folder: expected a folder with train/<class>/* and test/<class>/* in it, got none")
-    root = Path(folder).expanduser().resolve()
-    classes = _classes(root)
-    files = {part: _files(root / part, classes) for part in _PARTS}
-    path = cache / f"images-{_key(root, files, image_size)}-v{_DECODER_VERSION}.safetensors"
+    root, classes, files = _listed(folder)
+    path = _cache_file(root, files, image_size, cache)
     tensors = read_cached(path)
     if tensors is None:
         tensors = _decoded(files, image_size)
         write_cached(tensors, path)
     train, test = (LabelledImages(tensors[f"{part}_images"], tensors[f"{part}_labels"]) for part in _PARTS)
     return ImageSource(root.name, len(classes), train, test)
+
+
+def image_folder_digest(folder: str | None, image_size: int | None, cache: Path) -> str:
+    """A digest of the pixels and labels of all images, whatever the folder and its classes are called.
+
+    Args:
+        folder: As in :func:`load_image_folder`.
+        image_size: Likewise.
+        cache: Likewise; images that are in it are not read again.
+
+    Raises:
+        StudyError: As :func:`load_image_folder`.
+    """
+    root, _, files = _listed(folder)
+    path = _cache_file(root, files, image_size, cache)
+    if stated_checksum(path) is None:
+        load_image_folder(folder, image_size, cache)
+    return stated_checksum(path) or ""
+
+
+def _listed(folder: str | None) -> tuple[Path, list[str], dict[str, list[_File]]]:
+    """The folder, its classes, and the images of each part."""
+    if folder is None:
+        raise StudyError("data.folder: expected a folder with train/<class>/* and test/<class>/* in it, got none")
+    root = Path(folder).expanduser().resolve()
+    classes = _classes(root)
+    return root, classes, {part: _files(root / part, classes) for part in _PARTS}
+
+
+def _cache_file(root: Path, files: dict[str, list[_File]], image_size: int | None, cache: Path) -> Path:
+    return cache / f"images-{_key(root, files, image_size)}-v{_DECODER_VERSION}.safetensors"
 
 
 def _classes(root: Path) -> list[str]:
@@ -94,7 +121,10 @@ def _files_of_class(folder: Path, label: int) -> list[_File]:
     if not found:
         raise StudyError(f"data.folder: expected images ({', '.join(SUFFIXES)}) in {folder}, got none")
     stats = [entry.stat() for entry in found]
-    return [_File(entry.path, label, f"{stat.st_size} {stat.st_mtime_ns}") for entry, stat in zip(found, stats)]
+    return [
+        _File(entry.path, label, f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}")
+        for entry, stat in zip(found, stats)
+    ]
 
 
 def _is_image(name: str) -> bool:

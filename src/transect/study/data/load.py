@@ -11,7 +11,7 @@ from transect.study.data.cifar import load_cifar
 from transect.study.data.dataset import DataSet, with_label_noise
 from transect.study.data.digits import load_digits
 from transect.study.data.drawing import drawn
-from transect.study.data.image_folder import load_image_folder
+from transect.study.data.image_folder import image_folder_digest, load_image_folder
 from transect.study.data.images import ImageSource
 from transect.study.data.mnist1d import load_mnist1d
 
@@ -33,6 +33,16 @@ def load_data(config: DataConfig, cache: Path | None = None) -> DataSet:
     folder = default_cache_folder() if cache is None else cache
     clean = _signals(config, folder) if config.name == "mnist1d" else drawn(_images(config, folder), config)
     return with_label_noise(clean, config.label_noise, config.noise_seed)
+
+
+def data_digest(config: DataConfig, cache: Path | None = None) -> str:
+    """Digest of the pixels and labels of a folder of images, as :func:`load_data` finds them.
+
+    Raises:
+        StudyError: As :func:`load_data`.
+    """
+    folder = default_cache_folder() if cache is None else cache
+    return image_folder_digest(config.folder, config.image_size, folder)
 
 
 def _signals(config: DataConfig, cache: Path) -> DataSet:
