@@ -136,10 +136,11 @@ class _Work:
         self._labels = {job.key: label for label, jobs in self._left.items() for job in jobs}
 
     def first(self) -> list[Job]:
-        """Blocks of networks that are trained, then trainings, those that take longest first."""
+        """Blocks of networks that are trained, then trainings: seed by seed, so that the first says something of every
+        width, and those that take longest first."""
         trained = [job for label, task in self._tasks.items() if self._is_trained(task) for job in self._left[label]]
         untrained = [task for task in self._tasks.values() if not self._is_trained(task)]
-        untrained.sort(key=lambda task: -task.network.model.width)  # stable: else in the order of the study
+        untrained.sort(key=lambda task: (task.network.train.seed, -task.network.model.width))
         return trained + [self._job(task.label, train_network, task) for task in untrained]
 
     def following(self, outcome: Outcome) -> Sequence[Job]:
