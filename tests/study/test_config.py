@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from transect.errors import StudyError
+from transect.storage.tables import with_settings
 from transect.study.checks import check_study
 from transect.study.config import MeasuringConfig, StudyConfig
 from transect.study.presets import demo_study
@@ -249,3 +251,14 @@ def test_the_demo_has_widths_on_both_sides_and_the_seeds_asked_for():
     assert 8 <= len(widths) <= 11
     assert min(widths) <= 10
     assert max(widths) >= 400
+
+
+def test_arguments_of_models_are_settings_of_their_own():
+    arguments = [{"depth": 1, "units": [3, 4]}, {"depth": 2}, {"depth": 0.5, "units": [3]}]
+    networks, ways = StudyConfig.parse({"model": {"name": "own:net", "arguments": arguments}}).swept()
+    assert ways == [{}]
+    assert networks == [
+        {"model.arguments.depth": depth, "model.arguments.units": units}
+        for depth, units in ((1, "[3, 4]"), (2, None), (0.5, "[3]"))
+    ]
+    assert with_settings(pa.schema([]), networks).types == [pa.float64(), pa.string()]

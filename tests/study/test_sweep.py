@@ -261,3 +261,25 @@ def until(condition, seconds=60.0):
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
+
+
+def test_settings_that_differ_are_columns_of_their_type(cache, tmp_path):
+    study = with_changes(
+        data={"seed": [0, 1], "train_samples": 20, "test_samples": 20},
+        model={"width": 2},
+        train={"learning_rate": [0.05, 1], "epochs": 1, "seed": 0, "milestones": []},
+        paths={"shift": [1, 2.5], "split": "test", "paths": 2},
+        measures={"first_paths": [1, None]},
+    )
+    run_study(study, tmp_path, 1, cache=cache, measure=fake_measure)
+    for name, schema in (("table", RUN_SCHEMA), ("paths", PATH_SCHEMA), ("timings", TIMING_SCHEMA)):
+        table = read_table(tmp_path / f"{name}.parquet", schema)
+        found = {field.name: str(field.type) for field in table.schema if "." in field.name}
+        assert found == {
+            "data.seed": "int64",
+            "train.learning_rate": "double",
+            "paths.shift": "double",
+            "measures.first_paths": "int64",
+        }
+        keys = [tuple(row[key] for key in (*found, "path") if key in row) for row in table.to_pylist()]
+        assert len(set(keys)) == len(keys) == (24 if name == "paths" else 16)

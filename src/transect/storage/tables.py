@@ -32,6 +32,34 @@ def make_schema(
     return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
 
 
+def is_setting(column: str) -> bool:
+    """Whether a column is that of a setting, called by its full name such as ``train.learning_rate``."""
+    return "." in column
+
+
+def with_settings(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Schema:
+    """A schema with the columns of settings that rows have beside its own, typed by their values; they may be empty.
+
+    Args:
+        schema: What every table of the kind has.
+        rows: One mapping from column name to value per row.
+    """
+    values: dict[str, list[Any]] = {}
+    for row in rows:
+        for name in filter(is_setting, row):
+            values.setdefault(name, []).append(row[name])
+    return pa.schema([*schema, *(pa.field(name, _kind(found)) for name, found in values.items())], schema.metadata)
+
+
+def _kind(values: list[Any]) -> pa.DataType:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {bool}:
+        return pa.bool_()
+    if kinds <= {int}:
+        return pa.int64()
+    return pa.float64() if kinds <= {int, float} else pa.string()
+
+
 def make_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """Put rows into a table of the given schema.
 
@@ -80,7 +108,7 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
 
     Args:
         path: The Parquet file.
-        schema: What the table must be.
+        schema: What the table must be; it may have columns of settings beside that (:func:`with_settings`).
 
     Returns:
         The table.
@@ -94,7 +122,7 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
     except (OSError, pa.ArrowInvalid) as error:
         raise StudyError(f"cannot read the table {path}: {error}") from error
     _refuse_other_version(table.schema, path)
-    if not table.schema.equals(schema):
+    if not pa.schema([field for field in table.schema if not is_setting(field.name)]).equals(schema):
         raise StudyError(f"expected the columns {schema.names} in {path}, found {table.schema.names}")
     return table
 

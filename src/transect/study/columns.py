@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import pyarrow as pa
 
 from transect.labels import MEASURES
@@ -41,6 +43,27 @@ one of the training, ``legacy`` names the faults of the released code that were 
 ``way`` says what differs from the other ways in settings that have no column."""
 
 _ONLY_EXACT = ("anchor_crossings", "linear_crossings", "unresolved")
+
+SETTING_OF = MappingProxyType(
+    {
+        "data": "data.name",
+        "label_noise": "data.label_noise",
+        "model": "model.name",
+        "batch_norm": "model.batch_norm",
+        "width": "model.width",
+        "seed": "train.seed",
+        "epoch": "measures.epoch",
+        "kind": "paths.kind",
+        "around": "paths.around",
+        "split": "paths.split",
+        "samples": "paths.samples",
+        "method": "measures.method",
+    }
+)
+"""Columns of settings that every table has. Any other setting in which the networks or ways of measuring of a study
+differ has a column too, after all others, called by its full name: ``train.learning_rate``, ``data.seed``,
+``paths.radius``, ``model.arguments.depth``. Numbers and truth values are columns of their type, lists are JSON; what
+was not given is empty."""
 
 RUN_SCHEMA: pa.Schema = make_schema(
     *RUN,

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from transect.study.columns import SETTING_OF
 from transect.study.grid import variants
-from transect.study.naming import differing, said
+from transect.study.naming import as_cells, differing, said
 from transect.study.sections import DataConfig, MeasureConfig, ModelConfig, PathConfig, TrainConfig
 from transect.study.settings import Settings, canonical_json
 
@@ -178,24 +179,32 @@ class StudyConfig(Settings):
 
     def variants(self) -> tuple[str, ...]:
         """Of each network, the differing settings that have no column in tables."""
-        found = differing([network.model_dump(mode="json") for network in self.networks()], _NETWORK_COLUMNS)
+        found = differing([network.model_dump(mode="json") for network in self.networks()], _COLUMNS)
         return tuple(said(values) for values in found)
 
     def way_names(self) -> tuple[str, ...]:
         """Of each way of measuring, the differing settings that have no column in tables."""
-        found = differing([measuring.model_dump(mode="json") for measuring in self.measurings()], _MEASURING_COLUMNS)
+        found = differing([measuring.model_dump(mode="json") for measuring in self.measurings()], _COLUMNS | _PRECISION)
         return tuple(said(values) for values in found)
 
+    def swept(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Of each network, and of each way of measuring, the differing settings without a column, by full name."""
+        networks, ways = (
+            differing([one.model_dump(mode="json") for one in several], _COLUMNS)
+            for several in (self.networks(), self.measurings())
+        )
+        return [as_cells(one) for one in networks], [as_cells(one) for one in ways]
 
-_NETWORK_COLUMNS = frozenset(
-    {"data.name", "data.label_noise", "model.name", "model.batch_norm", "model.width", "train.seed"}
-)
-_MEASURING_COLUMNS = frozenset(
-    {"paths.kind", "paths.around", "paths.split", "paths.samples", "paths.repeated_normalisation"}
-    | {"paths.rolled_closure", "measures.method", "measures.epoch", "measures.upper_bound_integral"}
-    | {"measures.drop_last_region", "measures.first_paths", "measures.rtol", "measures.max_samples"}
-)
-"""Settings that have a column, or only say how precisely something is measured."""
+
+_COLUMNS = frozenset(SETTING_OF.values()) | {
+    "paths.repeated_normalisation",
+    "paths.rolled_closure",
+    "measures.upper_bound_integral",
+    "measures.drop_last_region",
+}
+"""Settings that have a column in every table."""
+_PRECISION = frozenset({"measures.first_paths", "measures.rtol", "measures.max_samples"})
+"""Settings that only say how precisely something is measured."""
 
 
 def _grid_of(way: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transect.storage.tables import make_table, read_table, write_table
+import pyarrow as pa
+
+from transect.storage.tables import make_table, read_table, with_settings, write_table
 from transect.study.columns import PART_SCHEMA, PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.config import MeasuringConfig, StudyConfig
 from transect.study.folders import PATH_TABLE, TABLE, TIMING_TABLE, RunFolder, blocks, run_folder
@@ -41,22 +44,34 @@ def write_tables(config: StudyConfig, folder: Path, to: Path | None = None) -> t
     runs: list[Row] = []
     paths: list[Row] = []
     timings: list[Row] = []
-    for (network, label), variant in zip(config.labels(), config.variants(), strict=True):
+    swept, swept_ways = config.swept()
+    for (network, label), variant, settings in zip(config.labels(), config.variants(), swept, strict=True):
         found = run_folder(folder, network)
         if not found.is_trained(config.epochs()):
             continue
-        common = network_columns(config.name, network, label, variant)
-        for measuring, way in zip(config.measurings(), config.way_names(), strict=True):
+        common = network_columns(config.name, network, label, variant) | _with_numbers(settings, found)
+        for measuring, way, how in zip(config.measurings(), config.way_names(), swept_ways, strict=True):
             if not found.missing_parts(measuring):
-                of_run, of_paths, timing = _rows(common, found, measuring, way)
+                of_run, of_paths, timing = _rows(common | how, found, measuring, way)
                 runs.append(of_run)
                 paths += of_paths
                 timings.append(timing)
     return (
-        write_table(make_table(timings, TIMING_SCHEMA), to / TIMING_TABLE),
-        write_table(make_table(paths, PATH_SCHEMA), to / PATH_TABLE),
-        write_table(make_table(runs, RUN_SCHEMA), to / TABLE),
+        _written(timings, TIMING_SCHEMA, to / TIMING_TABLE),
+        _written(paths, PATH_SCHEMA, to / PATH_TABLE),
+        _written(runs, RUN_SCHEMA, to / TABLE),
     )
+
+
+def _written(rows: Sequence[Row], schema: pa.Schema, to: Path) -> Path:
+    return write_table(make_table(rows, with_settings(schema, rows)), to)
+
+
+def _with_numbers(settings: Row, folder: RunFolder) -> Row:
+    """``all`` samples become their number."""
+    known = folder.read_evaluation().get("samples", {})
+    numbers = {f"data.{part}_samples": number for part, number in known.items()}
+    return {name: numbers.get(name) if value is None else value for name, value in settings.items()}
 
 
 def _rows(common: Row, folder: RunFolder, measuring: MeasuringConfig, way: str) -> tuple[Row, list[Row], Row]:

@@ -66,6 +66,14 @@ def said(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{short_name(key)} {_text(value)}" for key, value in values.items())
 
 
+def as_cells(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as a table holds them: what is no number, truth value or text is JSON, and what is not given is None."""
+    return {
+        key: None if value is ABSENT else json.dumps(value) if isinstance(value, list | dict) else value
+        for key, value in values.items()
+    }
+
+
 def short_name(key: str) -> str:
     """A setting as people call it: without its section, where no other section has a setting of that name."""
     if key.startswith(_ARGUMENTS):

@@ -19,7 +19,7 @@ from transect.study.around import paths_around
 from transect.study.checkpoint import checkpoint_file
 from transect.study.columns import PART_SCHEMA
 from transect.study.config import MeasuringConfig, NetworkConfig, TrainConfig
-from transect.study.data.dataset import DataSet
+from transect.study.data.dataset import SPLITS, DataSet
 from transect.study.data.load import load_data
 from transect.study.evaluation import evaluate, parameter_count, weight_norm
 from transect.study.folders import RunFolder, blocks
@@ -163,11 +163,12 @@ def _evaluated(task: NetworkTask, data: DataSet, ended: dict[str, Any]) -> dict[
         number = ended["epochs_done"] if epoch == "last" else min(int(epoch), ended["epochs_done"])
         errors = _errors(model, data, task.network.train)
         epochs[str(epoch)] = {"epoch": number, "weight_norm": weight_norm(model)} | errors
-    return ended | {"parameters": parameter_count(model), "epochs": epochs}
+    samples = {name: len(data.split(name)) for name in SPLITS}
+    return ended | {"parameters": parameter_count(model), "samples": samples, "epochs": epochs}
 
 
 def _errors(model: nn.Module, data: DataSet, config: TrainConfig) -> dict[str, Any]:
     device = resolved_device(config)
-    parts = {name: data.split(name) for name in ("train", "validation", "test")}
+    parts = {name: data.split(name) for name in SPLITS}
     with reproducible_arithmetic(config, device):
         return {name: vars(evaluate(model, split, data.prepare, device)) for name, split in parts.items() if len(split)}
