@@ -50,6 +50,10 @@ class MeasuringError(TransectError):
     """Measuring cannot go on, though its arguments are right: a worker process died, or a model raised an error."""
 
 
+class FolderInUse(TransectError):
+    """Another process works in a folder of results; the message says which, where, and since when."""
+
+
 class StudyError(TransectError):
     """A study cannot go on: a bad setting, data that is not there, results of another configuration."""
 

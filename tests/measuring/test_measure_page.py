@@ -20,7 +20,7 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
     assert forecast.startswith("2 models on 100,000 paths: about ")
     assert len(known["table"]) == 80
     assert sorted(file.name for file in (tmp_path / "results").iterdir()) == [
-        "manifest.json", "paths.txt", "table.csv", "table.parquet",
+        ".lock", "manifest.json", "paths.txt", "table.csv", "table.parquet",
     ]  # fmt: skip
 
 

@@ -71,7 +71,13 @@ def test_after_a_kill_nothing_is_repeated_and_the_table_is_the_same(tmp_path, co
     assert {key: row for row in resumed.rows if (key := (row["model"], row["path"])) in kept} == kept  # seconds too
     fresh = measure(models, paths(12), together=2, progress=False)
     assert rows(resumed.table).equals(rows(fresh.table))
-    assert sorted(part.name for part in out.iterdir()) == ["manifest.json", "paths.txt", "table.csv", "table.parquet"]
+    assert sorted(part.name for part in out.iterdir()) == [
+        ".lock",
+        "manifest.json",
+        "paths.txt",
+        "table.csv",
+        "table.parquet",
+    ]
     assert Measurements.read(out).table.equals(resumed.table)
 
 

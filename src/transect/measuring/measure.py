@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from transect.measuring.progress import Watcher, watching
 from transect.measuring.stores import TABLE, Folder, Memory, Store, as_folder, ordered
 from transect.network import Network
 from transect.paths import Path
+from transect.storage.ownership import Ownership, owned
 
 _LONG = 10.0  # seconds of work from which a forecast is worth a line
 
@@ -81,6 +83,7 @@ def measure(
 
     Raises:
         InvalidInput: An argument is not usable, or ``out`` holds something else.
+        FolderInUse: Another process works in ``out``.
         UnsupportedModel: A model cannot be traced exactly; the message begins with its name.
         VerificationError: A trace and its model disagree.
         MeasuringError: A worker process died, twice over the same paths, or a model raised an error in it.
@@ -101,22 +104,38 @@ def measure(
     for name, value in (("workers", workers), ("together", 1 if together is None else together)):
         if not is_whole(value, 1):
             raise InvalidInput(f"{name}: expected a whole number of at least 1, got {value!r}.")
-    folder = None if out is None else as_folder(out)
+    if out is None:
+        return _measured(models, paths, options, workers, together, progress, None, None)
+    folder = as_folder(out)
+    with owned(folder) as ownership:
+        return _measured(models, paths, options, workers, together, progress, folder, ownership)
+
+
+def _measured(
+    models: Any,
+    paths: Any,
+    options: Options,
+    workers: int,
+    together: int | None,
+    progress: ProgressCallback | Literal[False] | None,
+    folder: pathlib.Path | None,
+    ownership: Ownership | None,
+) -> Measurements:
     sources = as_sources(models)
     given = Paths(paths, again=len(sources) > 1)
     surveys = {source.name: survey(source) for source in sources}
-    on_cpu = _on_cpu(surveys, device)
+    on_cpu = _on_cpu(surveys, options.device)
     if workers > 1 and not on_cpu:
         raise InvalidInput(f"workers: one process feeds a GPU best, with many paths together; got workers={workers}.")
     group = together or traced_together(given.first, on_cpu)
     store: Store = Memory()
-    if folder is not None:
+    if folder is not None and ownership is not None:
         settings = options.settings() | {"together": group}
-        store = Folder(folder, settings, {name: found.fingerprint for name, found in surveys.items()})
+        store = Folder(folder, ownership, settings, {name: found.fingerprint for name, found in surveys.items()})
     kept = store.rows
     with watching(len(sources), given.total, progress) as watcher:
         try:
-            table = _measured(sources, given, group, options, workers, store, watcher)
+            table = _worked_through(sources, given, group, options, workers, store, watcher)
         except BaseException as error:
             if folder is not None:
                 error.add_note(f"{store.rows:,} finished rows are kept in {folder}; the same call goes on from there.")
@@ -127,7 +146,7 @@ def measure(
     return found
 
 
-def _measured(
+def _worked_through(
     sources: Sequence[Source],
     paths: Paths,
     together: int,

@@ -16,6 +16,7 @@ from transect.measuring.chunks import Chunk, fingerprint
 from transect.measuring.columns import SCHEMA
 from transect.measuring.work import Row
 from transect.storage.atomic import remove_leftovers, write_text
+from transect.storage.ownership import LOCK, Ownership
 from transect.storage.tables import SCHEMA_VERSION, read_table, write_table
 
 MANIFEST, PATHS, PARTS, TABLE = "manifest.json", "paths.txt", "parts", "table.parquet"
@@ -83,7 +84,8 @@ class Folder:
     path with its digest. They are written before the rows, so that rows can never belong to something else.
 
     Args:
-        folder: The folder; made where it is missing.
+        folder: The folder.
+        ownership: That of the folder.
         settings: What decides the rows.
         models: Name and digest of every model. Models may be added between calls.
 
@@ -91,8 +93,10 @@ class Folder:
         InvalidInput: The folder holds something else; the message says what differs.
     """
 
-    def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], models: Mapping[str, str]) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: pathlib.Path, ownership: Ownership, settings: Mapping[str, Any], models: Mapping[str, str]
+    ) -> None:
+        self.folder, self._ownership = folder, ownership
         manifest = self._read_manifest()
         differences = _differences(manifest, settings, models)
         if differences:
@@ -141,6 +145,7 @@ class Folder:
     def add(self, model: str, chunk: Chunk, rows: Sequence[Row]) -> None:
         """Write the rows of a model and chunk, whole or not at all."""
         table = table_of(model, chunk, rows)
+        self._ownership.confirm()
         name = f"{hashlib.sha256(model.encode()).hexdigest()[:12]}-{chunk.first:08d}.parquet"
         write_table(table, self.folder / PARTS / name, csv=False)
         self._tables.append(table)
@@ -150,6 +155,7 @@ class Folder:
         """Write one table of all rows, and delete the parts it is made of."""
         order = {name: index for index, name in enumerate(self._models)}
         table = ordered(pa.concat_tables(self._tables), order)
+        self._ownership.confirm()
         write_table(table, self.folder / TABLE)
         for part in (self.folder / PARTS).glob(_PART):
             part.unlink()
@@ -178,11 +184,6 @@ class Folder:
     def _read_manifest(self) -> dict[str, Any]:
         path = self.folder / MANIFEST
         if not path.exists():
-            if self.folder.exists() and any(self.folder.iterdir()):
-                raise InvalidInput(
-                    f"out: {self.folder} is not empty, and holds no measurements of an earlier call; give a folder of "
-                    "its own."
-                )
             return {"schema_version": SCHEMA_VERSION, "settings": None, "models": {}, "total": None}
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -223,12 +224,16 @@ def as_folder(out: str | os.PathLike[str]) -> pathlib.Path:
     """The folder meant by ``out``.
 
     Raises:
-        InvalidInput: It names a file.
+        InvalidInput: It names a file, or a folder with something else in it.
     """
     folder = pathlib.Path(out)
     if folder.is_file() or folder.suffix in (".parquet", ".csv"):
         raise InvalidInput(
             f"out: expected a folder, got {folder}; for one file, save the result: measure(...).save({str(out)!r})."
+        )
+    if not (folder / MANIFEST).exists() and folder.exists() and any(file.name != LOCK for file in folder.iterdir()):
+        raise InvalidInput(
+            f"out: {folder} is not empty, and holds no measurements of an earlier call; give a folder of its own."
         )
     return folder
 
