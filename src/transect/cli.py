@@ -160,9 +160,17 @@ _FOLDER = Parameter(help="Folder of a study, as given to study run.")
 _OUT = Parameter(help="Folder for the results, by default results/<name of the study>; what is finished in it is kept.")
 
 
+@study.command(name="list")
+def study_list() -> None:
+    """List the study files that come with Transect: study run takes their names."""
+    from transect import study_commands
+
+    study_commands.list_ready(Console())
+
+
 @study.command(name="run")
 def study_run(
-    file: Annotated[Path, Parameter(help="The study file, TOML; ready ones lie in the repository under studies/.")],
+    file: Annotated[Path, Parameter(help="The study file, TOML, or the name of a ready one: see study list.")],
     /,
     *,
     out: Annotated[Path | None, _OUT] = None,

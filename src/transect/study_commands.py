@@ -21,7 +21,7 @@ from transect.storage.tables import read_table, write_table
 from transect.study.borrowing import borrow_networks
 from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
-from transect.study.files import read_study
+from transect.study.files import read_study, ready_studies
 from transect.study.folders import PATH_TABLE, RUNS, TABLE, TIMING_TABLE
 from transect.study.forecasting import RunForecast, forecast_study
 from transect.study.identity import identified
@@ -88,6 +88,15 @@ def run(file: Path, out: Path | None, networks: Sequence[Path], where: Where, co
     ):
         console.print(Text(f"  {name:<18}{what}"), soft_wrap=True)
     console.print(Text(f"Next: transect study plot {folder}", style="dim"), soft_wrap=True)
+
+
+def list_ready(console: Console) -> None:
+    """Names, titles and sizes of the study files that come with the package."""
+    table = Table("study", "what", "networks", box=box.SIMPLE, pad_edge=False)
+    for name, file in ready_studies().items():
+        study = read_study(file)
+        table.add_row(name, study.title, str(len(study.networks())))
+    console.print(table)
 
 
 def dry_run(file: Path, out: Path | None, workers: int, console: Console) -> None:

@@ -50,10 +50,9 @@ class RayExecutor(Executor):
     they are dismissed, and with the death of this process.
 
     Args:
-        address: ``"host:6379"``, ``"ray://host:10001"`` (from a machine that is no part of the cluster), ``"auto"`` for
-            the cluster of ``RAY_ADDRESS`` or one that runs on this machine, or ``"local"``: starts a private cluster on
-            the loopback device, without a dashboard, and ends it with the executor. None is ``"auto"``, but for a
-            process that is connected already (``ray.init``): that connection is used, and left open.
+        address: ``"host:6379"``, ``"ray://host:10001"`` (from a machine that is no part of the cluster), or ``"auto"``
+            for the cluster of ``RAY_ADDRESS`` or one that runs on this machine. None is ``"auto"``, but for a process
+            that is connected already (``ray.init``): that connection is used, and left open.
         workers: Jobs at a time; as many as the cluster can run where None.
         retries: How often a job is done again whose worker process or node died, where the job does not say.
         patience: Seconds after which a job has failed for which the cluster has no node that is large enough; more
@@ -83,7 +82,7 @@ class RayExecutor(Executor):
         self._numbers = itertools.count()
         self._next_check = 0.0
         with ExitStack() as stack:
-            self._ray = stack.enter_context(connected(address, workers, runtime_env))
+            self._ray = stack.enter_context(connected(address, runtime_env))
             self._news = News(self._ray)
             stack.callback(self._news.close)
             self._task = self._ray.remote(attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import os
 import tomllib
@@ -16,6 +17,30 @@ from transect.study.config import StudyConfig
 _MAGIC = "*?["
 
 
+def ready_studies() -> dict[str, Path]:
+    """The study files that come with the package, by name: of an installed one, or of its repository."""
+    package = Path(__file__).parents[1]
+    folders = (package / "ready_studies", package.parents[1] / "studies")
+    folder = next((one for one in folders if one.is_dir()), package)
+    return {file.stem: file for file in sorted(folder.glob("*.toml"), key=lambda file: file.stem)}
+
+
+def study_file(name: str | os.PathLike[str]) -> Path:
+    """A study file: the one at that place, or else the ready one of that name.
+
+    Raises:
+        StudyError: There is neither; names the ready one that is meant, if one is near.
+    """
+    path, ready = Path(name), ready_studies()
+    if path.exists() or path.suffix or path.parent != Path():
+        return path
+    if path.name not in ready:
+        near = difflib.get_close_matches(path.name, ready, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise StudyError(f"there is no study file {path.name}: {meant}The ready ones are {', '.join(ready)}")
+    return ready[path.name]
+
+
 def read_study(path: str | os.PathLike[str]) -> StudyConfig:
     """Read a study file.
 
@@ -24,7 +49,7 @@ def read_study(path: str | os.PathLike[str]) -> StudyConfig:
     those of the folder from which the study is run.
 
     Args:
-        path: The TOML file.
+        path: The TOML file, or the name of a ready one (:func:`ready_studies`).
 
     Returns:
         The study, named as its file where it has no name.
@@ -33,7 +58,7 @@ def read_study(path: str | os.PathLike[str]) -> StudyConfig:
         StudyError: If the file cannot be read, is not TOML, has an unknown key (the nearest valid one is named) or a
             wrong value; lists all.
     """
-    path = Path(path)
+    path = study_file(path)
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
