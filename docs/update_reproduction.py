@@ -46,7 +46,7 @@ LENDERS = {"audit-small": ("poster-small",), "paths-small": ("poster-small", "cl
 KIND_MEASURES = ("absolute_deviation", "mean_deviation")
 SUMMARY = """label label_noise model batch_norm width seed epoch kind around split samples legacy method way parameters
 train_error test_error train_loss logit_std weight_norm paths path_length absolute_deviation absolute_deviation_std
-normalised_deviation flips crossings density slope_similarity total_variation unresolved""".split()
+normalised_deviation flips path_crossings density slope_similarity total_variation unresolved""".split()
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def test_a_line_between_two_arrays_has_the_crossings_we_know(trace):
 def test_a_person_sees_a_line_a_segment_and_one_for_the_path(trace):
     code, out, _ = trace(*CONVNET, "--around", "one.png", "--radius", "2")
     assert code == 0
-    assert re.match(r"traced_networks:convnet: [\d,]+ crossings( \(\d+ at anchors\))? on a path of length", out)
+    assert re.match(r"traced_networks:convnet: [\d,]+ crossings( and \d+ at anchors)? on a path of length", out)
     lines = [line.split() for line in out.splitlines()]
     assert [line[0] for line in lines if line and line[0].isdecimal()] == [str(index) for index in range(8)]
     assert sum(line[:1] == ["path"] for line in lines) == 1
@@ -104,7 +104,11 @@ def test_the_numbers_are_those_of_the_library(trace, tmp_path: Path):
     path = transect.paths.translation_circle(pixels("one.png"), radius=2, normalise=normalise)
     theirs = transect.trace(namespace["convnet"](), path)
     assert [row["crossings"] for row in found["segments"]] == theirs.crossings.tolist()
-    assert found["path"]["crossings"] == theirs.path_crossings
+    whole, length = found["path"], float(theirs.length.sum())
+    assert whole["crossings"] == int(theirs.crossings.sum())
+    assert whole["path_crossings"] == theirs.path_crossings
+    assert whole["density"] == pytest.approx(float(theirs.per_length(theirs.crossings)))
+    assert whole["density"] == pytest.approx(whole["crossings"] / length)
     deviations = theirs.across_outputs(theirs.absolute_deviation()).tolist()
     assert [row["absolute_deviation"] for row in found["segments"]] == pytest.approx(deviations)
     saved = transect.load_trace("found/trace.safetensors")

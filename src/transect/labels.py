@@ -41,6 +41,7 @@ NAMES = {
     "test_loss": "test loss",
     "path_length": "path length",
     "anchor_crossings": "anchor crossings",
+    "path_crossings": "crossings and anchor crossings",
     "linear_crossings": "linear crossings",
 }
 """Columns of numbers and their names."""

@@ -170,9 +170,8 @@ def _whole(result: Trace | Estimate) -> Row:
     columns = _columns(result)
     sums = {name: sum(values) for name, values in columns.items() if name not in ("density", "converged")}
     if isinstance(result, Trace):
-        sums["anchor_crossings"] = result.anchor_crossings
-        sums["crossings"] = result.path_crossings
-        return sums | {"density": result.path_crossings / sums["length"]}
+        anchors = {"anchor_crossings": result.anchor_crossings, "path_crossings": result.path_crossings}
+        return sums | anchors | {"density": sums["crossings"] / sums["length"]}
     return sums | {"converged": all(columns["converged"])}
 
 
@@ -183,7 +182,7 @@ def _headline(found: Found) -> str:
         sure = "" if whole["converged"] else ", NOT converged: --rtol was not reached"
         flips = f"about {whole['flips']:,.0f} flips on" if "flips" in whole else "deviation along"
         return f"{flips} {over}, estimated from {whole['samples']:,} samples{sure}"
-    at_anchors = f" ({whole['anchor_crossings']} at anchors)" if whole["anchor_crossings"] else ""
+    at_anchors = f" and {whole['anchor_crossings']:,} at anchors" if whole["anchor_crossings"] else ""
     verified = result.verification
     checked = "" if verified is None else f"; differs from the model by {verified.relative_error:.0e} at most"
     return f"{whole['crossings']:,} crossings{at_anchors} on {over}, exactly{checked}"

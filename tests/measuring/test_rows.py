@@ -31,7 +31,7 @@ def row_by_hand(trace) -> dict[str, float]:
         "anchor_crossings": trace.anchor_crossings,
         "path_crossings": trace.path_crossings,
         "linear_crossings": int(trace.linear_crossings.sum()),
-        "density": trace.path_crossings / float(trace.length.sum()),
+        "density": int(trace.crossings.sum()) / float(trace.length.sum()),
         "flips": float(trace.flips.sum()),
         "absolute_deviation": float(trace.per_path(trace.across_outputs(trace.absolute_deviation()))),
         "absolute_deviation_max": float(trace.per_path(trace.across_outputs(trace.absolute_deviation(), "max"))),

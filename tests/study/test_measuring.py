@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import transect
 from transect.errors import UnsupportedModel
 from transect.paths import Path
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA
@@ -69,6 +70,18 @@ def test_exact_rows_in_closed_form():
         assert (row["path_length"], row["density"]) == (4.0, 0.5)
         assert row["slope_similarity"] == pytest.approx(-1.0)
         assert row["unresolved"] == 0
+
+
+def test_crossings_and_density_mean_the_same_in_a_trace_a_measurement_and_a_study():
+    """The kink of |x| at 0 is on an anchor, and then inside of the segment from 3 to -1: 9 units of length in all."""
+    model, path = absolute_value(), Path(torch.tensor([[-2.0], [0.0], [3.0], [-1.0]], dtype=torch.float64))
+    trace = transect.trace(model, path)
+    (measured,) = transect.measure(model, path, progress=False).rows
+    (studied,) = measure_paths(model, [path], MeasureConfig())
+    assert (int(trace.crossings.sum()), trace.anchor_crossings, trace.path_crossings) == (1, 1, 2)
+    for row in (measured, studied):
+        assert (row["crossings"], row["anchor_crossings"], row["path_crossings"]) == (1, 1, 2)
+        assert row["density"] == float(trace.per_length(trace.crossings)) == pytest.approx(1 / 9)
 
 
 def test_estimated_rows_have_deviations_and_flips_but_no_crossings():

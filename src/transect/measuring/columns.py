@@ -59,8 +59,9 @@ SCHEMA: pa.Schema = make_schema(
 
 ``path`` counts from 0; ``path_name`` is the name where paths were given by name, else the number as text. Measures are
 those of the whole path: sums over its segments, across outputs the l2 norm of each segment (``*_max``: the largest
-output of each). ``mean_deviation`` is the absolute deviation per unit of length, ``path_crossings`` are crossings and
-anchor crossings, ``density`` is these per unit of length, ``slope_similarity`` the mean over segments that have one.
+output of each). ``mean_deviation`` is the absolute deviation per unit of length, ``crossings`` are
+those inside of segments, ``path_crossings`` these and the anchor crossings, ``density`` crossings per unit of length,
+``slope_similarity`` the mean over segments that have one.
 ``seconds`` is the time of the paths traced together, in equal parts: the only column that differs from call to call.
 """
 

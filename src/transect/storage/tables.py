@@ -14,7 +14,7 @@ import pyarrow.parquet
 from transect.errors import StudyError
 from transect.storage.atomic import replacing
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3  # 2: density and the crossings of studies counted anchors too
 _VERSION_KEY = b"transect.schema_version"
 
 
@@ -145,5 +145,6 @@ def _refuse_other_version(schema: pa.Schema, path: str | os.PathLike[str]) -> No
     if found != str(SCHEMA_VERSION):
         raise StudyError(
             f"expected a table of schema version {SCHEMA_VERSION} in {path}, found version {found}; "
-            "make it again with this version of Transect, or read it with the one that wrote it"
+            "its columns mean something else. Make it again with this version of Transect (a study that is run again "
+            "keeps its trained networks), or read it with the version that wrote it"
         )

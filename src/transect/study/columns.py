@@ -42,7 +42,7 @@ MEASURING = (
 one of the training, ``legacy`` names the faults of the released code that were switched on, joined by ``+``, and
 ``way`` says what differs from the other ways in settings that have no column."""
 
-_ONLY_EXACT = ("anchor_crossings", "linear_crossings", "unresolved")
+_ONLY_EXACT = ("anchor_crossings", "path_crossings", "linear_crossings", "unresolved")
 
 SETTING_OF = MappingProxyType(
     {
@@ -81,6 +81,7 @@ RUN_SCHEMA: pa.Schema = make_schema(
     ("path_length", _NUMBER),
     *((column, _NUMBER) for name in MEASURES for column in (name, f"{name}_std")),
     ("anchor_crossings", _NUMBER),
+    ("path_crossings", _NUMBER),
     ("linear_crossings", _NUMBER),
     ("unresolved", _COUNT),
     also_null=("validation_error", *MEASURES, *(f"{name}_std" for name in MEASURES), *_ONLY_EXACT),
@@ -90,8 +91,8 @@ RUN_SCHEMA: pa.Schema = make_schema(
 Errors are fractions, losses mean cross entropies in nats; the errors and losses on the training part are against the
 (noisy) labels the network was trained on. ``logit_std`` is that of the split's own samples. Measures are means over the
 paths, with the standard deviations over them as ``*_std``; empty where the method does not give them (samples show no
-crossings). ``crossings`` include the anchor crossings, ``density`` is these per unit of length. Lengths are in units
-of the network's input.
+crossings). ``crossings`` are those inside of segments, ``path_crossings`` these and the anchor crossings, ``density``
+crossings per unit of length. Lengths are in units of the network's input.
 """
 
 PER_PATH = (
@@ -101,6 +102,7 @@ PER_PATH = (
     *((name, _NUMBER) for name in MEASURES),
     *((f"{name}_{end}", _NUMBER) for name in ("absolute_deviation", "flips") for end in ("low", "high")),
     ("anchor_crossings", _COUNT),
+    ("path_crossings", _COUNT),
     ("linear_crossings", _COUNT),
     ("samples_taken", _COUNT),
     ("converged", _TRUTH),

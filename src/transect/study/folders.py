@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.errors import StudyError
+from transect.storage.tables import SCHEMA_VERSION
 from transect.study.config import MeasuringConfig, NetworkConfig
 from transect.study.snapshots import snapshot_file
 
@@ -48,8 +49,8 @@ class RunFolder:
         return snapshot_file(self.path, epoch)
 
     def part(self, measuring: MeasuringConfig, index: int) -> Path:
-        """The rows of one block of paths of a way of measuring."""
-        return self.path / "parts" / f"{measuring.hash()}-{index:04d}.parquet"
+        """The rows of one block of paths of a way of measuring; of other versions of the tables they are made again."""
+        return self.path / "parts" / f"{measuring.hash()}-{index:04d}-v{SCHEMA_VERSION}.parquet"
 
     def is_trained(self, epochs: Collection[int | str]) -> bool:
         """Whether training has ended, and left the weights of these epochs."""

@@ -31,7 +31,7 @@ Measure = Callable[[nn.Module, Sequence[Path], MeasureConfig, str], list[Row]]
 
 It must be importable by its name, since it travels to worker processes."""
 
-_RENAMED = {"length": "path_length", "path_crossings": "crossings", "samples": "samples_taken"}
+_RENAMED = {"length": "path_length", "samples": "samples_taken"}
 _COLUMNS = frozenset(name for name, _ in PER_PATH) - {"path"}
 
 

@@ -84,7 +84,8 @@ def summed_up(rows: Sequence[Row]) -> Row:
     Args:
         rows: One a path, columns of :data:`transect.study.columns.PATH_SCHEMA`.
     """
-    values = {name: _numbers(rows, name) for name in ("path_length", *MEASURES, "anchor_crossings", "linear_crossings")}
+    apart = ("path_length", "anchor_crossings", "path_crossings", "linear_crossings")
+    values = {name: _numbers(rows, name) for name in (*MEASURES, *apart)}
     means = {name: _mean(found) for name, found in values.items()}
     spreads = {f"{name}_std": _spread(values[name]) for name in MEASURES}
     unresolved = [row["unresolved"] for row in rows if row.get("unresolved") is not None]
