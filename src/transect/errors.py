@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from transect.findings import Problem, Treated
 
 
@@ -28,6 +30,23 @@ class UnsupportedModel(TransectError):
 
 class VerificationError(TransectError):
     """A trace and the module disagree beyond the tolerance: the numbers must not be used."""
+
+
+class DidNotEnd(TransectError, RuntimeError):
+    """A loop went on beyond the count by which it is proved to end: a fault of Transect's, which says so."""
+
+
+def at_most(count: int, what: str) -> Iterator[int]:
+    """0, 1, ... for a loop that ends by itself, by that count at the latest.
+
+    Raises:
+        DidNotEnd: It has not.
+    """
+    yield from range(count)
+    raise DidNotEnd(
+        f"{what}: expected an end after at most {count:,} rounds, and there is none. This is a fault of Transect: "
+        "please report it with the model and the path. Shorter segments, or another dtype, may go round it."
+    )
 
 
 class TraceTooLarge(TransectError, MemoryError):

@@ -18,7 +18,7 @@ from transect.regions.rows import Line
 def _at(module: nn.Module, x: float) -> float:
     """Rounding of the one unit of the second bending operation at one point of a segment from -1 to 1."""
     network = transect.capture(module, torch.zeros(1, dtype=torch.float64))
-    line = Line(torch.tensor([[-1.0]], dtype=torch.float64), torch.tensor([[2.0]], dtype=torch.float64))
+    line = Line(*torch.tensor([[[-1.0]], [[2.0]], [[1.0]]], dtype=torch.float64))
     first, t = torch.zeros(1, dtype=torch.int64), torch.tensor([(x + 1) / 2], dtype=torch.float64)
     return float(RoundingNearby(network.program, line, rows=1).merge(1, first, t, first))
 

@@ -128,10 +128,22 @@ def test_segments_are_not_there_when_only_measures_are_kept():
         _ = found.segments
 
 
+class _Straight(nn.Module):
+    """``relu(h) - relu(-h)`` is h: knots where nothing bends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.layer(x)
+        return torch.relu(h) - torch.relu(-h)
+
+
 def test_a_measure_that_is_only_rounding_warns():
-    affine = nn.Linear(6, 4).double()
     with pytest.warns(RoundingWarning, match="not to be told from zero"):
-        transect.trace(affine, _paths(1)[0]).deviation_norm()
+        transect.trace(_Straight().double(), _paths(1)[0]).deviation_norm()
 
 
 def test_an_ordinary_measure_does_not():

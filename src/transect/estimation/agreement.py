@@ -14,6 +14,7 @@ IN_A_ROW = 2  # grids that must agree: two can miss the same spike
 _GRAIN = 4.0  # flips that may come or go: two units that turn back, which no count of a few flips can settle
 _WITHOUT_COUNT, _WITH_COUNT = 1025, 129  # samples of a segment, at most, where the caller does not say
 _CHEAP = 100  # ... or one for so many flips: with more, an exact trace is the better buy
+_MOST = (1 << 20) + 1  # where flips that rounding makes come with every sample there would be no end
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Tolerance:
             return torch.full_like(samples.agreed, next_samples <= self.max_samples, dtype=torch.bool)
         if not samples.records:
             return torch.full_like(samples.agreed, next_samples <= _WITHOUT_COUNT, dtype=torch.bool)
-        return next_samples <= (samples.counts[-1].sum(1) / _CHEAP).clamp_min(_WITH_COUNT)
+        return next_samples <= (samples.counts[-1].sum(1) / _CHEAP).clamp(_WITH_COUNT, _MOST)
 
     def _deviations_agree(self, samples: Samples, stride: int) -> Tensor:
         """Every output's stated error is small beside the largest deviation, or is rounding."""

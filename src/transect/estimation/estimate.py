@@ -81,7 +81,7 @@ def estimate(
         rtol: Relative tolerance, as above.
         atol: Absolute tolerance of the mean deviation, in units of the outputs.
         max_samples: Samples of a segment, at most (at least 17). By default 129, or a hundredth of the flips where that
-            is more; 1025 where flips are not counted.
+            is more, but never above 2^20 + 1; 1025 where flips are not counted.
         outputs: Indices of the outputs wanted; all by default.
         between: Only this stretch of each path, in units of segments.
         dtype: Dtype to evaluate in. By default that of a captured network; of a module its own (float32 for a module in

@@ -126,7 +126,8 @@ def _(bend: Hinge, pieces: Tensor, row: Tensor) -> Borders:
     found = []
     for index, threshold in enumerate(bend.thresholds):
         limit = (row + threshold).flatten()
-        above, below = ((pieces == piece).nonzero().squeeze(1) for piece in (index + 1, index))
+        near = limit.isfinite()  # a limit at infinity is no border
+        above, below = (((pieces == piece) & near).nonzero().squeeze(1) for piece in (index + 1, index))
         nothing = [torch.full_like(unit, NONE) for unit in (above, below)]
         found.append(Borders(above, torch.full_like(above, index), nothing[0], above, -limit[above]))
         found.append(Borders(below, torch.full_like(below, index + 1), below, nothing[1], limit[below]))

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from transect.errors import at_most
 from transect.regions.rounding import Tolerance
 from transect.regions.rows import Knots
 from transect.regions.signs import above, changes
+from transect.rules.base import as_held
 
 T_ULPS = 64 * torch.finfo(torch.float64).eps  # positions closer than this on [0, 1] are one, whatever the values say
 SUBNORMAL = "its values are in the subnormal range, where rounding is not relative"
@@ -123,14 +125,18 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
 
     Args:
         z: Values at the rows, ``(R, U)``; entries may be set to their threshold.
-        threshold: Where the pieces meet: a number or one number a unit, ``(U,)``.
+        threshold: Where the pieces meet: a number or one number a unit, ``(U,)``, as the dtype of ``z`` has it.
         knots: The rows.
         tolerance: Rounding of the units.
     """
     side, doubts = _settle_noise(z, threshold, knots, tolerance)
     found = _candidates(z, side, threshold, knots, tolerance)
     snapped: list[Snaps] = []
-    while bool((near := found.within() | _subnormal(found, z.dtype)).any()):
+    # A unit's round sets one of its rows to the threshold at least, where it stays: a round for every row is enough.
+    for _ in at_most(len(knots) + 1, "crossings of one bending operation"):
+        near = found.within() | _subnormal(found, z.dtype)
+        if not bool(near.any()):
+            break
         looked = _from_nearby(found.only(near), knots, tolerance)
         found.error[near] = looked.error
         snaps, doubtful = _snap(z, threshold, looked, knots, tolerance)
@@ -155,7 +161,7 @@ def _settle_noise(
     Also returns which values are above their threshold after that.
     """
     side = above(z, threshold)
-    if not isinstance(threshold, Tensor) and _same(side, above(z, _in(z.dtype, tolerance.most + threshold))):
+    if not isinstance(threshold, Tensor) and _same(side, above(z, as_held(tolerance.most + threshold, z.dtype))):
         return side, ()  # no value is so close that any unit's rounding could be meant
     beyond = above(z, (tolerance.merge + threshold).to(z.dtype))
     if _same(side, beyond):
@@ -175,11 +181,6 @@ def _settle_noise(
 
 def _same(side: Tensor, other: Tensor) -> bool:
     return torch.equal(side.view(torch.int64), other.view(torch.int64))  # eight at a time
-
-
-def _in(dtype: torch.dtype, number: float) -> float:
-    """A number as that dtype has it."""
-    return torch.tensor(number, dtype=torch.float64).to(dtype).item()  # infinite where it is too large
 
 
 def _put(z: Tensor, row: Tensor, unit: Tensor, threshold: float | Tensor) -> None:

@@ -238,7 +238,7 @@ def cut(t: Tensor, most: int) -> list[tuple[int, int]]:
 
 
 def _prefix_lines(program: Program, line: Line) -> dict[str, Line]:
-    """Values downstream of no bend: one start and one exact direction a segment."""
+    """Values downstream of no bend: one start, one exact direction and one end a segment."""
     lines = {program.input: line}
     for instruction in program.instructions:
         operation = instruction.operation
@@ -247,5 +247,6 @@ def _prefix_lines(program: Program, line: Line) -> dict[str, Line]:
             lines[instruction.writes] = Line(
                 operation.value(*(operand.start for operand in operands)),
                 operation.linear(*(operand.direction for operand in operands)),
+                operation.value(*(operand.end for operand in operands)),
             )
     return lines

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from transect.errors import at_most
 from transect.regions.bending import Bending, insert, insert_knots, joined_flips
 from transect.regions.crossings import T_ULPS, Crossings, Doubt, Snaps, in_order
 from transect.regions.merging import merge, not_told_apart
@@ -152,7 +153,10 @@ def _walk(c: _Contests) -> _Walked:
     going = torch.arange(len(c.row), device=c.row.device)
     first = now = _ahead(c, going, _within(c.left, c.left_bound))
     reached, found = torch.zeros_like(c.length), [(going[:0], c.length[:0], c.length[:0], now[:0], now[:0])]
-    while len(going):
+    # Whatever overtakes ends higher than what it overtakes: every place of a window wins once at most.
+    for _ in at_most(c.number.shape[1] + 1, "winners of one window"):
+        if len(going) == 0:
+            break
         meeting, error = _meetings(c, going, now[going])
         at, nearest = meeting.min(1)
         on = at < 1 - T_ULPS / c.length[going]  # else the present winner stays to the right end

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from transect.graph import Graph
 from transect.precision import full_precision
-from transect.rules import Affine, Bend, Envelope, Step
+from transect.rules import Affine, Bend, Envelope, Hinge, Step
 
 INPUT = "input"
 
@@ -98,7 +99,7 @@ def compile_program(graph: Graph, steps: Sequence[Step]) -> Program:
     bend_index = iter(range(len(names)))
     instructions = tuple(
         Instruction(
-            operation=step.operation,
+            operation=_held_in(step.operation, graph.dtype),
             reads=tuple(value.name for value in step.node.inputs()),
             writes=step.node.name,
             frees=tuple({value.name for value in step.node.inputs() if last_read[value.name] == index}),
@@ -110,6 +111,10 @@ def compile_program(graph: Graph, steps: Sequence[Step]) -> Program:
         for index, step in enumerate(steps)
     )
     return Program(instructions, graph.input.name, graph.output.name, names, *sizes)
+
+
+def _held_in(operation: Affine | Bend, dtype: torch.dtype) -> Affine | Bend:
+    return operation.held_in(dtype) if isinstance(operation, Hinge) else operation
 
 
 def _prefix(graph: Graph, steps: Sequence[Step]) -> set[str]:

@@ -59,15 +59,21 @@ def _lerp(values: Tensor, parent: Tensor, weight: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Line:
-    """A value that is affine along every segment: its start and its direction, one row a segment."""
+    """A value that is affine along every segment: its start, its direction and its end, one row a segment.
+
+    The end is not start plus direction, which are rounded: a unit at its threshold there is exactly at it.
+    """
 
     start: Tensor
     direction: Tensor
+    end: Tensor
 
     def at(self, segment: Tensor, t: Tensor) -> Tensor:
-        """Values at positions ``t`` of segments ``segment``; exact at t = 0; a new tensor."""
+        """Values at positions ``t`` of segments ``segment``; exact at both ends; a new tensor."""
         weight = t.to(self.start.dtype).reshape(-1, *(1,) * (self.start.dim() - 1))
-        return torch.addcmul(self.start.index_select(0, segment), self.direction.index_select(0, segment), weight)
+        found = torch.addcmul(self.start.index_select(0, segment), self.direction.index_select(0, segment), weight)
+        last = (t == 1).nonzero().squeeze(1)
+        return found.index_copy_(0, last, self.end.index_select(0, segment[last])) if len(last) else found
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ dimension 0, and :func:`stored_dim` and :func:`stored_constant` translate.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,7 +45,8 @@ class Hinge:
     A unit is an entry of the input; its piece is the number of thresholds it is above.
 
     Attributes:
-        thresholds: Ascending; numbers, or tensors that broadcast against one row.
+        thresholds: Ascending; numbers, or tensors that broadcast against one row. Where two are equal the pieces beyond
+            them must be one affine function: a clamp to nothing is constant, a shrinkage by nothing the identity.
         apply: The operation; may write into its argument.
         squared_gain: Square of its steepest slope (or an upper bound); broadcasts against one row.
     """
@@ -53,6 +54,19 @@ class Hinge:
     thresholds: tuple[float | Tensor, ...]
     apply: Callable[[Tensor], Tensor]
     squared_gain: float | Tensor = 1.0
+
+    def held_in(self, dtype: torch.dtype) -> Hinge:
+        """The same with thresholds that this dtype has: a unit exactly on one is exactly on it.
+
+        Where two are one in this dtype the unit never bends, and they are infinite.
+        """
+        held = [t.to(dtype) if isinstance(t, Tensor) else as_held(t, dtype) for t in self.thresholds]
+        if len(held) == 2:
+            device = next((t.device for t in held if isinstance(t, Tensor)), None)
+            low, high = (torch.as_tensor(t, dtype=dtype, device=device) for t in held)
+            if bool((low >= high).any()):
+                held = [torch.where(low >= high, torch.inf, t) for t in torch.broadcast_tensors(low, high)]
+        return replace(self, thresholds=tuple(held))
 
     def flat(self, x: Tensor) -> Tensor:
         """Rows of the numbers it compares, ``(R, units)``."""
@@ -110,6 +124,11 @@ MIXES_ROWS = "make the model treat each sample on its own"
 ESTIMATE = "replace it by something piecewise affine (ReLU, max-pooling, clamp), or sample the model: transect.estimate"
 
 CONTINUOUS = "write it so that its pieces meet, for example with relu, clamp, maximum or max-pooling"
+
+
+def as_held(number: float, dtype: torch.dtype) -> float:
+    """A number as that dtype has it; infinite where it is too large."""
+    return torch.tensor(number, dtype=torch.float64).to(dtype).item()
 
 
 def only_input(node: Node) -> Value:

@@ -120,13 +120,16 @@ def multiple(one: Linear, other: Linear) -> Any:
 
 
 def _is_zero(part: Any) -> bool:
-    return not bool(torch.as_tensor(part).any())
+    return not bool(_numbers(part).any())
 
 
 def _has_zero(part: Any) -> bool:
-    return not bool(torch.as_tensor(part).all())
+    return not bool(_numbers(part).all())
 
 
 def _alike(a: Any, b: Any) -> bool:
-    a, b = (torch.as_tensor(part, dtype=torch.float64) for part in (a, b))
-    return bool(torch.isclose(a, b, rtol=1e-12, atol=0).all())
+    return bool(torch.isclose(_numbers(a), _numbers(b), rtol=1e-12, atol=0).all())
+
+
+def _numbers(part: Any) -> Tensor:
+    return torch.as_tensor(part, dtype=torch.float64)  # as the default dtype has them small ones would vanish

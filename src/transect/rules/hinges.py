@@ -61,10 +61,12 @@ def hardsigmoid(node: Node) -> Hinge:
     return Hinge((-3.0, 3.0), lambda x: x.clamp_(-3, 3).add_(3).div_(6), 1 / 36)
 
 
-def softshrink(node: Node) -> Hinge:
-    """``softshrink(x, lambd=0.5)``: nearer to 0 by lambd, or 0."""
+def softshrink(node: Node) -> Affine | Hinge:
+    """``softshrink(x, lambd=0.5)``: nearer to 0 by lambd, or 0; the identity where lambd is 0."""
     only_input(node)
     reach = float(argument(node, 1, "lambd", 0.5))
+    if reach == 0:
+        return Affine.selecting(lambda x: x)
     return Hinge((-reach, reach), lambda x: functional.softshrink(x, reach))
 
 
@@ -128,9 +130,8 @@ def _clamp(low: Any, high: Any) -> Affine | Bend:
     limits = [bound for bound in (low, high) if bound is not None]
     if not limits:
         return Affine.selecting(lambda x: x)
-    if len(limits) == 2 and bool((torch.as_tensor(low) >= torch.as_tensor(high)).any()):
-        if not bool((torch.as_tensor(low) >= torch.as_tensor(high)).all()):
-            raise Refused("some of its lower limits are not below the upper ones", "use limits that leave room")
+    low_or_high = [torch.as_tensor(bound, dtype=torch.float64) for bound in limits]
+    if len(limits) == 2 and bool((low_or_high[0] >= low_or_high[1]).all()):
         return Affine(lambda x: torch.zeros_like(x) + high, torch.zeros_like, torch.zeros_like)
     return Hinge(tuple(limits), _clamped(low, high))
 

@@ -123,7 +123,8 @@ def _selected(build: _Builder, producers: Mapping[str, Node]) -> Iterator[Node]:
     compared, sign = _comparison(condition, producers)
     if compared is None:
         return
-    if (shrunk := _soft_shrink(compared, a, b, producers)) is not None:
+    outside, inside = (a, b) if sign > 0 else (b, a)
+    if (shrunk := _soft_shrink(compared, outside, inside, producers)) is not None:
         build.last(_aten.softshrink.default, shrunk)
         yield from build.nodes
         return
@@ -154,6 +155,8 @@ def _soft_shrink(compared: Node, a: Any, b: Any, producers: Mapping[str, Node]) 
         return None
     x = node.args[0]
     found = (combine.of(x) - combine.of(a)).terms()
+    if reach == 0 and not found:
+        return x, 0.0
     signs = [name for name in found if (made := producers.get(name)) is not None
              and made.operation == "aten.sign.default" and made.args[0].name == x.name]  # fmt: skip
     return (x, float(reach)) if len(found) == len(signs) == 1 and found[signs[0]] == reach else None

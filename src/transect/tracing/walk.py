@@ -36,7 +36,7 @@ def rounding_of(network: Network, pack: Pack) -> Spread:
 
 def engine_for(network: Network, pack: Pack, spread: Spread, budget: int, keep_flips: bool) -> Engine:
     """An engine for a pack."""
-    program, line = network.program, Line(pack.start, pack.direction)
+    program, line = network.program, Line(pack.start, pack.direction, pack.end)
     nearby = RoundingNearby(program, line, max(1, budget // (4 * program.row_elements)))
     return Engine(program, line, tolerances(spread, nearby, network.dtype), budget, keep_flips)
 
