@@ -15,6 +15,25 @@ class InvalidInput(TransectError, ValueError):
     """An argument is not what the function can work with (shape, dtype, NaN, a zero-length segment, ...)."""
 
 
+class OutOfMemory(TransectError, MemoryError):
+    """There was not enough memory; that says nothing of the model."""
+
+
+def refuse_for_memory(error: BaseException) -> None:
+    """Say so where memory is what was lacking.
+
+    Raises:
+        OutOfMemory: It was.
+    """
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in words):
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise OutOfMemory(
+            f"there is not enough memory for this model and input ({said[:200]}); use a smaller input or another "
+            "device, or free memory first."
+        ) from error
+
+
 class UnsupportedModel(TransectError):
     """The model is not piecewise affine, mixes rows, or uses an operation without a rule; lists every such node.
 

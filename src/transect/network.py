@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,9 +21,9 @@ from transect.graph import (
     check_evaluation_mode,
     export_model,
 )
-from transect.graph.calling import own_name
-from transect.graph.canonical import refuse_mutated_output
+from transect.graph.canonical import refuse_mutated_output, refuse_unwritten_output
 from transect.graph.choosing import Step
+from transect.graph.state import state_kept, stored_numbers
 from transect.patterns import InputSpace, Pattern, Region, pattern_at, region_at
 from transect.precision import full_precision
 from transect.regions.program import Program, compile_program
@@ -33,6 +32,7 @@ from transect.rules import fold_batch_norms, prove_coverage, rewrite
 
 WORKING_DTYPES = (torch.float64, torch.float32)
 
+_FEW = 4  # points of a kind at which a captured graph is compared with its module
 # Largest difference, relative to the largest output, between the captured graph and the user's module in its own dtype.
 AGREEMENT = {torch.float64: 1e-10, torch.float32: 2e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
 
@@ -187,16 +187,19 @@ def capture(
     check_evaluation_mode(called)
     own_dtype, own_device = _own(model)
     working_device = own_device if device is None else _as_device(device)
-    with buffers_kept(called) as changed:
+    with state_kept(called) as changed:
         batch = accepted_batch(called, example, own_dtype, own_device)
         notes = tuple(f"the forward pass changes the buffer {name!r}; the change is ignored" for name in changed())
+    with state_kept(called):
         exported = export_model(called, batch[:1])
     refuse_mutated_output(exported)
-    graph = replace(canonical_graph(exported, dtype, working_device), notes=notes)
+    refuse_unwritten_output(exported, batch)
+    with full_precision():
+        graph = replace(canonical_graph(exported, dtype, working_device), notes=notes)
     network = network_of(graph, tuple(batch.shape[1:]), type(model).__name__ + called.choice.label)
     network = replace(network, called=called)
     called.coarsest = _coarsest_dtype(exported, own_dtype)
-    with buffers_kept(called), full_precision():
+    with state_kept(called), full_precision():
         _check_agreement(called, network, batch, called.coarsest)
     return network
 
@@ -219,35 +222,6 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     """The module itself where it was compiled, or spread over devices."""
     model = getattr(model, "_orig_mod", model)
     return model.module if isinstance(model, nn.DataParallel) else model
-
-
-@contextmanager
-def buffers_kept(model: nn.Module) -> Iterator[Callable[[], list[str]]]:
-    """Some models change their buffers at every call: they get them back as they were.
-
-    What it hands out tells the names of those that have changed so far.
-    """
-    kept: list[tuple[str, nn.Module, str, Tensor, Tensor]] = []
-    for path, module in model.named_modules():
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                kept.append((own_name(f"{path}.{name}"), module, name, buffer, buffer.detach().clone()))
-    try:
-        yield lambda: [
-            full
-            for full, module, name, buffer, numbers in kept
-            if module._buffers.get(name) is not buffer or _differs(buffer, numbers)
-        ]
-    finally:
-        with torch.no_grad():
-            for _, module, name, buffer, numbers in kept:
-                module._buffers[name] = buffer
-                if _differs(buffer, numbers):
-                    buffer.resize_(numbers.shape).copy_(numbers)
-
-
-def _differs(now: Tensor, before: Tensor) -> bool:
-    return now.shape != before.shape or not torch.equal(now, before)
 
 
 def _coarsest_dtype(exported: torch.export.ExportedProgram, own: torch.dtype) -> torch.dtype:
@@ -274,28 +248,58 @@ def _own(model: nn.Module) -> tuple[torch.dtype, torch.device]:
 
 def _check_agreement(called: Called, network: Network, batch: Tensor, coarsest: torch.dtype) -> None:
     weights = called.model.state_dict()
-    unusable = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+    unusable = [name for name, value in weights.items() if not bool(torch.isfinite(stored_numbers(value)).all())]
     if unusable:
         raise InvalidInput(f"model: expected finite weights, but these contain NaN or infinity: {', '.join(unusable)}.")
-    points = batch[: min(len(batch), 4)]
     with torch.no_grad():
-        own = called(points.clone()).reshape(len(points), -1)
-        again = called(points.clone()).reshape(len(points), -1)
-    moved = (own - again).abs().max().double() > 16 * torch.finfo(coarsest).eps * own.abs().max().double()
-    if bool(moved):
+        _compare(called, network, batch[torch.arange(_FEW) % len(batch)], coarsest, "the example")
+        _compare(called, network, _random_points(batch), coarsest, "random points")
+
+
+def _random_points(batch: Tensor) -> Tensor:
+    """Points around an example and around zero, of its size, or of size one where it is zero: nothing hides there."""
+    example = batch[0].double().cpu()
+    size = float(example.abs().max()) or 1.0
+    noise = torch.randn(_FEW, *example.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return (size * noise + torch.stack([example, torch.zeros_like(example)])[torch.arange(_FEW) % 2]).to(batch)
+
+
+def _compare(called: Called, network: Network, points: Tensor, coarsest: torch.dtype, where: str) -> None:
+    """Compare with the module at some points: twice in a batch, and the last one by itself.
+
+    Raises:
+        UnsupportedModel: Two calls of the module differ, or it mixes the samples of a batch.
+        InvalidInput: Its outputs at the example are not finite.
+        VerificationError: The captured graph is another function.
+    """
+    try:
+        own, again, alone = (
+            called(part.clone()).reshape(len(part), -1).double() for part in (points, points, points[-1:])
+        )
+    except Exception:
+        if where == "the example":
+            raise
+        return  # no function of such points
+    if not bool(own.isfinite().all()):
+        if where == "the example":
+            raise InvalidInput(f"model: its outputs at the example overflow {coarsest}; look for very large weights.")
+        return
+    size, eps = float(own.abs().max().clamp_min(1e-300)), torch.finfo(coarsest).eps
+    if float((own - again).abs().max()) > 16 * eps * size:
         raise UnsupportedModel(
             "model: it is another function at every call, since two calls with the same inputs differ. Is it random, "
             "or does its output depend on buffers that its forward pass changes? Freeze them in evaluation mode."
         )
-    if not bool(own.isfinite().all()):
-        raise InvalidInput(f"model: its outputs at the example overflow {own.dtype}; look for very large weights.")
-    captured = network(points).to(own.device)
-    scale = float(own.abs().max().double().clamp_min(1e-300))
-    worst = float((own.double() - captured.double()).abs().max()) / scale
     allowed = max(AGREEMENT.get(coarsest, 2e-3), AGREEMENT[network.dtype])
+    if float((own[-1:] - alone).abs().max()) > allowed * size:
+        raise UnsupportedModel(
+            "model: it mixes the samples of a batch, since its outputs for one input depend on whether there are "
+            "others; make it treat each sample on its own."
+        )
+    worst = float((own - network(points).to(own)).abs().max()) / size
     if not worst <= allowed:
         raise VerificationError(
-            f"capture: the captured graph and the model differ by {worst:.1e} of the largest output at the example "
-            f"(at most {allowed:.0e} is expected of {coarsest}). Is the model random, or does it change from call to "
-            "call? Otherwise please report it with the model."
+            f"capture: the captured graph and the model differ by {worst:.1e} of the largest output at {where} "
+            f"(at most {allowed:.0e} is expected of {coarsest}). Does the model branch on its values, or change from "
+            "call to call? Otherwise please report it with the model."
         )

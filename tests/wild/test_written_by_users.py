@@ -752,12 +752,7 @@ def test_traced_in_any_mode_of_autograd(mode: Callable[[], Any]):
     assert torch.equal(inside.segments[0].outputs, outside.segments[0].outputs)
 
 
-_INFERENCE = "parameters made under torch.inference_mode cannot be exported by torch"
-
-
-@pytest.mark.parametrize(
-    "mode", [torch.no_grad, pytest.param(torch.inference_mode, marks=pytest.mark.xfail(strict=True, reason=_INFERENCE))]
-)
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_made_in_any_mode_of_autograd(mode: Callable[[], Any]):
     with mode():
         model = perceptron().double()

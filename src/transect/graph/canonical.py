@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,18 +18,27 @@ from transect.graph.calling import own_name
 from transect.graph.node import ROWS, Graph, Node, Rows, Value, leaves, mapped, replace
 from transect.graph.origin import module_path, source_line
 
+UNWRITTEN = ("aten.empty", "aten.new_empty")  # operations whose results hold what was in memory before
 _CHECKS = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten.sym_constrain_range.default")
-_PROBE = 3  # rows used to find out whether a batch-sized constant is the same in every row
+_PROBES = (3, 5)  # numbers of rows with which it is found out what of a constant depends on them
 
 
-def canonical_graph(program: ExportedProgram, dtype: torch.dtype, device: torch.device) -> Graph:
+def canonical_graph(
+    program: ExportedProgram, dtype: torch.dtype, device: torch.device, unwritten: float = 0.0
+) -> Graph:
     """Fold what does not depend on the input, convert every floating tensor to ``dtype``, follow the row dimension.
+
+    Args:
+        program: The exported program.
+        dtype: Dtype of every floating tensor.
+        device: Where constants lie.
+        unwritten: What memory holds to which nothing is written (``torch.empty``).
 
     Raises:
         InvalidInput: The model does not return one tensor, or returns a tensor without rows.
         UnsupportedModel: The output depends on a buffer that the forward pass changes.
     """
-    fold = _Fold(program, dtype, device)
+    fold = _Fold(program, dtype, device, unwritten)
     for node in program.graph.nodes:
         fold.visit(node)
     output = fold.known[_output_name(program)]
@@ -50,11 +60,11 @@ class _Several:
 class _Fold:
     """One pass over the exported nodes; ``known`` maps a name to a constant, a :class:`Value` or a :class:`Rows`."""
 
-    def __init__(self, program: ExportedProgram, dtype: torch.dtype, device: torch.device) -> None:
-        self.dtype, self.device = dtype, device
+    def __init__(self, program: ExportedProgram, dtype: torch.dtype, device: torch.device, unwritten: float) -> None:
+        self.dtype, self.device, self.unwritten = dtype, device, unwritten
         self.state = _state_by_placeholder(program)
         self.known: dict[str, Any] = {}
-        self.probe: dict[str, Any] = {}  # values of what depends on the number of rows only, for _PROBE rows
+        self.probes: tuple[dict[str, Any], ...] = tuple({} for _ in _PROBES)  # what depends on nothing but the rows
         self.nodes: list[Node] = []
         self.input: Value
 
@@ -83,21 +93,25 @@ class _Fold:
             return
         from_input, from_rows = self._depends((args, kwargs))
         if not from_input and not from_rows and not _symbolic(made):
-            self.known[node.name] = self.convert(target(*args, **kwargs))
+            self.known[node.name] = self.convert(self._made(target, args, kwargs))
             return
         if isinstance(made, tuple | list) and from_input:
             self.known[node.name] = _Several(node, args, kwargs)
             return
         value = _value(node.name, made) if isinstance(made, Tensor) else None
         if not from_input:
-            value_now = target(*replace(args, self.probe), **replace(kwargs, self.probe))
-            self.probe[node.name] = value_now
-            if value is not None and (constant := _same_in_every_row(value_now, value)) is not None:
+            for probe in self.probes:
+                probe[node.name] = self._made(target, replace(args, probe), replace(kwargs, probe))
+            constant = _same_for_all_rows([probe[node.name] for probe in self.probes], value)
+            if constant is not None:
                 self.known[node.name] = self.convert(constant)
                 return
-        elif value is None and str(target) == "aten.sym_size.int":
-            self.probe[node.name] = _PROBE
         self._append(node, args, kwargs, value, from_input and value is not None)
+
+    def _made(self, target: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        made = target(*args, **kwargs)
+        is_unwritten = isinstance(made, Tensor) and operation_name(target).startswith(UNWRITTEN)
+        return made.fill_(self.unwritten if made.is_floating_point() else 0) if is_unwritten else made
 
     def _append(
         self, node: fx.Node, args: Any, kwargs: dict, value: Value | None, from_input: bool, part: int | None = None
@@ -106,7 +120,8 @@ class _Fold:
         assert callable(target)
         self.known[name] = value if value is not None else Rows(name)
         if str(target) == "aten.sym_size.int":
-            self.probe[name] = _PROBE
+            for probe, rows in zip(self.probes, _PROBES, strict=True):
+                probe[name] = rows
         origin = module_path(node), source_line(node)
         self.nodes.append(
             Node(name, operation_name(target), target, tuple(args), kwargs, value, *origin, from_input, part)
@@ -118,7 +133,7 @@ class _Fold:
     def _depends(self, argument: Any) -> tuple[bool, bool]:
         """Whether an argument depends on the input, and on the number of rows."""
         found = [part for part in leaves(argument) if isinstance(part, Value | Rows)]
-        from_rows = [isinstance(part, Rows) or part.name in self.probe for part in found]
+        from_rows = [isinstance(part, Rows) or part.name in self.probes[0] for part in found]
         return not all(from_rows), any(from_rows)
 
     def _working_dtype(self, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -178,11 +193,20 @@ def _value(name: str, made: Any) -> Value:
     return Value(name, shape, row_dim, made.is_floating_point())
 
 
-def _same_in_every_row(probe: Tensor, value: Value) -> Tensor | None:
-    if value.row_dim is None:
-        return None
-    first = probe.narrow(value.row_dim, 0, 1)
-    return first.clone() if torch.equal(first.expand_as(probe), probe) else None
+def _same_for_all_rows(probes: Sequence[Any], value: Value | None) -> Any:
+    """What a constant is whatever the number of rows, with one row where it has rows; None where it depends on them."""
+    if value is not None and value.row_dim is not None:
+        rows = [probe.narrow(value.row_dim, 0, 1) for probe in probes]
+        same = all(_equal(row.expand_as(probe), probe) for row, probe in zip(rows, probes, strict=True))
+        probes = rows if same else (None,)
+    equal = all(type(probe) is type(probes[0]) and _equal(probe, probes[0]) for probe in probes)
+    return probes[0] if equal else None
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if not isinstance(one, Tensor):
+        return bool(one == other)
+    return one.shape == other.shape and bool(((one == other) | (one != one) & (other != other)).all())
 
 
 def reachable(nodes: Sequence[Node], output: Value) -> tuple[Node, ...]:
@@ -217,4 +241,23 @@ def refuse_mutated_output(program: ExportedProgram) -> None:
         raise UnsupportedModel(
             f"model: its output depends on buffers that its forward pass changes ({', '.join(map(own_name, guilty))}): "
             "it is another function at every call; freeze them in evaluation mode."
+        )
+
+
+def refuse_unwritten_output(program: ExportedProgram, batch: Tensor) -> None:
+    """Refuse a model whose output depends on memory that it asks for (``torch.empty``) and does not write to.
+
+    Raises:
+        UnsupportedModel: It does: the function would be chance.
+    """
+    nodes = [node for node in program.graph.nodes if operation_name(node.target).startswith(UNWRITTEN)]
+    if not nodes:
+        return
+    with torch.no_grad():
+        graph = canonical_graph(program, torch.float64, batch.device, unwritten=math.nan)
+        found = graph.evaluate(batch[:1].double())
+    if not bool(found.isfinite().all()):
+        raise UnsupportedModel(
+            "model: its output depends on memory that it never wrote to (torch.empty, empty_like, new_empty), which "
+            f"can hold anything: write all of it ({source_line(nodes[0]) or module_path(nodes[0])})."
         )

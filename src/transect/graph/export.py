@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch._decomp import get_decompositions
 from torch.export import Dim, ExportedProgram
 
-from transect.errors import InvalidInput, UnsupportedModel
+from transect.errors import InvalidInput, UnsupportedModel, refuse_for_memory
 from transect.graph.calling import Called, own_name
+from transect.graph.constants import KnownConstants
+from transect.graph.state import attributes_kept
 
 # Decomposed, these would lose what the user wrote (a PReLU becomes gt/mul/where) or fold the rows into another
 # dimension (a linear layer on (rows, length, channels) becomes a view to (rows * length, channels)).
@@ -28,7 +32,12 @@ KEPT_WHOLE = (
     "nan_to_num adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
 ).split()
 
-BATCH = 3  # an odd batch of at least 3: export specialises a batch of 1, and an even one can hide a fold
+# Odd batches of at least 3: export specialises a batch of 1, and an even one can hide a fold. The second is tried where
+# something in the model happens to be of the size of the first, such as what it keeps of an earlier batch.
+BATCHES = (3, 7)
+
+
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
 class OneModuleAtATime(ContextDecorator):
@@ -53,17 +62,81 @@ def export_model(model: nn.Module, example: Tensor) -> ExportedProgram:
     Raises:
         UnsupportedModel: The module cannot be exported, or fixes its batch size.
     """
-    batch = example.expand(BATCH, *example.shape[1:]).clone()
-    program = _export(model, batch)
-    return program.run_decompositions(_decompositions())
+    with torch.no_grad(), _quiet(), _ordinary_tensors(model), _constants_known(model):
+        program = _export(model, example).run_decompositions(_decompositions())
+    _refuse_branch_on_samples(program)
+    return program
 
 
-def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
-    try:
-        with torch.no_grad(), _quiet():
+def _export(model: nn.Module, example: Tensor) -> ExportedProgram:
+    for rows in BATCHES:
+        batch = example.expand(rows, *example.shape[1:]).clone()
+        try:
             return torch.export.export(model, (batch,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
-    except Exception as error:
-        raise UnsupportedModel(_explain(model, error)) from error
+        except Exception as error:
+            refuse_for_memory(error)
+            if rows == BATCHES[-1] or not _is_specialised(str(error)):
+                raise UnsupportedModel(_explain(model, error)) from error
+    raise AssertionError("no batch was tried")
+
+
+def _is_specialised(text: str) -> bool:
+    return "specialized" in text.lower() or "Constraints violated" in text
+
+
+def _refuse_branch_on_samples(program: ExportedProgram) -> None:
+    """Refuse a model that does something else for some numbers of samples.
+
+    Raises:
+        UnsupportedModel: What was exported holds from more than two samples on, or up to a number of them.
+    """
+    for bounds in program.range_constraints.values():
+        if bounds.lower > 2 or bounds.upper < BATCHES[-1] ** 6:
+            raise UnsupportedModel(
+                f"model: it branches on the number of samples in a batch (what it does for {BATCHES[0]} holds for "
+                f"{bounds.lower} to {bounds.upper} of them); make it treat each sample on its own."
+            )
+
+
+@contextmanager
+def _ordinary_tensors(model: nn.Module) -> Iterator[None]:
+    """For the time of a block, what torch.export cannot take is lent in a form that it can.
+
+    Parameters made under torch.inference_mode become copies, and compressed sparse buffers are given by their places.
+    """
+    lent = [
+        (kept, name, part)
+        for module in model.modules()
+        for kept in cast("tuple[dict[str, Any], ...]", (module._parameters, module._buffers))
+        for name, part in kept.items()
+        if part is not None and (part.is_inference() or part.layout in _COMPRESSED)
+    ]
+    try:
+        for kept, name, part in lent:
+            copy = part.to_sparse_coo() if part.layout in _COMPRESSED else part.clone()
+            kept[name] = nn.Parameter(copy, False) if isinstance(part, nn.Parameter) else copy
+        yield
+    finally:
+        for kept, name, part in lent:
+            kept[name] = part
+
+
+@contextmanager
+def _constants_known(model: nn.Module) -> Iterator[None]:
+    """For the time of a block, the forward pass of a module works out its constants for real."""
+    numbers = {name: part.detach() for name, part in (*model.named_parameters(), *model.named_buffers())}
+    forward = model.forward
+
+    @functools.wraps(forward)
+    def forward_of_constants(*args: Any) -> Any:
+        with KnownConstants(model, numbers), attributes_kept(model):  # it runs more than once
+            return forward(*args)
+
+    model.forward = forward_of_constants  # of the wrapper around the user's module, which stays as it is
+    try:
+        yield
+    finally:
+        del model.forward
 
 
 @contextmanager
@@ -96,7 +169,7 @@ def _decompositions() -> dict:
 def _explain(model: nn.Module, error: Exception) -> str:
     text = str(error).strip()
     first = text.splitlines()[0] if text else type(error).__name__
-    if "specialized" in text.lower() or "Constraints violated" in text:
+    if _is_specialised(text):
         reason = "the model fixes its batch size, so that points cannot be evaluated together"
         remedy = (
             "write x.size(0) (or -1) where a number, or len(x), stands for the number of samples in a view, reshape or "

@@ -6,13 +6,20 @@ from dataclasses import dataclass
 
 from transect.errors import UnsupportedModel
 from transect.findings import Problem
-from transect.graph import Graph, Node
-from transect.rules.base import CONTINUOUS, Affine, Bend, Refused, row_dim
+from transect.graph import Graph, Node, Rows
+from transect.graph.node import leaves
+from transect.rules.base import CONTINUOUS, MIXES_ROWS, Affine, Bend, Refused, row_dim
 from transect.rules.indexing import refuse_truth_values
 from transect.rules.refusals import refusal
 from transect.rules.rewriting import COMPARISONS
 from transect.rules.table import RULES
 from transect.rules.treatment import treated
+
+# Operations of activations some of whose arguments are sizes or the end of a range.
+_OF_SIZES = frozenset(
+    "view _unsafe_view reshape expand repeat slice slice_scatter select_scatter narrow split split_with_sizes "
+    "unflatten as_strided new_zeros new_ones new_full new_empty full_like pad constant_pad_nd unfold".split()
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,13 @@ def _is_read_comparison(node: Node, read: set[str]) -> bool:
     return node.operation in COMPARISONS and node.name in read
 
 
+def _refuse_number_of_samples(node: Node) -> None:
+    """Only sizes may be the number of samples: an operand that is makes another function of every batch."""
+    takes_sizes = node.operation.split(".")[1] in _OF_SIZES if node.operation.startswith("aten.") else False
+    if not takes_sizes and any(isinstance(part, Rows) for part in leaves((node.args, dict(node.kwargs)))):
+        raise Refused("it computes with the number of samples in the batch", MIXES_ROWS)
+
+
 def _judge(node: Node) -> Step | Problem:
     rule = RULES.get(node.operation) or refusal(node.operation)
     try:
@@ -68,6 +82,7 @@ def _judge(node: Node) -> Step | Problem:
         if any(not value.floating for value in node.inputs()):
             raise Refused("it computes with a comparison or with indices of activations, and so jumps", CONTINUOUS)
         assert node.value is not None
+        _refuse_number_of_samples(node)
         refuse_truth_values(node)
         row_dim(node.value)
         return Step(node, rule(node))

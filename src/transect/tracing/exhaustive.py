@@ -15,8 +15,9 @@ from torch.func import functional_call
 
 from transect.errors import VerificationError
 from transect.graph import Called, OneModuleAtATime
+from transect.graph.state import state_kept
 from transect.measures import Ends
-from transect.network import AGREEMENT, Network, buffers_kept
+from transect.network import AGREEMENT, Network
 from transect.patterns import beyond_rounding, pieces_at
 from transect.regions.pieces import PieceLog
 from transect.regions.rounding import CERTAIN, Spread
@@ -183,12 +184,12 @@ class _OwnModule:
         x = x.to(self._device)
         if self._double is None:
             self._double = self._agrees_in_double(x[:4], model[:4])
-        with buffers_kept(self._called):
+        with state_kept(self._called):
             found = self._in_double(x) if self._double else self._called(x.to(self._own))
         return found.detach().reshape(len(x), -1).to(model.device)
 
     def _agrees_in_double(self, x: Tensor, model: Tensor) -> bool:
-        with contextlib.suppress(RuntimeError, TypeError, ValueError, NotImplementedError), buffers_kept(self._called):
+        with contextlib.suppress(RuntimeError, TypeError, ValueError, NotImplementedError), state_kept(self._called):
             found = self._in_double(x).reshape(len(x), -1).to(model.device)
             return bool((found - model).abs().max() <= AGREEMENT[torch.float64] * model.abs().max())
         return False
