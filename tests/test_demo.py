@@ -22,7 +22,7 @@ def small_study(seeds: int, epochs: int = 3) -> StudyConfig:
     return StudyConfig.parse(
         {
             "name": "small",
-            "data": {"train_samples": 60, "test_samples": 40},
+            "data": {"train_samples": 60, "test_samples": 40, "label_noise": 0.2},
             "model": {"width": [2, 3, 5]},
             "train": {"epochs": epochs, "batch_size": 20, "learning_rate": 0.05, "seed": list(range(seeds))},
             "paths": {"paths": 2, "anchors": 3, "split": ["train", "test"]},

@@ -15,7 +15,7 @@ STUMBLE = "TRANSECT_TEST_STUMBLE"
 
 GIVEN = {
     "name": "small",
-    "data": {"train_samples": 60, "test_samples": 40},
+    "data": {"train_samples": 60, "test_samples": 40, "label_noise": 0.2},
     "model": {"width": [2, 3]},
     "train": {"epochs": 6, "batch_size": 20, "learning_rate": 0.05, "checkpoint_every": 2, "seed": [0, 1]},
     "paths": {"paths": 3, "anchors": 4, "split": ["train", "test"]},

@@ -12,8 +12,11 @@ from pydantic import ValidationError
 
 from transect.errors import StudyError
 from transect.storage.tables import with_settings
+from transect.study.batches import batches
 from transect.study.checks import check_study
 from transect.study.config import MeasuringConfig, StudyConfig
+from transect.study.data.load import load_data
+from transect.study.models import build_model
 from transect.study.presets import demo_study
 from transect.study.settings import canonical_json
 
@@ -39,6 +42,105 @@ PLAIN = {"model": {"width": [9, 16]}, "train": {"epochs": 3, "seed": [0, 1]}}
 def test_wrong_settings_are_named(given, said):
     with pytest.raises(StudyError, match=said):
         StudyConfig.parse(PLAIN | given)
+
+
+OUT_OF_BOUNDS = [
+    ("data", "seed", [2**63, -1, True, "1", 0.0, 10**30]),
+    ("data", "noise_seed", [2**64, 1.5]),
+    ("data", "label_noise", [-0.1, 1.1, float("nan"), float("inf"), True, "0.2"]),
+    ("data", "train_samples", [0, -5, 10**12, "many", 4000.0, True]),
+    ("data", "validation_samples", [-1, 10**12, False]),
+    ("data", "image_size", [0, 10**6, "8"]),
+    ("data", "folder", ["", "a\x1b[31m", "a\nb", "a\x00", "\u202egnp.exe", "x" * 5000]),
+    ("data", "download", [1, "yes"]),
+    ("model", "width", [0, -3, 10**9, True, "8", 8.0, float("nan")]),
+    ("model", "batch_norm", [1, "true"]),
+    ("model", "name", ["", "ml\x07p", 3]),
+    ("model", "arguments", [{"a": "b\x1b"}, {"a\x1b": 1}, {"a": float("nan")}, {"a": [{"b": float("inf")}]}]),
+    ("model", "checkpoint", ["", "a\x9b.pt"]),
+    ("train", "learning_rate", [0, -1.0, float("inf"), float("nan"), True, "0.1"]),
+    ("train", "momentum", [-0.1, 1.5, float("nan")]),
+    ("train", "weight_decay", [-1e-9, float("inf")]),
+    ("train", "epochs", [0, 10**9, True, 3.0]),
+    ("train", "batch_size", [0, 10**12]),
+    ("train", "milestones", [[3, 3], [5, 4], [0], [True], ["a"]]),
+    ("train", "decay", [0.0, 1.5, float("nan")]),
+    ("train", "stop_error", [-0.1, 2.0, "0"]),
+    ("train", "crop", [-1, 10**6]),
+    ("train", "checkpoint_every", [0]),
+    ("train", "seed", [2**63, True]),
+    ("train", "order_seed", [-1, 2**63]),
+    ("paths", "paths", [0, 10**9]),
+    ("paths", "anchors", [1, 10**9, 8.5]),
+    ("paths", "radius", [0, -1, float("inf"), 1e9]),
+    ("paths", "shift", [0.0, float("nan")]),
+    ("paths", "scale", [-0.1, 1.0, True]),
+    ("measures", "rtol", [0.0, 1.0, float("nan")]),
+    ("measures", "max_samples", [17, 10**15, True]),
+    ("measures", "first_paths", [0]),
+    ("measures", "epoch", [0, True, 1.5, "first"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [(section, key, value) for section, key, values in OUT_OF_BOUNDS for value in values],
+)
+def test_settings_are_bounded_where_they_are_read(section, key, value):
+    value = [value] if key == "milestones" else value
+    with pytest.raises(StudyError, match=rf"{section}\.{key}") as caught:
+        StudyConfig.parse({section: {key: value}})
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"train": {"seed": [0, 1, 0]}}, "seed: expected every value of a list once, got 0 twice"),
+        ({"data": {"label_noise": [0, 0.0]}}, "label_noise: .*once"),
+        ({"model": [{"width": 3}, {"width": 3}]}, "once"),
+        ({"paths": {"split": ["train", "train"]}}, "split: .*once, got 'train' twice"),
+        ({"train": {"seed": list(range(1000)), "order_seed": list(range(1000))}}, "at most 100000"),
+        ({"train": {"seed": list(range(1000))}, "data": {"seed": list(range(1000))}}, "at most 100000 networks"),
+        ({"paths": {"kind": "Circle"}}, r"paths.kind: .*got 'Circle' \(did you mean circle"),
+        ({"data": {"name": "cifar-10"}}, r"data.name: .*did you mean cifar10"),
+        ({"train": {"optimizer": "sdg"}}, r"did you mean sgd"),
+        *(
+            ({"name": name}, "name: ")
+            for name in ("a/b", "..", "a\\b", ".hidden", "", "a\x1bb", " a", "x" * 200, "c:d")
+        ),
+        ({"title": "a\x1b[2J"}, "title: .*control characters"),
+    ],
+)
+def test_lists_names_and_choices_are_checked_where_they_are_read(given, said):
+    with pytest.raises(StudyError, match=said):
+        StudyConfig.parse(given)
+
+
+def test_the_largest_seeds_are_taken():
+    largest = 2**63 - 1
+    data = {"name": "digits", "seed": largest, "noise_seed": largest, "train_samples": 5, "test_samples": 5}
+    study = StudyConfig.parse({"data": data | {"label_noise": 0.5}, "train": {"seed": largest, "order_seed": largest}})
+    (network,) = study.networks()
+    found = load_data(network.data)
+    assert len(next(iter(batches(found, network.train, 3)))[0]) == 5
+    build_model(network.model, found.input_shape, found.classes, network.train.seed)
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"model": {"name": "mpl"}}, r"no model 'mpl' \(did you mean mlp"),
+        ({"model": {"name": "mlp", "arguments": {"depth": 3}}}, "mlp takes none, got depth"),
+        ({"model": {"name": "torchvision.resnet18", "width": 8}}, "torchvision.resnet18 has no parameter 'width'"),
+        ({"model": {"name": "torchvision.resnet18", "batch_norm": False}}, "has no parameter 'batch_norm'"),
+        ({"model": {"checkpoint": "a.pt"}, "train": {"epochs": 3}}, "train.epochs: all networks .* come from files"),
+    ],
+)
+def test_settings_that_describe_nothing_are_refused_before_anything_is_built(sections, said):
+    with pytest.raises(StudyError, match=said):
+        check_study(StudyConfig.parse(sections))
 
 
 def test_all_problems_are_listed_at_once_and_each_once():
@@ -144,8 +246,10 @@ def test_a_folder_of_images_counts_by_what_is_in_it_and_by_its_place_while_that_
 
 
 def test_all_samples_can_be_asked_for_in_a_file():
-    (data,) = StudyConfig.parse({"data": {"train_samples": "all", "test_samples": ["all"]}}).data
+    (data,) = StudyConfig.parse({"data": {"name": "digits", "train_samples": "all", "test_samples": ["all"]}}).data
     assert (data.train_samples, data.test_samples) == (None, None)
+    (data,) = StudyConfig.parse({"data": {"train_samples": "all"}}).data  # of generated data, as published
+    assert (data.train_samples, data.test_samples) == (4000, 1000)
 
 
 def test_ways_of_measuring_have_hashes_of_their_own():
@@ -166,7 +270,7 @@ def some(values, most=3):
 
 
 SEEDS = some(st.integers(0, 2))
-WORDS = st.text("ab ,01.", max_size=6) | st.sampled_from(["None", "True", "a, seed 1", "checkpoint b"])
+WORDS = st.text("ab ,01.", min_size=1, max_size=6) | st.sampled_from(["None", "True", "a, seed 1", "checkpoint b"])
 ARGUMENTS = st.dictionaries(
     st.sampled_from(["seed", "depth", "a.b", "data.seed", "a b"]),
     st.none() | st.booleans() | st.integers(0, 1) | st.sampled_from([0.0, 1.0]) | WORDS | st.lists(st.integers(0, 1)),
@@ -180,13 +284,13 @@ GRIDS = st.fixed_dictionaries(
                           "folder": some(WORDS), "label_noise": some(st.sampled_from([0.0, 0.1, 1.0]))},
         ),
         "model": st.fixed_dictionaries(
-            {}, optional={"name": some(st.sampled_from(["mlp", "cnn1d", "own:net"])), "width": some(st.integers(1, 3)),
+            {}, optional={"name": some(st.sampled_from(["own:mlp", "own:net"])), "width": some(st.integers(1, 3)),
                           "arguments": some(ARGUMENTS), "checkpoint": some(WORDS | st.none())},
         ),
         "train": st.fixed_dictionaries(
             {}, optional={"seed": SEEDS, "order_seed": some(st.none() | st.integers(0, 1)),
                           "learning_rate": some(st.sampled_from([0.1, 1e-17, 0.1 + 1e-17, 0.10000000000000002])),
-                          "milestones": some(st.lists(st.integers(1, 3), max_size=2))},
+                          "milestones": some(st.lists(st.integers(1, 3), max_size=2, unique=True).map(sorted))},
         ),
     },
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from transect.errors import StudyError
 from transect.study.config import NetworkConfig, StudyConfig
+from transect.study.models import check_model
 from transect.study.naming import differing, said
 from transect.study.schedule import refuse_useless_milestones
 
@@ -20,6 +21,8 @@ def check_study(config: StudyConfig) -> None:
                 "measures: upper_bound_integral and drop_last_region need every region; expected method = "
                 f'"exact" with them, got {how.method!r}'
             )
+    for model in config.model:
+        check_model(model)
     _refuse_same_networks(config)
     for train in config.train:
         refuse_useless_milestones(train)
@@ -31,6 +34,16 @@ def check_study(config: StudyConfig) -> None:
         raise StudyError(
             "model.checkpoint: a network from a file is not trained; expected one variant of [train] and "
             f'measures.epoch = "last", got {len(config.train)} variants and the epochs {list(config.epochs())}'
+        )
+    _refuse_training_of_files(config)
+
+
+def _refuse_training_of_files(config: StudyConfig) -> None:
+    """Settings of training would describe a network from a file wrongly."""
+    useless = sorted(key for key in config.asked if key.startswith("train.") and key != "train.device")
+    if useless and config.model and all(model.checkpoint is not None for model in config.model):
+        raise StudyError(
+            f"{useless[0]}: all networks come from files (model.checkpoint), which are not trained; leave it out"
         )
 
 

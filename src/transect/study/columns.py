@@ -42,6 +42,8 @@ MEASURING = (
 one of the training, ``legacy`` names the faults of the released code that were switched on, joined by ``+``, and
 ``way`` says what differs from the other ways in settings that have no column."""
 
+_NOT_ALWAYS = ("batch_norm", "width", "seed")
+"""Empty of models that have no such setting, and ``seed`` of networks that come from files."""
 _ONLY_EXACT = ("anchor_crossings", "path_crossings", "linear_crossings", "unresolved")
 
 SETTING_OF = MappingProxyType(
@@ -84,7 +86,7 @@ RUN_SCHEMA: pa.Schema = make_schema(
     ("path_crossings", _NUMBER),
     ("linear_crossings", _NUMBER),
     ("unresolved", _COUNT),
-    also_null=("validation_error", *MEASURES, *(f"{name}_std" for name in MEASURES), *_ONLY_EXACT),
+    also_null=(*_NOT_ALWAYS, "validation_error", *MEASURES, *(f"{name}_std" for name in MEASURES), *_ONLY_EXACT),
 )
 """The run table: one row for each network and way of measuring it.
 
@@ -116,5 +118,7 @@ PATH_SCHEMA: pa.Schema = make_schema(*RUN, *MEASURING, *PER_PATH, nullable=True)
 PART_SCHEMA: pa.Schema = make_schema(*PER_PATH, ("seconds", _NUMBER), nullable=True)
 """What a file of one block of paths holds, until all blocks are joined."""
 
-TIMING_SCHEMA: pa.Schema = make_schema(*RUN, *MEASURING, ("train_seconds", _NUMBER), ("measure_seconds", _NUMBER))
+TIMING_SCHEMA: pa.Schema = make_schema(
+    *RUN, *MEASURING, ("train_seconds", _NUMBER), ("measure_seconds", _NUMBER), also_null=_NOT_ALWAYS
+)
 """How long everything took; apart from the run table, which is the same however often a study is interrupted."""

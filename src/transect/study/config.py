@@ -7,15 +7,15 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from transect.study.columns import SETTING_OF
-from transect.study.grid import variants
+from transect.study.grid import LARGEST_GRID, asked_in, variants
 from transect.study.naming import as_cells, differing, said
 from transect.study.sections import DataConfig, MeasureConfig, ModelConfig, PathConfig, TrainConfig
-from transect.study.settings import Settings, canonical_json
+from transect.study.settings import Settings, Text, canonical_json, plain_text
 
 __all__ = [
     "DataConfig",
@@ -75,7 +75,8 @@ class NetworkConfig(Settings):
     def folder(self) -> str:
         """Name of the folder of the run: readable, and its own."""
         model = re.sub(r"[^\w.-]", "-", self.model.name)[:_LONGEST_NAME]
-        return f"{model}-width-{self.model.width:04d}-seed-{self.train.seed}-{self.hash()}"
+        width = "" if self.model.width is None else f"-width-{self.model.width:04d}"
+        return f"{model}{width}-seed-{self.train.seed}-{self.hash()}"
 
 
 class MeasuringConfig(Settings):
@@ -105,10 +106,11 @@ class StudyConfig(Settings):
         ways: Ways of measuring, each with its own ``paths`` and ``measures`` (in which a list is a grid too): in place
             of the grid of those sections, where it would have more than is wanted.
         contents: Of each network, what :func:`transect.study.identity.identified` finds; none before that.
+        asked: Full names of the settings that were given, in every variant of their section; all others have defaults.
     """
 
-    name: str = "study"
-    title: str = ""
+    name: Annotated[Text, Field(max_length=100)] = "study"
+    title: Annotated[str, Field(max_length=1000), AfterValidator(plain_text)] = ""
     data: tuple[DataConfig, ...] = (DataConfig(),)
     model: tuple[ModelConfig, ...] = (ModelConfig(),)
     train: tuple[TrainConfig, ...] = (TrainConfig(),)
@@ -116,6 +118,19 @@ class StudyConfig(Settings):
     measures: tuple[MeasureConfig, ...] = (MeasureConfig(),)
     ways: tuple[MeasuringConfig, ...] = ()
     contents: tuple[dict[str, str], ...] = ()
+    asked: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _refuse_places(cls, given: str) -> str:
+        if set(given) & set('/\\:*?"<>|') or given != given.strip() or given.startswith((".", "-", "~")):
+            raise ValueError(f"expected the name of a folder, without separators, got {given!r}")
+        return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _note_what_is_asked_for(cls, given: Any) -> Any:
+        return given if not isinstance(given, dict) or "asked" in given else given | {"asked": asked_in(given)}
 
     @model_validator(mode="before")
     @classmethod
@@ -146,8 +161,13 @@ class StudyConfig(Settings):
         return given
 
     @model_validator(mode="after")
-    def _refuse_other_contents(self) -> Self:
-        if self.contents and len(self.contents) != len(self.data) * len(self.model) * len(self.train):
+    def _refuse_absurd_grids(self) -> Self:
+        networks, ways = len(self.data) * len(self.model) * len(self.train), len(self.paths) * len(self.measures)
+        if max(networks, ways, len(self.ways)) > LARGEST_GRID:
+            raise ValueError(
+                f"expected at most {LARGEST_GRID} networks and ways of measuring, got {networks} and {ways}"
+            )
+        if self.contents and len(self.contents) != networks:
             raise ValueError("contents: expected one entry a network")
         return self
 
@@ -175,7 +195,7 @@ class StudyConfig(Settings):
         networks = self.networks()
         found = differing([network.model_dump(mode="json") for network in networks])
         for network, values in zip(networks, found, strict=True):
-            yield network, said(values or {"model.width": network.model.width})
+            yield network, said(values or _described(network.model))
 
     def variants(self) -> tuple[str, ...]:
         """Of each network, the differing settings that have no column in tables."""
@@ -222,6 +242,10 @@ def _is_default(name: str, given: Any) -> bool:
 
 _LISTS = {"train": frozenset({"milestones"}), "model": frozenset({"arguments"})}
 """Settings of a section that are lists, or hold some, themselves."""
+
+
+def _described(model: ModelConfig) -> dict[str, Any]:
+    return {"model.name": model.name} if model.width is None else {"model.width": model.width}
 
 
 def _resolved(path: str | None) -> str | None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
+
+LARGEST_GRID = 100_000
 
 
 def variants(given: Any, lists: Collection[str] = ()) -> Any:
@@ -30,8 +34,30 @@ def variants(given: Any, lists: Collection[str] = ()) -> Any:
     return [given] if hasattr(given, "model_dump") else given
 
 
+def asked_in(given: Mapping[str, Any]) -> list[str]:
+    """Full names such as ``"train.seed"`` of the settings that a study gives in every variant of their section.
+
+    Args:
+        given: Sections as :func:`variants` takes them, and under ``ways`` mappings from section to those.
+    """
+    found: dict[str, list[set[str]]] = {}
+    parts = [given, *(way for way in given.get("ways") or () if isinstance(way, Mapping))]
+    for section, value in ((name, value) for part in parts for name, value in part.items()):
+        for one in value if isinstance(value, list | tuple) else [value]:
+            keys = one if isinstance(one, Mapping) else getattr(one, "model_fields_set", None)
+            if keys is not None:
+                found.setdefault(section, []).append(set(keys))
+    return sorted(f"{section}.{key}" for section, several in found.items() for key in set.intersection(*several))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool) and not isinstance(one, Mapping)
+
+
 def _combinations(section: Mapping[str, Any], lists: Collection[str]) -> list[dict[str, Any]]:
     choices = [_choices(key, value, key in lists) for key, value in section.items()]
+    if (number := math.prod(map(len, choices))) > LARGEST_GRID:
+        raise ValueError(f"expected at most {LARGEST_GRID} variants of a section, got {number}")
     return [dict(zip(section, values, strict=True)) for values in itertools.product(*choices)]
 
 
@@ -41,4 +67,6 @@ def _choices(key: str, value: Any, is_list: bool) -> list[Any]:
     several = not is_list or (bool(value) and all(isinstance(part, list | tuple | Mapping) for part in value))
     if several and not value:
         raise ValueError(f"{key}: expected at least one value in the list, got none")
+    if several and (twice := [one for place, one in enumerate(value) if any(map(partial(_same, one), value[:place]))]):
+        raise ValueError(f"{key}: expected every value of a list once, got {twice[0]!r} twice")
     return list(value) if several else [value]

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from transect.study.settings import Settings
+from transect.study.settings import Settings, Text, refuse_odd_texts
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+_INT64 = 2**63 - 1
+_LARGEST = 10_000_000
+
+Whole = Annotated[int, Field(strict=True, ge=0, le=_LARGEST)]
+Count = Annotated[int, Field(strict=True, ge=1, le=_LARGEST)]
+Pixels = Annotated[int, Field(strict=True, ge=1, le=4096)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=_INT64)]
+Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[Real, Field(gt=0.0)]
+Fraction = Annotated[Real, Field(ge=0.0, le=1.0)]
+Truth = Annotated[bool, Field(strict=True)]
 SplitName = Literal["train", "validation", "test"]
-Number = Annotated[PositiveInt | None, BeforeValidator(lambda given: None if given == "all" else given)]
+Number = Annotated[Count | None, BeforeValidator(lambda given: None if given == "all" else given)]
+
+TORCHVISION = "torchvision."
+_OF_MNIST1D = {"train_samples": 4000, "test_samples": 1000}
+"""The sizes with which it was published."""
 
 
 class DataConfig(Settings):
@@ -21,22 +35,38 @@ class DataConfig(Settings):
         folder: Where images lie, or where torchvision keeps CIFAR; not needed for generated data.
         download: Whether torchvision may download CIFAR to ``folder``.
         image_size: Side in pixels to which images are resized; as they are where None.
-        train_samples: Training samples, as many of each class as can be; None, or ``all`` in a file, for all.
+        train_samples: Training samples, as many of each class as can be; None, or ``all`` in a file, for all. MNIST-1D
+            is generated: all are as many as were published, 4000, and 1000 test samples.
         validation_samples: Samples set apart from the training part; they keep their right labels.
         test_samples: Test samples; None, or ``all`` in a file, for all.
         label_noise: Part of the training labels that is replaced by another class.
     """
 
     name: Literal["mnist1d", "digits", "cifar10", "cifar100", "images"] = "mnist1d"
-    folder: str | None = None
-    download: bool = False
-    image_size: PositiveInt | None = None
-    train_samples: Number = 4000
-    validation_samples: NonNegativeInt = 0
-    test_samples: Number = 4000
-    label_noise: Fraction = 0.2
-    seed: NonNegativeInt = 0
-    noise_seed: NonNegativeInt = 0
+    folder: Text | None = None
+    download: Truth = False
+    image_size: Pixels | None = None
+    train_samples: Number = None
+    validation_samples: Whole = 0
+    test_samples: Number = None
+    label_noise: Fraction = 0.0
+    seed: Seed = 0
+    noise_seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_published_sizes(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("name", "mnist1d") != "mnist1d":
+            return given
+        return given | {key: size for key, size in _OF_MNIST1D.items() if given.get(key) in (None, "all")}
+
+    @model_validator(mode="after")
+    def _refuse_what_the_generator_cannot(self) -> Self:
+        if self.name == "mnist1d" and self.seed >= 2**32:
+            raise ValueError(
+                f"seed: expected less than 2**32 for mnist1d, whose generator takes no more, got {self.seed}"
+            )
+        return self
 
 
 class ModelConfig(Settings):
@@ -45,18 +75,34 @@ class ModelConfig(Settings):
     Attributes:
         name: An entry of :data:`transect.study.models.BUILDERS`, ``torchvision.<name>`` for a model of its zoo, or
             ``package.module:callable`` for one of your own.
-        width: Base width; given to a callable of your own that has a parameter of this name.
-        batch_norm: Whether to use batch norm; given to a callable of your own that has a parameter of this name.
+        width: Base width; 1 where it is not given. A callable of your own gets it where it is given, and must have a
+            parameter of this name. Models of torchvision have none.
+        batch_norm: Whether to use batch norm; not where it is not given. Likewise.
         arguments: Further arguments of a model of torchvision or of your own.
         checkpoint: A file of weights (.safetensors, .pt): the network is not trained, only measured. A pattern such as
             ``runs/*.pt`` in a study file stands for all files that fit.
     """
 
-    name: str = "mlp"
-    width: PositiveInt = 1
-    batch_norm: bool = False
+    name: Text = "mlp"
+    width: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
+    batch_norm: Truth | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
-    checkpoint: str | None = None
+    checkpoint: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_what_every_model_of_the_table_has(cls, given: Any) -> Any:
+        name = given.get("name", "mlp") if isinstance(given, dict) else ""
+        if not isinstance(name, str) or not name or ":" in name or name.startswith(TORCHVISION):
+            return given
+        defaults: dict[str, Any] = {"width": 1, "batch_norm": False}
+        return given | {key: value for key, value in defaults.items() if given.get(key) is None}
+
+    @field_validator("arguments")
+    @classmethod
+    def _refuse_odd_texts(cls, given: dict[str, Any]) -> dict[str, Any]:
+        refuse_odd_texts(given)
+        return given
 
     @property
     def is_users(self) -> bool:
@@ -85,24 +131,31 @@ class TrainConfig(Settings):
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: PositiveFloat = 0.01
+    learning_rate: Positive = 0.01
     momentum: Fraction = 0.9
-    weight_decay: NonNegativeFloat = 0.0
+    weight_decay: Annotated[Real, Field(ge=0.0)] = 0.0
     schedule: Literal["constant", "step", "cosine"] = "constant"
-    milestones: tuple[PositiveInt, ...] = ()
-    decay: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
-    batch_size: PositiveInt = 100
-    epochs: PositiveInt = 500
+    milestones: tuple[Count, ...] = ()
+    decay: Annotated[Positive, Field(le=1.0)] = 0.2
+    batch_size: Count = 100
+    epochs: Annotated[Count, Field(le=1_000_000)] = 500
     stop_error: Fraction | None = None
-    crop: NonNegativeInt = 0
-    flip: bool = False
+    crop: Annotated[Whole, Field(le=4096)] = 0
+    flip: Truth = False
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "cpu"
-    tensorboard: bool = False
-    evaluate_every: NonNegativeInt = 0
-    checkpoint_every: PositiveInt = 50
-    seed: NonNegativeInt = 0
-    order_seed: NonNegativeInt | None = None
+    tensorboard: Truth = False
+    evaluate_every: Whole = 0
+    checkpoint_every: Count = 50
+    seed: Seed = 0
+    order_seed: Seed | None = None
+
+    @field_validator("milestones")
+    @classmethod
+    def _refuse_disorder(cls, given: tuple[int, ...]) -> tuple[int, ...]:
+        if list(given) != sorted(set(given)):
+            raise ValueError(f"expected increasing epochs, each once, got {list(given)}")
+        return given
 
     @property
     def seed_of_order(self) -> int:
@@ -133,14 +186,14 @@ class PathConfig(Settings):
     around: Literal["samples", "random"] = "samples"
     split: SplitName = "train"
     samples: Literal["all", "clean", "noisy"] = "all"
-    paths: PositiveInt = 48
-    anchors: Annotated[int, Field(ge=2)] = 8
-    radius: PositiveFloat = 4.0
-    shift: PositiveFloat = 2.0
-    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
-    repeated_normalisation: bool = False
-    rolled_closure: bool = False
-    seed: NonNegativeInt = 0
+    paths: Annotated[Count, Field(le=1_000_000)] = 48
+    anchors: Annotated[Count, Field(ge=2, le=100_000)] = 8
+    radius: Annotated[Positive, Field(le=4096)] = 4.0
+    shift: Annotated[Positive, Field(le=4096)] = 2.0
+    scale: Annotated[Fraction, Field(lt=1.0)] = 0.15
+    repeated_normalisation: Truth = False
+    rolled_closure: Truth = False
+    seed: Seed = 0
 
 
 class MeasureConfig(Settings):
@@ -158,10 +211,10 @@ class MeasureConfig(Settings):
     """
 
     method: Literal["exact", "estimate"] = "exact"
-    rtol: PositiveFloat = 1e-2
-    max_samples: Annotated[int, Field(ge=18)] | None = None
+    rtol: Annotated[Positive, Field(lt=1.0)] = 1e-2
+    max_samples: Annotated[int, Field(strict=True, ge=18, le=2**40)] | None = None
     dtype: Literal["float64", "float32"] = "float64"
-    first_paths: PositiveInt | None = None
-    epoch: PositiveInt | Literal["last"] = "last"
-    upper_bound_integral: bool = False
-    drop_last_region: bool = False
+    first_paths: Count | None = None
+    epoch: Count | Literal["last"] = "last"
+    upper_bound_integral: Truth = False
+    drop_last_region: Truth = False

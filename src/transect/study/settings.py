@@ -4,11 +4,52 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import Any, Self
+import math
+import re
+import unicodedata
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from transect.errors import StudyError
+from transect.loading.importing import did_you_mean
+
+_SHOWN = 200
+_CONTROLLING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode categories of what a terminal obeys in place of showing it."""
+
+
+def plain_text(given: str) -> str:
+    """A text, if a terminal, a file's name and a table show it as it is.
+
+    Raises:
+        ValueError: If there is a control character in it.
+    """
+    if odd := [letter for letter in given if unicodedata.category(letter) in _CONTROLLING]:
+        raise ValueError(f"expected text without control characters, got {odd[0]!r} in {given[:_SHOWN]!r}")
+    return given
+
+
+Text = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(plain_text)]
+
+
+def refuse_odd_texts(given: Any) -> None:
+    """Make sure that nested values have no control characters, and no numbers that JSON cannot write.
+
+    Raises:
+        ValueError: If they have.
+    """
+    if isinstance(given, str):
+        plain_text(given)
+    elif isinstance(given, float) and not math.isfinite(given):
+        raise ValueError(f"expected finite numbers, got {given}")
+    elif isinstance(given, dict):
+        for key, value in given.items():
+            refuse_odd_texts(str(key))
+            refuse_odd_texts(value)
+    elif isinstance(given, list | tuple):
+        for value in given:
+            refuse_odd_texts(value)
 
 
 class Settings(BaseModel):
@@ -70,4 +111,12 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 def _reason(problem: Any) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
-    return message if problem["type"] == "value_error" else f"{message}, got {problem['input']!r}"
+    if problem["type"] == "value_error":
+        return message
+    given = repr(problem["input"])
+    nearest = did_you_mean(problem["input"], re.findall(r"'([^']*)'", message)) if _is_choice(problem) else ""
+    return f"{message}, got {given if len(given) <= _SHOWN else given[:_SHOWN] + '...'}{nearest}"
+
+
+def _is_choice(problem: Any) -> bool:
+    return problem["type"] == "literal_error" and isinstance(problem["input"], str)

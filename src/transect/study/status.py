@@ -28,7 +28,7 @@ class RunStatus:
         states: What workers are doing with it at the moment.
         error: The last line of what failed; empty where nothing did.
         folder: Where its files are; the whole traceback is in ``error.txt``.
-        width: Its base width.
+        width: Its base width; 0 where it has none.
         seconds: Of work on it so far, where it is done.
     """
 
@@ -82,7 +82,8 @@ def study_status(folder: Path) -> StudyStatus:
     """
     config = read_configuration(folder)
     runs = [
-        _status(config, label, run_folder(folder, network), network.model.width) for network, label in config.labels()
+        _status(config, label, run_folder(folder, network), network.model.width or 0)
+        for network, label in config.labels()
     ]
     return StudyStatus(config.name, tuple(runs))
 

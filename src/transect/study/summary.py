@@ -27,7 +27,7 @@ def network_columns(study: str, network: NetworkConfig, label: str, variant: str
         "model": network.model.name,
         "batch_norm": network.model.batch_norm,
         "width": network.model.width,
-        "seed": network.train.seed,
+        "seed": network.train.seed if network.model.checkpoint is None else None,
         "variant": variant,
     }
 

@@ -140,7 +140,7 @@ class _Work:
         width, and those that take longest first."""
         trained = [job for label, task in self._tasks.items() if self._is_trained(task) for job in self._left[label]]
         untrained = [task for task in self._tasks.values() if not self._is_trained(task)]
-        untrained.sort(key=lambda task: (task.network.train.seed, -task.network.model.width))
+        untrained.sort(key=lambda task: (task.network.train.seed, -(task.network.model.width or 0)))
         return trained + [self._job(task.label, train_network, task) for task in untrained]
 
     def following(self, outcome: Outcome) -> Sequence[Job]:

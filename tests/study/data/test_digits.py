@@ -62,4 +62,6 @@ def test_digits_are_resized_as_pillow_does(size):
 
 def test_more_than_there_are_are_refused():
     with pytest.raises(StudyError, match="at most 1200 samples"):
-        load_data(DataConfig(name="digits"))
+        load_data(DataConfig(name="digits", train_samples=1201))
+    data = load_data(DataConfig(name="digits"))
+    assert (len(data.train), len(data.test)) == (1200, 597)

@@ -59,17 +59,16 @@ def test_signals_are_what_the_network_sees(tmp_path):
     assert torch.equal(data.prepare(data.train.inputs, torch.float64), data.train.inputs.double())
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"train_samples": None}, "two numbers, got None and 4000"),
-        ({"test_samples": None}, "two numbers, got 4000 and None"),
-        ({"image_size": 16}, "signals of 40 samples"),
-    ],
-)
-def test_settings_that_make_no_sense_for_signals_are_refused(tmp_path, settings, message):
-    with pytest.raises(StudyError, match=message):
-        load_data(DataConfig(**settings), tmp_path)
+def test_an_image_size_makes_no_sense_for_signals(tmp_path):
+    with pytest.raises(StudyError, match="signals of 40 samples"):
+        load_data(DataConfig(image_size=16), tmp_path)
+
+
+def test_a_seed_that_the_generator_does_not_take_is_refused(tmp_path):
+    largest = DataConfig(train_samples=10, test_samples=10, seed=2**32 - 1)
+    assert len(load_data(largest, tmp_path).train) == 10
+    with pytest.raises(StudyError, match=r"seed: expected less than 2\*\*32 for mnist1d"):
+        DataConfig.parse({"seed": 2**32})
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "flipped bit", "other content"])

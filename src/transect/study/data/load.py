@@ -46,11 +46,8 @@ def data_digest(config: DataConfig, cache: Path | None = None) -> str:
 
 
 def _signals(config: DataConfig, cache: Path) -> DataSet:
-    if config.train_samples is None or config.test_samples is None:
-        raise StudyError(
-            "data.train_samples, data.test_samples: mnist1d is generated and has as many samples as are asked for; "
-            f"expected two numbers, got {config.train_samples} and {config.test_samples}"
-        )
+    assert config.train_samples is not None  # filled in when it was read
+    assert config.test_samples is not None
     if config.image_size is not None:
         raise StudyError("data.image_size: expected none for mnist1d, which has signals of 40 samples; leave it out")
     return load_mnist1d(config.train_samples, config.test_samples, config.seed, cache, config.validation_samples)

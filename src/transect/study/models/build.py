@@ -16,9 +16,10 @@ from transect.study.config import ModelConfig
 from transect.study.models.cnn1d import cnn1d
 from transect.study.models.cnn5 import cnn5
 from transect.study.models.mlp import mlp
-from transect.study.models.named import TORCHVISION, Make, from_torchvision, from_user, refuse_other_outputs
+from transect.study.models.named import Make, from_torchvision, from_user, refuse_other_outputs, refuse_useless_settings
 from transect.study.models.resnet import resnet18, resnet34
 from transect.study.models.vgg import vgg8, vgg11, vgg13, vgg16, vgg19
+from transect.study.sections import TORCHVISION
 
 Builder = Callable[[int, tuple[int, ...], int, bool], nn.Module]
 
@@ -63,6 +64,18 @@ def build_model(config: ModelConfig, input_shape: tuple[int, ...], classes: int,
     return model.train()
 
 
+def check_model(config: ModelConfig) -> None:
+    """Refuse what can be told to be wrong without importing or building anything.
+
+    Raises:
+        StudyError: If there is no such model, or a setting would have no effect on it.
+    """
+    if config.name.startswith(TORCHVISION):
+        refuse_useless_settings(config, {})
+    elif not config.is_users:
+        _maker(config, (), 0)
+
+
 def load_network(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """A network that was trained before: the model with the weights of its ``checkpoint``, in evaluation mode.
 
@@ -102,4 +115,4 @@ def _from_table(config: ModelConfig, input_shape: tuple[int, ...], classes: int)
             f"model.arguments: {config.name} takes none, got {', '.join(sorted(config.arguments))}; its settings are "
             "width and batch_norm"
         )
-    return functools.partial(BUILDERS[config.name], config.width, input_shape, classes, config.batch_norm)
+    return functools.partial(BUILDERS[config.name], config.width or 1, input_shape, classes, bool(config.batch_norm))

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from transect.errors import InvalidInput, MissingDependency, StudyError
 from transect.loading.importing import current_folder, did_you_mean, imported
 from transect.study.config import ModelConfig
+from transect.study.sections import TORCHVISION
 
 Make = Callable[[], nn.Module]
-TORCHVISION = "torchvision."
 _EXPECTED = "expected package.module:callable, a class or function that makes a new torch.nn.Module at every call"
 
 
@@ -50,7 +50,7 @@ def from_torchvision(config: ModelConfig, classes: int) -> Make:
         )
     builder = models.get_model_builder(name)
     own = {key: None for key in ("weights", "weights_backbone") if key in inspect.signature(builder).parameters}
-    _refuse_useless_settings(config, own | {"num_classes": classes})
+    refuse_useless_settings(config, own | {"num_classes": classes})
 
     def make() -> nn.Module:
         with warnings.catch_warnings():
@@ -63,8 +63,9 @@ def from_torchvision(config: ModelConfig, classes: int) -> Make:
 def from_user(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -> Make:
     """Find a callable of the user that makes a model; imports also look in the current folder.
 
-    It is given the ``arguments`` of the configuration and, by name, those of ``width``, ``batch_norm``, ``input_shape``
-    and ``classes`` that are parameters of its own (what ``**kwargs`` would take is not given).
+    It is given the ``arguments`` of the configuration, ``width`` and ``batch_norm`` where the configuration has them,
+    and by name those of ``input_shape`` and ``classes`` that are parameters of its own (what ``**kwargs`` would take is
+    not given).
 
     Args:
         config: ``package.module:callable`` and its arguments.
@@ -78,17 +79,14 @@ def from_user(config: ModelConfig, input_shape: tuple[int, ...], classes: int) -
     Raises:
         StudyError: If there is no such callable, or a setting would have no effect on it.
     """
-    offered = {
-        "width": config.width,
-        "batch_norm": config.batch_norm,
-        "input_shape": tuple(input_shape),
-        "classes": classes,
-    }
+    asked = {"width": config.width, "batch_norm": config.batch_norm}
+    offered: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    offered |= {"input_shape": tuple(input_shape), "classes": classes}
     with current_folder():
         build = _found(config.name)
     names = _named_parameters(build)
     taken = {name: value for name, value in offered.items() if name in names}
-    _refuse_useless_settings(config, taken)
+    refuse_useless_settings(config, taken)
 
     def make() -> nn.Module:
         with current_folder():  # for what is imported when the callable is called
@@ -160,16 +158,25 @@ def _called(build: Callable[..., Any], config: ModelConfig, own: Mapping[str, An
     return made
 
 
-def _refuse_useless_settings(config: ModelConfig, own: Mapping[str, Any]) -> None:
-    """Settings that nothing reads would give a study several times the same network."""
-    twice = sorted(set(config.arguments) & set(own))
+def refuse_useless_settings(config: ModelConfig, own: Mapping[str, Any]) -> None:
+    """Make sure that nothing is asked for that a model does not have: it would describe it wrongly.
+
+    Args:
+        config: What is asked for.
+        own: What the study gives to the model.
+
+    Raises:
+        StudyError: If something is.
+    """
+    twice = sorted(set(config.arguments) & {*own, "width", "batch_norm"})
     if twice:
         raise StudyError(
-            f"model.arguments: leave out {', '.join(twice)}, which the study gives to {config.name} itself"
+            f"model.arguments: leave out {', '.join(twice)}, which the study gives to {config.name} itself (width and "
+            "batch_norm are settings of [model])"
         )
     for setting in ("width", "batch_norm"):
         value = getattr(config, setting)
-        if setting not in own and value != ModelConfig.model_fields[setting].default:
+        if setting not in own and value is not None:
             raise StudyError(
                 f"model.{setting} is {value}, but {config.name} has no parameter {setting!r}; leave it out, and give "
                 "what the model has instead in model.arguments"
