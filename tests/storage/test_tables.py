@@ -45,7 +45,7 @@ def test_nothing_but_the_tables_is_left(tmp_path):
     ("change", "named"),
     [
         ({"widht": 3}, "widht"),
-        ({"width": None}, "width"),
+        ({"study": None}, "study"),
         ({"width": "wide"}, "does not fit"),
         ({"width": 1.5}, "does not fit"),
     ],
@@ -57,8 +57,8 @@ def test_rows_that_do_not_fit_are_refused(change, named):
 
 def test_a_missing_column_is_named():
     row = timing(3)
-    del row["seed"]
-    with pytest.raises(StudyError, match="seed"):
+    del row["label"]
+    with pytest.raises(StudyError, match="label"):
         make_table([row], TIMING_SCHEMA)
 
 
