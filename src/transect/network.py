@@ -28,7 +28,7 @@ from transect.patterns import InputSpace, Pattern, Region, pattern_at, region_at
 from transect.precision import full_precision
 from transect.regions.program import Program, compile_program
 from transect.report import Report, report_network
-from transect.rules import fold_batch_norms, prove_coverage, rewrite
+from transect.rules import fold_batch_norms, prove_coverage, rewrite, without_infinities
 
 WORKING_DTYPES = (torch.float64, torch.float32)
 
@@ -211,7 +211,7 @@ def network_of(graph: Graph, input_shape: tuple[int, ...], name: str) -> Network
     Raises:
         UnsupportedModel: Lists every operation that cannot be traced exactly.
     """
-    rewritten = rewrite(graph)
+    rewritten = without_infinities(rewrite(graph))
     prove_coverage(rewritten)  # as the user wrote it; batch norms are folded only after that
     folded = fold_batch_norms(rewritten)
     program = compile_program(folded, prove_coverage(folded))

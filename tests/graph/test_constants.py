@@ -13,38 +13,12 @@ import torch
 from torch import Tensor, nn
 
 import transect
+from exactness import Call, assert_exact
 from transect.errors import OutOfMemory, UnsupportedModel
 from transect.graph.export import BATCHES
 
 T = torch.tensor
 MASK = T([1, 0, 1, 1, 0, 1]).bool()
-
-
-class Call(nn.Module):
-    """A linear layer, and a function of the module and of the layer's values."""
-
-    def __init__(self, function: Callable[[nn.Module, Tensor], Tensor], **buffers: Tensor) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.layer, self.function = nn.Linear(4, 6), function
-        for name, value in buffers.items():
-            self.register_buffer(name, value)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(self, self.layer(x))
-
-
-def assert_exact(model: nn.Module, inputs: int = 4) -> None:
-    model = model.eval()
-    path = transect.Path(3 * torch.randn(2, inputs, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
-    segment = transect.trace(model, path).segments[0]
-    twin, start, end = copy.deepcopy(model).double(), path.starts[0], path.ends[0]
-    assert len(segment.t) > 2
-    for left in range(len(segment.t) - 1):
-        t = (segment.t[left] + segment.t[left + 1]) / 2
-        with torch.no_grad():
-            truth = twin(torch.lerp(start, end, t)[None]).reshape(-1)
-        torch.testing.assert_close((segment.outputs[left] + segment.outputs[left + 1]) / 2, truth, rtol=0, atol=1e-12)
 
 
 CONSTANT = {

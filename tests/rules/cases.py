@@ -65,6 +65,39 @@ def _shuffled(x: Tensor) -> Tensor:
     return functional.pixel_unshuffle(together, 2) + functional.channel_shuffle(x, 2)
 
 
+def _bilinear(x: Tensor) -> Tensor:
+    return torch.nn.functional.bilinear(x, _weights(2).expand(x.size(0), 2), _weights(3, 4, 2), _weights(3))
+
+
+def _stacks(x: Tensor) -> Tensor:
+    first = torch.stack([x, x.flip(1), torch.ones_like(x)])
+    return first.sum(0) + torch.stack([x, 2 * x], -1)[..., 0]
+
+
+def _instance_norm(x: Tensor) -> Tensor:
+    mean, variance, weight, bias = _weights(2), _weights(2).square() + 0.1, _weights(2) + 2, _weights(2)
+    return torch.nn.functional.instance_norm(x, mean, variance, weight, bias, use_input_stats=False)
+
+
+def _scattered(x: Tensor) -> Tensor:
+    places = torch.tensor([2, 0, 2, 1])
+    columns = places.expand_as(x)
+    apart = torch.tensor([3, 0, 2, 1])
+    made = [
+        torch.ones_like(x).scatter_add(1, columns, x),
+        torch.zeros_like(x).index_add(1, places, x, alpha=2),
+        (2 * x).index_copy(1, apart, x),
+        (2 * x).scatter(1, apart.expand_as(x), x),
+    ]
+    return torch.cat(made, 1)
+
+
+def _on_grid(dims: int) -> Forward:
+    grid = _weights(1, *(3,) * dims, dims).clamp(-1.2, 1.2)
+    sample = torch.nn.functional.grid_sample
+    return lambda x: sample(x, grid.expand(x.size(0), *grid.shape[1:]), align_corners=False)
+
+
 def _upsampled() -> list[RuleCase]:
     def resized(**options: Any) -> Forward:
         return lambda x: torch.nn.functional.interpolate(x, **options)
@@ -96,6 +129,16 @@ CASES = (
     RuleCase("mm", lambda x: torch.mm(x, MATRIX.t()), (4,)),
     RuleCase("matmul", lambda x: x @ MATRIX.t(), (2, 4)),
     RuleCase("matmul with a vector", lambda x: x @ ROW, (2, 4)),
+    RuleCase("linear with a vector", lambda x: torch.nn.functional.linear(x, ROW), (4,)),
+    RuleCase("matrix times vector", lambda x: torch.mv(x, ROW), (4,)),
+    RuleCase("matrix times vector and more", lambda x: torch.addmv(_weights(1), x, ROW, beta=0.5, alpha=2), (4,)),
+    RuleCase("bilinear", _bilinear, (4,)),
+    RuleCase("stacks", _stacks, (3,)),
+    RuleCase("instance norm", _instance_norm, (2, 3)),
+    RuleCase("scattered", _scattered, (4,)),
+    RuleCase("parts of matrices", lambda x: x.tril() + 2 * x.triu(1), (3, 3)),
+    RuleCase("sampled on a grid", _on_grid(2), (2, 3, 4)),
+    RuleCase("sampled on a grid 3-D", _on_grid(3), (1, 2, 3, 2)),
     RuleCase("convolution 1-D", _convolution(1, stride=2, padding=1), (2, 7)),
     RuleCase("convolution 2-D", _convolution(2, padding=1, dilation=2, groups=2), (2, 5, 5)),
     RuleCase("convolution 3-D", _convolution(3, padding=1), (2, 3, 3, 3)),

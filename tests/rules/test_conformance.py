@@ -25,7 +25,7 @@ ALIASES = {
     "aten.masked_fill.Scalar", "aten.masked_fill.Tensor", "aten.where.ScalarOther", "aten.where.ScalarSelf",
     "aten.upsample_nearest1d.default", "aten.upsample_nearest2d.default", "aten.upsample_nearest3d.default",
     "aten.upsample_linear1d.default", "aten.upsample_bilinear2d.default", "aten.upsample_trilinear3d.default",
-    "aten.upsample_bicubic2d.default", "aten.select_scatter.default",
+    "aten.upsample_bicubic2d.default", "aten.select_scatter.default", "aten.scatter.value",
 }  # fmt: skip
 
 

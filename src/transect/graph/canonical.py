@@ -15,7 +15,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from transect.errors import InvalidInput, UnsupportedModel
 from transect.graph.calling import own_name
-from transect.graph.node import ROWS, Graph, Node, Rows, Value, leaves, mapped, replace
+from transect.graph.node import ROWS, Graph, Node, Rows, Value, leaves, mapped
 from transect.graph.origin import module_path, source_line
 
 UNWRITTEN = ("aten.empty", "aten.new_empty")  # operations whose results hold what was in memory before
@@ -91,7 +91,7 @@ class _Fold:
         if target is operator.getitem and isinstance(args[0], _Several):
             self._append(args[0].node, args[0].args, args[0].kwargs, _value(node.name, made), True, part=args[1])
             return
-        from_input, from_rows = self._depends((args, kwargs))
+        from_input, from_rows = self._depends(node)
         if not from_input and not from_rows and not _symbolic(made):
             self.known[node.name] = self.convert(self._made(target, args, kwargs))
             return
@@ -101,7 +101,7 @@ class _Fold:
         value = _value(node.name, made) if isinstance(made, Tensor) else None
         if not from_input:
             for probe in self.probes:
-                probe[node.name] = self._made(target, replace(args, probe), replace(kwargs, probe))
+                probe[node.name] = self._made(target, *(self._probed(part, probe) for part in (node.args, node.kwargs)))
             constant = _same_for_all_rows([probe[node.name] for probe in self.probes], value)
             if constant is not None:
                 self.known[node.name] = self.convert(constant)
@@ -130,11 +130,20 @@ class _Fold:
     def _resolve(self, argument: Any) -> Any:
         return mapped(argument, lambda part: self.known[part.name] if isinstance(part, fx.Node) else part)
 
-    def _depends(self, argument: Any) -> tuple[bool, bool]:
-        """Whether an argument depends on the input, and on the number of rows."""
-        found = [part for part in leaves(argument) if isinstance(part, Value | Rows)]
-        from_rows = [isinstance(part, Rows) or part.name in self.probes[0] for part in found]
-        return not all(from_rows), any(from_rows)
+    def _probed(self, argument: Any, probe: dict[str, Any]) -> Any:
+        """An argument with constants as they are for one number of rows."""
+        made = mapped(
+            argument, lambda part: probe.get(part.name, self.known[part.name]) if isinstance(part, fx.Node) else part
+        )
+        return self._working_dtype(made) if isinstance(made, dict) else made
+
+    def _depends(self, node: fx.Node) -> tuple[bool, bool]:
+        """Whether a node depends on the input, and on the number of rows."""
+        names = [read.name for read in node.all_input_nodes]
+        from_rows = [name in self.probes[0] for name in names]
+        from_input = any(isinstance(self.known[name], Value | Rows | _Several) and not rows
+                         for name, rows in zip(names, from_rows, strict=True))  # fmt: skip
+        return from_input, any(from_rows)
 
     def _working_dtype(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         changed = dict(kwargs)

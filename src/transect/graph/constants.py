@@ -133,6 +133,11 @@ class KnownConstants(TorchFunctionMode):
             args = (args[0], tuple(place for part in index for place in self._places(part)), *args[2:])
         elif name == "repeat_interleave" and len(args) > 2 and isinstance(args[1], Tensor):
             return args[0].index_select(args[2], self._repeated(args[0].shape[args[2]], args[1]))
+        elif name == "take_along_dim" and len(args) > 2 and args[1].dim() == args[0].dim():
+            sizes = [
+                args[1].shape[at] if at == args[2] % args[0].dim() else size for at, size in enumerate(args[0].shape)
+            ]
+            return args[0].gather(args[2], args[1].expand(sizes))
         elif name in _PRODUCTS and any(isinstance(part, Tensor) and part.layout != torch.strided for part in args):
             return torch.matmul(*map(self._dense, args))
         elif name == "masked_select" and (mask := self._mask(args[-1])) is not None and mask.dim() == args[0].dim():

@@ -29,7 +29,8 @@ KEPT_WHOLE = (
     "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
     "upsample_trilinear3d upsample_bicubic2d pixel_shuffle pixel_unshuffle channel_shuffle "
     "layer_norm native_layer_norm group_norm native_group_norm instance_norm "
-    "nan_to_num adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
+    "stack scatter_reduce grid_sampler_2d grid_sampler_3d nan_to_num "
+    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
 ).split()
 
 # Odd batches of at least 3: export specialises a batch of 1, and an even one can hide a fold. The second is tried where

@@ -58,6 +58,7 @@ class Node:
         from_input: Whether its value depends on the input, and not only on the number of rows.
         part: Which of several results this is, where the operation has several; else None.
         written: The operation the user wrote, where this node stands for a part of it; else an empty string.
+        absent: Which numbers of its operand a maximum passes over, since they are minus infinity; None for none.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Node:
     from_input: bool
     part: int | None = None
     written: str = ""
+    absent: Tensor | None = None
 
     def inputs(self) -> tuple[Value, ...]:
         """The values the node reads, in order of its arguments (repeated where it reads one twice)."""
@@ -88,8 +90,13 @@ class Graph:
     device: torch.device
     notes: tuple[str, ...] = field(default=())
 
-    def evaluate(self, x: Tensor) -> Tensor:
-        """Run the exported operations as they are, without any rule: the reference of every verification."""
+    def evaluate(self, x: Tensor, see: Callable[[Node, Any], None] | None = None) -> Tensor:
+        """Run the exported operations as they are, without any rule: the reference of every verification.
+
+        Args:
+            x: A batch of inputs.
+            see: Is shown every node with what it made.
+        """
         known: dict[str, Any] = {self.input.name: x}
         for node in self.nodes:
             args, kwargs = (replace(part, known) for part in (node.args, dict(node.kwargs)))
@@ -97,6 +104,8 @@ class Graph:
                 args = with_all_rows(node, args, len(x))
             result = node.target(*args, **kwargs)
             known[node.name] = result if node.part is None else result[node.part]
+            if see is not None:
+                see(node, known[node.name])
             del result, args, kwargs  # or they would keep what is dropped here
             for name in self._unread_after[node.name]:
                 del known[name]
@@ -118,7 +127,10 @@ class Graph:
 
 
 NO_BROADCAST = frozenset(
-    f"aten.{name}.default" for name in "cat slice_scatter select_scatter gather index_put copy bmm".split()
+    f"aten.{name}"
+    for name in "cat.default stack.default slice_scatter.default select_scatter.default gather.default "
+    "index_put.default copy.default bmm.default scatter.src scatter.value scatter_add.default "
+    "grid_sampler_2d.default grid_sampler_3d.default scatter_reduce.two _trilinear.default".split()
 )
 """Operations that do not broadcast the one row of a constant by themselves."""
 
@@ -128,7 +140,7 @@ def with_all_rows(node: Node, argument: Any, rows: int) -> Any:
     dim, dims = (None, 0) if node.value is None else (node.value.row_dim, len(node.value.shape))
     if dim is None or rows == 1 or (node.operation.startswith("aten.bmm") and dim != 0):
         return argument
-    indices_have_rows = node.operation.startswith("aten.gather")
+    indices_have_rows = node.operation.startswith(("aten.gather", "aten.scatter"))
 
     def expanded(part: Any) -> Any:
         if not isinstance(part, Tensor) or part.dim() != dims or part.shape[dim] != 1:

@@ -86,7 +86,7 @@ def beyond_rounding(bend: Bend, x: Tensor, row: Tensor, unit: Tensor, piece: Ten
 
 @pieces_at.register
 def _(bend: Hinge, x: Tensor) -> Tensor:
-    above = torch.stack([(x > threshold).flatten(1) for threshold in bend.thresholds])
+    above = torch.stack([(x > threshold).reshape(len(x), -1) for threshold in bend.thresholds])
     return above.sum(0, dtype=torch.uint8)
 
 

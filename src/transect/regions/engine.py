@@ -185,7 +185,7 @@ def _write_rows(refined: Item, bending: Bending, instruction: Instruction, bend:
     part = refined.part(first, last)
     held = part.stored[instruction.reads[0]]
     assert held.grid is not None
-    z = part.grids[held.grid].interpolate(held.values.flatten(1))
+    z = part.grids[held.grid].interpolate(held.values.reshape(len(held.values), -1))
     if isinstance(bend, Hinge):
         members = _within(bending.member_row, first, last, len(refined.knots))
         _set_to_threshold(z, bend, bending, members, first)

@@ -3,7 +3,19 @@
 from transect.rules.base import Affine, Bend, Envelope, Hinge
 from transect.rules.coverage import Step, prove_coverage
 from transect.rules.folding import fold_batch_norms
+from transect.rules.infinities import without_infinities
 from transect.rules.rewriting import rewrite
 from transect.rules.table import RULES
 
-__all__ = ["RULES", "Affine", "Bend", "Envelope", "Hinge", "Step", "fold_batch_norms", "prove_coverage", "rewrite"]
+__all__ = [
+    "RULES",
+    "Affine",
+    "Bend",
+    "Envelope",
+    "Hinge",
+    "Step",
+    "fold_batch_norms",
+    "prove_coverage",
+    "rewrite",
+    "without_infinities",
+]

@@ -70,7 +70,7 @@ class Hinge:
 
     def flat(self, x: Tensor) -> Tensor:
         """Rows of the numbers it compares, ``(R, units)``."""
-        return x.flatten(1)
+        return x.reshape(len(x), -1)
 
     def deviation(self, before: Tensor) -> Tensor:
         """Upper bound of the standard deviation of the rounding errors of its results."""

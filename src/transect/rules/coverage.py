@@ -8,8 +8,9 @@ from transect.errors import UnsupportedModel
 from transect.findings import Problem
 from transect.graph import Graph, Node, Rows
 from transect.graph.node import leaves
-from transect.rules.base import CONTINUOUS, MIXES_ROWS, Affine, Bend, Refused, row_dim
+from transect.rules.base import CONTINUOUS, MIXES_ROWS, Affine, Bend, Envelope, Refused, row_dim
 from transect.rules.indexing import refuse_truth_values
+from transect.rules.infinities import excluding
 from transect.rules.refusals import refusal
 from transect.rules.rewriting import COMPARISONS
 from transect.rules.table import RULES
@@ -85,6 +86,9 @@ def _judge(node: Node) -> Step | Problem:
         _refuse_number_of_samples(node)
         refuse_truth_values(node)
         row_dim(node.value)
-        return Step(node, rule(node))
+        operation = rule(node)
+        if node.absent is not None and isinstance(operation, Envelope):
+            operation = excluding(operation, node.absent)
+        return Step(node, operation)
     except Refused as refused:
         return Problem(node.operation, node.module, node.source, refused.reason, refused.remedy)

@@ -134,6 +134,18 @@ def _refused_whole() -> Affine:
     raise Refused("it overwrites an activation with a constant", "use the constant itself")
 
 
+def add_into(node: Node) -> Affine:
+    """``scatter`` and ``scatter_add`` along a dimension, at constant places."""
+    dim, index = node.args[1:3]
+    if isinstance(index, Value):
+        raise Refused("it writes to places computed from the input", "write to constant indices")
+    made = _made(node)
+    if dim % len(made.shape) == row_dim(made):
+        raise Refused("it writes to some of the samples, or adds them up", MIXES_ROWS)
+    keep_samples_apart(node)
+    return selecting(node)
+
+
 def repeat(node: Node) -> Affine:
     """``repeat(x, repeats)``; the samples once."""
     x, repeats = only_input(node), node.args[1]
@@ -161,5 +173,6 @@ RULES = {
     _INDEX: index,
     str(_aten.index_put.default): index_put,
     str(_aten.gather.default): gather,
+    **{str(op): add_into for op in (_aten.scatter.src, _aten.scatter.value, _aten.scatter_add.default)},
     str(_aten.repeat.default): repeat,
 }  # fmt: skip

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from transect.graph import Node, Value
-from transect.rules.base import ESTIMATE, Affine, Refused, row_dim, squared_rows
+from transect.rules.base import ESTIMATE, Affine, Function, Refused, row_dim, squared_rows
 
 
 def _weights(node: Node, x: object, weight: object) -> tuple[Value, Tensor]:
@@ -34,7 +34,17 @@ def linear(node: Node) -> Affine:
     bias = node.args[2] if len(node.args) > 2 else None
     if isinstance(bias, Value):
         raise Refused("its bias depends on the input", ESTIMATE)
-    return _product(weight, bias)
+    return _product(weight, bias) if weight.dim() == 2 else _with_a_vector(weight, bias)
+
+
+def _with_a_vector(weight: Tensor, bias: Tensor | None) -> Affine:
+    """One output, without a dimension of its own."""
+    product = _product(weight.unsqueeze(0), None if bias is None else bias.reshape(1))
+
+    def one(function: Function) -> Function:
+        return lambda x: function(x).squeeze(-1)
+
+    return Affine(one(product.value), one(product.linear), one(product.squares))
 
 
 def mm(node: Node) -> Affine:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -39,4 +41,16 @@ def scaled(scale: Tensor, shift: Tensor) -> Affine:
     )
 
 
+def instance_norm(node: Node) -> Affine:
+    """``instance_norm(x, weight, bias, mean, var, use_input_stats, momentum, eps, ...)`` with running statistics."""
+    x, weight, bias, mean, variance, own_statistics, _, eps = node.args[:8]
+    if own_statistics or mean is None or variance is None:
+        raise Refused(
+            "it divides by a statistic of the activations",
+            "use running statistics (track_running_stats=True) in evaluation mode",
+        )
+    return batch_norm(replace(node, args=(x, weight, bias, mean, variance, 0.0, eps)))
+
+
 RULES = {str(torch.ops.aten._native_batch_norm_legit_no_training.default): batch_norm}
+INSTANCE_RULES = {str(torch.ops.aten.instance_norm.default): instance_norm}

@@ -7,6 +7,7 @@ such a selection, and so is a leaky ReLU.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,9 @@ from torch import Tensor
 
 from transect.graph import Graph, Node, Value
 from transect.graph.canonical import reachable
+from transect.graph.node import ROWS
 from transect.rules.elementwise import Combination, multiple
+from transect.rules.piecewise import may_jump, tabulated
 
 _aten = torch.ops.aten
 COMPARISONS = {
@@ -36,8 +39,13 @@ def rewrite(graph: Graph) -> Graph:
     """The same function with such operations replaced, where they can be; the others are left to be refused by name."""
     made: list[Node] = []
     producers: dict[str, Node] = {}
+    jumping: set[str] = set()
     for node in graph.nodes:
-        parts = list(_rewritten(node, producers)) or [node]
+        parts = list(_rewritten(node, producers))
+        if may_jump(node, jumping):
+            parts = parts or list(_tabulated(node, producers))
+            jumping |= set() if parts else {node.name}
+        parts = parts or [node]
         made.extend(parts)
         producers.update((part.name, part) for part in parts)
     return replace(graph, nodes=reachable(made, graph.output))
@@ -50,8 +58,17 @@ def _rewritten(node: Node, producers: Mapping[str, Node]) -> Iterator[Node]:
     if node.value is None or node.value.row_dim is None or not node.from_input:
         return
     build = _Builder(node)
-    if family in ("maximum", "minimum") and len(values) == 2:
-        yield from _largest_of_two(build, values, family == "minimum")
+    if family in ("maximum", "minimum", "fmax", "fmin") and len(values) == 2:
+        yield from _largest_of_two(build, values, family in ("minimum", "fmin"))
+    elif family in ("fmax", "fmin"):
+        build.last(_aten.maximum.default if family == "fmax" else _aten.minimum.default, node.args)
+        yield from build.nodes
+    elif node.operation == "aten.clamp.Tensor" and len(values) > 1:
+        yield from _clamped(build)
+    elif family == "scatter_reduce":
+        yield from _scatter_reduced(build)
+    elif family == "_cdist_forward" and node.args[2] == 1:
+        yield from _distances(build)
     elif family == "amin" or (node.operation == "aten.min.dim" and node.part == 0):
         x = build.step(_aten.neg.default, (values[0],), values[0])
         operation = _aten.amax.default if family == "amin" else _aten.max.dim
@@ -60,6 +77,26 @@ def _rewritten(node: Node, producers: Mapping[str, Node]) -> Iterator[Node]:
         yield from build.nodes
     elif node.operation in ("aten.where.self", "aten.where.ScalarSelf", "aten.mul.Tensor", "aten.masked_fill.Scalar"):
         yield from _selected(build, producers)
+
+
+def _tabulated(node: Node, producers: Mapping[str, Node]) -> Iterator[Node]:
+    """A continuous function of one value as a sum of ReLUs."""
+    if node.value is None or node.value.row_dim is None or not node.value.floating or not node.from_input:
+        return
+    found = tabulated(node, producers)
+    if found is None or not (found.bends or found.slope):
+        return
+    build, base = _Builder(node), found.base
+    parts = [build.step(_aten.mul.Tensor, (base, found.slope), base)] if found.slope else []
+    for position, change in found.bends:
+        shifted = base if position == 0 else build.step(_aten.sub.Tensor, (base, position), base)
+        bent = build.step(_aten.relu.default, (shifted,), base, written=node.operation)
+        parts.append(build.step(_aten.mul.Tensor, (bent, change), base))
+    total: Any = found.intercept
+    for part in parts[:-1]:
+        total = build.step(_aten.add.Tensor, (part, total), base)
+    build.last(_aten.add.Tensor, (parts[-1], total))
+    yield from build.nodes
 
 
 class _Builder:
@@ -105,6 +142,108 @@ def _largest_of_two(build: _Builder, values: tuple[Value, ...], smallest: bool) 
         build.last(_aten.amax.default, (both, [-1]))
         build.nodes[-1] = replace(build.nodes[-1], written=build.node.operation)
     yield from build.nodes
+
+
+def _clamped(build: _Builder) -> Iterator[Node]:
+    """clamp(x, low, high) with limits of which some are activations: min(max(x, low), high)."""
+    x, low, high = (*build.node.args, *(build.node.kwargs.get(name) for name in ("min", "max")))[:3]
+    if len(build.node.args) < 3:
+        low, high = (build.node.kwargs.get(name, part) for name, part in (("min", low), ("max", None)))
+    limits = [(_aten.maximum.default, low)] * (low is not None) + [(_aten.minimum.default, high)] * (high is not None)
+    for place, (target, limit) in enumerate(limits):
+        if place == len(limits) - 1:
+            build.last(target, (x, limit))
+        else:
+            x = build.step(target, (x, limit), build.value)
+    for node in build.nodes:
+        yield from list(_rewritten(node, {})) or [node]
+
+
+def _distances(build: _Builder) -> Iterator[Node]:
+    """Sums of absolute differences to constants."""
+    x, constant = build.node.args[:2]
+    if not isinstance(x, Value) or isinstance(constant, Value) or x.row_dim is None or x.row_dim == len(x.shape) - 1:
+        return
+    made = build.value
+    wide = replace(x, shape=(*x.shape[:-1], 1, x.shape[-1]))
+    each = replace(made, shape=(*made.shape, x.shape[-1]))
+    column = build.step(_aten.unsqueeze.default, (x, -2), wide)
+    difference = build.step(
+        _aten.sub.Tensor, (column, constant.unsqueeze(-3) if constant.dim() > 2 else constant), each
+    )
+    size = build.step(_aten.abs.default, (difference,), each, written=build.node.operation)
+    build.last(_aten.sum.dim_IntList, (size, [-1]))
+    yield from build.nodes
+
+
+def _scatter_reduced(build: _Builder) -> Iterator[Node]:
+    """Sums, means and extremes of what is scattered to constant places, and of what was there if it counts as well."""
+    node, made = build.node, build.value
+    base, dim, index, source, how = node.args[:5]
+    include = node.kwargs.get("include_self", True)
+    if isinstance(index, Value) or made.row_dim != 0 or dim % len(made.shape) == 0 or how not in _REDUCED:
+        return
+    index, shape = index[:1], (1, *made.unit_shape)
+    hits = torch.zeros(shape, dtype=torch.float64, device=index.device)
+    hits = hits.scatter_add(dim, index, torch.ones(index.shape, dtype=torch.float64, device=index.device))
+    if how in ("sum", "mean"):
+        if not include:
+            base = _product(build, base, (hits == 0).double(), made)
+        total = build.step(_aten.scatter_add.default, (base, dim, index, source), made)
+        build.last(_aten.div.Tensor, (total, 1.0 if how == "sum" else (hits + include).clamp_min(1)))
+    else:
+        yield from _extremes(build, base, dim, index, source, how == "amin", include)
+    yield from build.nodes
+
+
+_REDUCED = ("sum", "mean", "amax", "amin")
+
+
+def _product(build: _Builder, x: Any, factor: Tensor, made: Value) -> Any:
+    if isinstance(x, Value):
+        return build.step(_aten.mul.Tensor, (x, factor), made)
+    return x * factor
+
+
+def _extremes(
+    build: _Builder, base: Any, dim: int, index: Tensor, source: Any, smallest: bool, include: bool
+) -> Iterator[Node]:
+    """The largest of each place's numbers, gathered side by side; a place repeats its first where it has fewer."""
+    made = build.value
+    units, given = math.prod(made.unit_shape), math.prod(index.shape[1:])
+    slots = torch.arange(units, device=index.device).reshape(1, *made.unit_shape)
+    target = slots.expand(1, *made.unit_shape).gather(dim, index).flatten().tolist()
+    members = [[place] if include else [] for place in range(units)]
+    for number, place in enumerate(target):
+        members[place].append(units + number)
+    members = [found or [place] for place, found in enumerate(members)]
+    width = max(map(len, members))
+    places = torch.tensor([found + found[:1] * (width - len(found)) for found in members], device=index.device)
+    if isinstance(source, Value) and source.unit_shape != tuple(index.shape[1:]):
+        return
+    flat = [_flattened(build, part, size, made) for part, size in ((base, units), (source, given))]
+    row = replace(made, shape=(ROWS, units + given), row_dim=0)
+    together = build.step(_aten.cat.default, (flat, 1), row)
+    wide = replace(made, shape=(ROWS, units * width), row_dim=0)
+    side = build.step(_aten.index_select.default, (together, 1, places.flatten()), wide)
+    if smallest:
+        side = build.step(_aten.neg.default, (side,), wide)
+    square = replace(made, shape=(ROWS, units, width), row_dim=0)
+    side = build.step(_aten.view.default, (side, [-1, units, width]), square)
+    found = build.step(
+        _aten.amax.default, (side, [-1]), replace(square, shape=(ROWS, units)), written=build.node.operation
+    )
+    if smallest:
+        found = build.step(_aten.neg.default, (found,), replace(square, shape=(ROWS, units)))
+    build.last(_aten.view.default, (found, [-1, *made.unit_shape]))
+    yield from ()
+
+
+def _flattened(build: _Builder, part: Any, size: int, made: Value) -> Any:
+    if isinstance(part, Value):
+        row = replace(made, shape=(ROWS, size), row_dim=0)
+        return build.step(_aten.view.default, (part, [-1, size]), row)
+    return part.reshape(-1, size)[:1] if part.dim() > 1 else part.reshape(1, size)
 
 
 def _selected(build: _Builder, producers: Mapping[str, Node]) -> Iterator[Node]:

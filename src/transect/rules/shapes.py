@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -96,6 +97,25 @@ def cat(node: Node) -> Affine:
     return Affine(joined(True), joined(False), joined(False))
 
 
+def stack(node: Node) -> Affine:
+    """``stack(tensors, dim=0)`` of activations and constants, also along a new first dimension."""
+    out = _out(node)
+    new = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    dim = stored_dim(out, new, "it stacks along")
+    ones = replace(out, shape=tuple(size for at, size in enumerate(out.shape) if at != new % len(out.shape)),
+                   row_dim=row_dim(out) - (new % len(out.shape) < row_dim(out)))  # fmt: skip
+    parts = [_part(part, ones) for part in node.args[0]]
+
+    def stacked(constants: bool) -> Any:
+        def join(*values: Tensor) -> Tensor:
+            rows, given = values[0].shape[0], iter(values)
+            return torch.stack([_fill(part, given, rows, constants) for part in parts], dim)
+
+        return join
+
+    return Affine(stacked(True), stacked(False), stacked(False))
+
+
 def _is_legacy_empty(part: Any) -> bool:
     return isinstance(part, Tensor) and part.shape == (0,)
 
@@ -139,4 +159,5 @@ RULES = {
     str(_aten.slice.Tensor): slice_,
     str(_aten.select.int): select,
     str(_aten.cat.default): cat,
+    str(_aten.stack.default): stack,
 }  # fmt: skip

@@ -28,6 +28,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         linear_layers.RULES,
         convolutions.RULES,
         normalisation.RULES,
+        normalisation.INSTANCE_RULES,
         arithmetic.RULES,
         shapes.RULES,
         indexing.RULES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from transect.graph import Node
+from transect.graph import Node, Value
 from transect.rules.base import MIXES_ROWS, Affine, Refused, only_input, row_dim
 from transect.rules.written import as_written
 
@@ -31,6 +31,19 @@ def bicubic(node: Node) -> Affine:
     return Affine(resize, resize, squares)
 
 
+def grid_sample(node: Node) -> Affine:
+    """``grid_sampler_2d`` and ``_3d`` on a constant grid: bilinear or nearest, with any padding."""
+    grid, mode = node.args[1:3]
+    if isinstance(grid, Value):
+        raise Refused("it samples at places computed from the input", "use a constant grid")
+    if mode == 2:
+        raise Refused("its weights can be negative (bicubic)", "use bilinear or nearest sampling")
+    _spatial(node)
+    if grid.shape[0] != 1:
+        raise Refused("its grid differs from sample to sample", MIXES_ROWS)
+    return Affine.selecting(as_written(node))
+
+
 def _images(planes: Tensor, like: Tensor) -> Tensor:
     """Planes as images of as many channels as the operation is given."""
     return planes.unsqueeze(1).expand(-1, like.shape[1], -1, -1).to(like)
@@ -43,6 +56,7 @@ def _spatial(node: Node) -> None:
 
 _aten = torch.ops.aten
 RULES = {
+    **{str(op.default): grid_sample for op in (_aten.grid_sampler_2d, _aten.grid_sampler_3d)},
     **{str(op.vec): upsample for op in (_aten.upsample_nearest1d, _aten.upsample_nearest2d, _aten.upsample_nearest3d,
                                         _aten.upsample_linear1d, _aten.upsample_bilinear2d,
                                         _aten.upsample_trilinear3d)},
