@@ -77,7 +77,8 @@ def _judge(node: Node) -> Step | Problem:
     rule = RULES.get(node.operation) or refusal(node.operation)
     try:
         if not node.from_input:
-            raise Refused("it makes a constant that differs from sample to sample", "use one constant for all samples")
+            reason = "it makes a constant that depends on the batch, by the place or the number of the samples in it"
+            raise Refused(reason, "use one constant for all samples")
         if rule is None:
             raise Refused("no rule is known for it", "replace it by operations of the list in the documentation")
         if any(not value.floating for value in node.inputs()):
