@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -94,7 +96,7 @@ def test_a_file_that_is_not_there_and_one_of_another_kind_are_named(tmp_path: Pa
     with pytest.raises(InvalidInput, match=r"there is no file .*none\.pt"):
         read_weights(tmp_path / "none.pt")
     (tmp_path / "weights.h5").write_bytes(b"")
-    with pytest.raises(InvalidInput, match=r"ends in \.safetensors, \.pt or \.pth, got weights\.h5"):
+    with pytest.raises(InvalidInput, match=r"ends in \.safetensors, .*\.tar, got weights\.h5"):
         read_weights(tmp_path / "weights.h5")
 
 
@@ -126,3 +128,71 @@ def test_every_difference_is_listed_and_the_model_is_left_as_it_was(tmp_path: Pa
                  "7 of another shape: 0.weight (6, 4) instead of (5, 4), ", ", ...", "number of classes"):  # fmt: skip
         assert part in message, part
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+
+
+def _norms() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+
+
+def _weight_normed(new: bool) -> nn.Module:
+    norm = nn.utils.parametrizations.weight_norm if new else nn.utils.weight_norm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.Sequential(norm(nn.Linear(4, 3)), nn.ReLU())
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.last.weight = self.first.weight
+
+
+def _renamed(state: dict, change: Callable[[str], str]) -> dict:
+    return {change(name): value for name, value in state.items()}
+
+
+WAYS: dict[str, tuple[Callable[[], nn.Module], Callable[[dict], Any]]] = {
+    "norms.pt": (_norms, lambda state: {name: value for name, value in state.items() if "num_b" not in name}),
+    "wrapped.pth": (_norms, lambda state: _renamed(state, "module._orig_mod.".__add__)),
+    "wrapped-again.pth": (_norms, lambda state: _renamed(state, "_orig_mod.module.model.module.".__add__)),
+    "inside.bin": (_norms, lambda state: _renamed(state, lambda name: name.replace("0.", "0._orig_mod.", 1))),
+    "last.ckpt": (_norms, lambda state: {"state_dict": _renamed(state, "model.".__add__), "epoch": 3}),
+    "beside.ckpt": (_norms, lambda state: {"state_dict": {**_renamed(state, "net.".__add__), "loss.w": torch.ones(2)}}),
+    "best.pth.tar": (_norms, lambda state: {"epoch": 3, "ema": state, "optimizer": {"lr": 0.1}}),
+    "tied.pt": (Tied, lambda state: {name: value for name, value in state.items() if name != "last.weight"}),
+    "old-weight-norm.pt": (lambda: _weight_normed(True), lambda state: _renamed(
+        state, lambda name: name.replace("parametrizations.weight.original0", "weight_g").replace(
+            "parametrizations.weight.original1", "weight_v"))),
+    "new-weight-norm.pt": (lambda: _weight_normed(False), lambda state: _renamed(
+        state, lambda name: name.replace("weight_g", "parametrizations.weight.original0").replace(
+            "weight_v", "parametrizations.weight.original1"))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_what_people_have_is_loaded(name: str, tmp_path: Path):
+    build, change = WAYS[name]
+    torch.manual_seed(1)
+    trained = build()
+    torch.manual_seed(2)
+    model = build()
+    torch.save(change(dict(trained.state_dict())), tmp_path / name)
+    load_weights(model, tmp_path / name)
+    expected = trained.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
+
+
+def test_lazy_layers_take_their_shapes_from_the_file(tmp_path: Path):
+    linear = nn.Linear(4, 5)
+    torch.save(linear.state_dict(), tmp_path / "lazy.pt")
+    model = nn.LazyLinear(5)
+    load_weights(model, tmp_path / "lazy.pt")
+    assert torch.equal(model.weight, linear.weight)
+
+
+def test_tensors_that_nothing_shares_must_all_be_there(tmp_path: Path):
+    state = {name: value for name, value in Tied().state_dict().items() if name != "last.bias"}
+    torch.save(state, tmp_path / "short.pt")
+    with pytest.raises(InvalidInput, match=r"missing: last\.bias"):
+        load_weights(Tied(), tmp_path / "short.pt")

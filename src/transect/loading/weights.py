@@ -14,16 +14,26 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from transect.errors import InvalidInput
 
-_NESTED = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.", "model.")  # DataParallel, torch.compile, checkpoints with an optimizer beside it
+_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".tar")
+_NESTED = ("state_dict", "model_state_dict", "model", "net", "ema", "model_ema", "ema_state_dict", "weights")
+_PREFIXES = ("module.", "model.", "net.")  # of DataParallel, Lightning and others that hold the model as a part
+_COMPILED = "_orig_mod."  # what torch.compile puts into names, at any place
+_DEEPEST = 6  # wrappers in one another
+# Weight norm under its older names, and as a parametrization.
+_RENAMED = (("weight_g", "parametrizations.weight.original0"), ("weight_v", "parametrizations.weight.original1"))
+_COUNTER = "num_batches_tracked"  # which older norms do not have, and no function depends on
 _SHOWN = 5
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Load a file of weights into a model; all of its parameters and buffers must be there, and nothing else.
+
+    Names may be those of a wrapped model (DataParallel, ``torch.compile``, Lightning), or older ones of norms and of
+    weight norm; tensors that a model shares need be there once; lazy layers take their shapes from the file.
 
     Args:
         model: Filled in place.
@@ -33,8 +43,8 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
         InvalidInput: The file cannot be read as data, or its names or shapes are not those of the model; the model is
             as it was.
     """
-    given, own = read_weights(path), model.state_dict()
-    state = _without_prefix(given, own)
+    own = model.state_dict()
+    state = _fitted(read_weights(path), own)
     differences = _differences(state, own)
     if differences:
         raise InvalidInput(
@@ -49,8 +59,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU; no code in it is run.
 
     Args:
-        path: ``.safetensors``, or ``.pt`` or ``.pth`` as ``torch.save`` writes a state dict, alone or in a dictionary
-            under ``state_dict``, ``model_state_dict`` or ``model``.
+        path: ``.safetensors``, or ``.pt``, ``.pth``, ``.ckpt``, ``.bin``, ``.tar`` as ``torch.save`` writes a state
+            dict, alone or in a dictionary under ``state_dict``, ``model_state_dict``, ``model``, ``ema`` or the like.
 
     Raises:
         InvalidInput: There is no such file, it is damaged, of another kind, or holds objects that are not data.
@@ -60,10 +70,10 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise InvalidInput(f"weights: there is no file {path}.")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    if path.suffix in (".pt", ".pth"):
+    if path.suffix in _SUFFIXES:
         return _state_dict(_read_torch(path), path)
     raise InvalidInput(
-        f"weights: expected a file that ends in .safetensors, .pt or .pth, got {path.name}. "
+        f"weights: expected a file that ends in .safetensors, {', '.join(_SUFFIXES)}, got {path.name}. "
         'Save weights with safetensors.torch.save_model(model, "weights.safetensors") or '
         'torch.save(model.state_dict(), "weights.pt").'
     )
@@ -98,7 +108,7 @@ def _read_torch(path: Path) -> Any:
 def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
     """The state dict itself, or the one a checkpoint holds."""
     for key in _NESTED:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping) and found[key]:
             found = found[key]
     if isinstance(found, Mapping) and found and all(isinstance(value, Tensor) for value in found.values()):
         return {str(name): value for name, value in found.items()}
@@ -111,13 +121,56 @@ def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
     )
 
 
-def _without_prefix(state: dict[str, Tensor], own: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The part of the state under a prefix that wrappers add to names, where that is exactly what the model has."""
-    for prefix in _PREFIXES:
-        part = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        if part and (part.keys() == own.keys() or (len(part) == len(state) and prefix == _PREFIXES[0])):
-            return part
-    return state
+def _fitted(state: dict[str, Tensor], own: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state under the names of the model, where it can be had by removing what wrappers add to names."""
+    names = {name.replace(_COMPILED, ""): name for name in own}
+    tried = [{name.replace(_COMPILED, ""): value for name, value in state.items()}]
+    for part in tried:  # which grows
+        found = _under_own_names(part, names, own)
+        if found.keys() == own.keys():
+            return found
+        if len(tried) < _DEEPEST * len(_PREFIXES):
+            tried += [shorter for prefix in _PREFIXES if (shorter := _without_prefix(part, prefix))]
+    whole = [part for part in tried if len(part) == len(state)]
+    return _under_own_names(whole[-1], names, own)  # for the message: all that is there, under the shortest names
+
+
+def _without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _under_own_names(
+    state: Mapping[str, Tensor], names: Mapping[str, str], own: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """A state with names as the model writes them, and with what a file may leave out."""
+    found = {}
+    for name, value in state.items():
+        if not name.endswith(_COUNTER) or name in names:
+            found[names.get(name, names.get(_other_name(name), name))] = value
+    for name, value in own.items():
+        if name not in found and name.endswith(_COUNTER):
+            found[name] = value
+        elif name not in found and (twin := _twin(name, own, found)) is not None:
+            found[name] = found[twin]
+    return found
+
+
+def _other_name(name: str) -> str:
+    for pair in _RENAMED:
+        for one, other in (pair, pair[::-1]):
+            if name == one or name.endswith(f".{one}"):
+                return name.removesuffix(one) + other
+    return name
+
+
+def _twin(name: str, own: Mapping[str, Any], found: Mapping[str, Tensor]) -> str | None:
+    """Another name of a tensor that the model shares, which the file has."""
+    tensor = own[name]
+    if not isinstance(tensor, Tensor) or is_lazy(tensor):
+        return None
+    same = (other for other in found if other in own and isinstance(own[other], Tensor) and not is_lazy(own[other])
+            and own[other].data_ptr() == tensor.data_ptr() != 0 and own[other].shape == tensor.shape)  # fmt: skip
+    return next(same, None)
 
 
 def _differences(state: Mapping[str, Tensor], own: Mapping[str, Any]) -> str:
@@ -125,7 +178,10 @@ def _differences(state: Mapping[str, Tensor], own: Mapping[str, Any]) -> str:
     shapes = [
         f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
         for name in own
-        if name in state and isinstance(own[name], Tensor) and state[name].shape != own[name].shape
+        if name in state
+        and isinstance(own[name], Tensor)
+        and not is_lazy(own[name])
+        and state[name].shape != own[name].shape
     ]
     found = {
         "missing": [name for name in own if name not in state],
