@@ -83,6 +83,47 @@ def test_dry_run_lists_the_networks_and_runs_nothing(place):
     assert "0 networks of 6 to do" in command("study", "run", "tiny.toml", "--dry-run")[1]
 
 
+def test_what_was_not_asked_for_is_said(place):
+    for said in (command("study", "run", "tiny.toml", "--dry-run")[1], place[1][1]):
+        assert "Not asked for, so by default:" in said
+        assert "data: name mnist1d; validation_samples 0; label_noise 0.0; seed 0\n" in said
+        assert "schedule constant" in said
+        assert "epochs" not in said
+        assert "milestones" not in said  # have no say in a constant schedule
+
+
+def test_a_dry_run_builds_models_of_the_user_only_when_asked(place, monkeypatch):
+    folder, _ = place
+    (folder / "watched_models.py").write_text(
+        "import pathlib\nfrom torch import nn\npathlib.Path('was-imported').touch()\n"
+        "def net(width): return nn.Sequential(nn.Linear(40, width), nn.ReLU(), nn.Linear(width, 10))\n"
+    )
+    (folder / "own.toml").write_text(FILE.replace("[model]", '[model]\nname = "watched_models:net"'))
+    code, said = command("study", "run", "own.toml", "--dry-run", "--out", "of-own")
+    assert code == 0
+    assert "not built" in said
+    assert "6 networks of models of your own, whose code only --build runs" in said
+    assert not (folder / "was-imported").exists()
+    code, said = command("study", "run", "own.toml", "--dry-run", "--build", "--out", "of-own")
+    assert code == 0
+    assert "not built" not in said
+    assert (folder / "was-imported").exists()
+
+
+def test_control_characters_and_markup_of_files_do_not_reach_the_terminal(place):
+    folder, _ = place
+    (folder / "shouting_models.py").write_text("def net(): raise ValueError('[bold]\\x1b]0;title\\x07 loud')\n")
+    text = FILE.replace("[model]\nwidth = [2, 3, 4]", '[model]\nname = "shouting_models:net"')
+    (folder / "loud [red].toml").write_text(text)
+    code, said = command("study", "run", "loud [red].toml", "--workers", "1")
+    status = command("study", "status", "results/loud [red]")[1]
+    assert code == 1
+    for shown in (said, status):
+        assert "loud [red]: " in shown
+        assert "[bold]\\x1b]0;title\\x07 loud" in shown
+        assert "\x1b]" not in shown
+
+
 def test_status_counts(place):
     code, said = command("study", "status", "results/tiny")
     assert code == 0

@@ -191,16 +191,20 @@ def study_run(
     dry_run: Annotated[
         bool, Parameter(negative="", help="Only list the networks, with an estimate of the time they take.")
     ] = False,
+    build: Annotated[
+        bool, Parameter(negative="", help="Also build and time models of your own in a dry run: their code is run.")
+    ] = False,
 ) -> None:
     """Do everything of a study file that is not finished yet and write its tables.
 
     Every network is trained once and measured in every way. When interrupted, the same command goes on where it was;
-    networks and ways of measuring may be added to the file between calls.
+    networks and ways of measuring may be added to the file between calls. A study file that names a callable or module
+    of your own runs that code.
     """
     from transect import study_commands  # torch takes seconds to import: not for --help
 
     if dry_run:
-        study_commands.dry_run(file, out, workers or _cores(), Console())
+        study_commands.dry_run(file, out, workers or _cores(), Console(), build)
         return
     try:
         where = study_commands.Where(executor, workers, address, cpus, gpus)
@@ -285,7 +289,9 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         app(sys.argv[1:] if words is None else list(words))
     except (TransectError, OSError) as error:  # of the system: no room on the disk, no permission, ...
-        panel = Panel(Text(str(error)), title=type(error).__name__, title_align="left", border_style="red")
+        from transect.labels import visible
+
+        panel = Panel(Text(visible(str(error))), title=type(error).__name__, title_align="left", border_style="red")
         Console(stderr=True).print(panel)
         sys.exit(1)
 

@@ -17,19 +17,19 @@ from rich.text import Text
 from transect.console import study_progress
 from transect.errors import StudyError
 from transect.execution import Executor, LocalExecutor, RayExecutor
+from transect.labels import visible
 from transect.storage.tables import read_table, write_table
-from transect.study.borrowing import borrow_networks
 from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
+from transect.study.defaults import defaults_said
 from transect.study.files import read_study, ready_studies
 from transect.study.folders import PATH_TABLE, RUNS, TABLE, TIMING_TABLE
 from transect.study.forecasting import RunForecast, forecast_study
-from transect.study.identity import identified
 from transect.study.joining import write_tables
 from transect.study.report import report_tables
 from transect.study.statistics.studies import compare_studies
 from transect.study.status import RunStatus, StudyStatus, study_status
-from transect.study.sweep import Resources, claim, read_configuration, run_study
+from transect.study.sweep import Resources, read_configuration, run_study
 
 _STYLES = {"done": "green", "running": "cyan", "failed": "bold red", "waiting": "dim"}
 
@@ -65,20 +65,19 @@ def run(file: Path, out: Path | None, networks: Sequence[Path], where: Where, co
     config = read_study(file)
     folder = default_folder(config) if out is None else out
     measurings = config.measurings()
-    console.print(
+    says = (
         f"{config.name}: {_many(len(config.networks()), 'network')}, each measured in {_many(len(measurings), 'way')}. "
-        f"Everything goes to {folder}; Ctrl-C loses nothing that is finished.",
-        highlight=False,
-        soft_wrap=True,
+        f"Everything goes to {folder}; Ctrl-C loses nothing that is finished."
     )
-    if networks:
-        config = identified(config)
-        claim(config, folder)
-        copied = borrow_networks(config, folder, networks)
-        console.print(f"{_many(copied, 'network')} taken from {', '.join(map(str, networks))}.", highlight=False)
+    console.print(Text(visible(says)), soft_wrap=True)
+    _say_defaults(config, console)
+
+    def told(line: str) -> None:
+        console.print(Text(visible(line)), soft_wrap=True)
+
     resources = Resources(cpus=where.cpus, gpus=where.gpus)
     with where.open(cores) as executor, study_progress(console, config.name, "networks") as progress:
-        run_study(config, folder, executor, progress, resources=resources)
+        run_study(config, folder, executor, progress, resources=resources, networks=networks, told=told)
     console.print(Text(f"\nWritten to {folder}", style="bold"))
     for name, what in (
         (TABLE, "one row for each network and way of measuring it"),
@@ -90,6 +89,11 @@ def run(file: Path, out: Path | None, networks: Sequence[Path], where: Where, co
     console.print(Text(f"Next: transect study plot {folder}", style="dim"), soft_wrap=True)
 
 
+def _say_defaults(config: StudyConfig, console: Console) -> None:
+    if said := defaults_said(config):
+        console.print(Text(f"Not asked for, so by default:\n{visible(said)}", style="dim"), soft_wrap=True)
+
+
 def list_ready(console: Console) -> None:
     """Names, titles and sizes of the study files that come with the package."""
     table = Table("study", "what", "networks", box=box.SIMPLE, pad_edge=False)
@@ -99,18 +103,35 @@ def list_ready(console: Console) -> None:
     console.print(table)
 
 
-def dry_run(file: Path, out: Path | None, workers: int, console: Console) -> None:
-    """List the runs of a study file with an estimate of their time."""
+def dry_run(file: Path, out: Path | None, workers: int, console: Console, build: bool = False) -> None:
+    """List the runs of a study file with an estimate of their time.
+
+    Args:
+        file: The study file.
+        out: Its folder; the default one where None.
+        workers: For the estimate.
+        console: Where to show it.
+        build: Whether models of the user may be built and timed, which runs their code.
+    """
     config = read_study(file)
     folder = default_folder(config) if out is None else out
     with console.status("Looking at the networks") as shown:
-        rows = list(forecast_study(config, folder, told=lambda label: shown.update(f"Timing a few steps of {label}")))
+
+        def told(label: str) -> None:
+            shown.update(Text(visible(f"Timing a few steps of {label}")))
+
+        rows = list(forecast_study(config, folder, told=told, build=build))
     console.print(forecast_table(rows))
+    _say_defaults(config, console)
     left = [row for row in rows if not row.finished]
-    total = sum(row.train_seconds + row.measure_seconds for row in left)
+    known = [row.seconds for row in left if row.seconds is not None]
+    unknown = len(left) - len(known)
+    without = (
+        f" (and {_many(unknown, 'network')} of models of your own, whose code only --build runs)" if unknown else ""
+    )
     console.print(
-        f"{_many(len(left), 'network')} of {len(rows)} to do, about {duration(total)} of one core, "
-        f"{duration(total / workers)} with {_many(workers, 'worker')} of this machine. Nothing was run.",
+        f"{_many(len(left), 'network')} of {len(rows)} to do, about {duration(sum(known))} of one core, "
+        f"{duration(sum(known) / workers)} with {_many(workers, 'worker')} of this machine{without}. Nothing was run.",
         highlight=False,
         soft_wrap=True,
     )
@@ -123,11 +144,11 @@ def show_status(folder: Path, console: Console) -> StudyStatus:
     counts = ", ".join(f"{found.count(condition)} {condition}" for condition in _STYLES)  # type: ignore[arg-type]
     left = found.seconds_left
     end = f"; about {duration(left)} left" if left else ""
-    console.print(f"{found.name}: {counts}{end}", highlight=False, soft_wrap=True)
+    console.print(Text(visible(f"{found.name}: {counts}{end}")), soft_wrap=True)
     for run_ in found.runs:
         if run_.condition == "failed":
             console.print(
-                Text(f"{run_.label}: {run_.error}\n  {run_.folder / 'error.txt'}", style="red"), soft_wrap=True
+                Text(visible(f"{run_.label}: {run_.error}\n  {run_.folder / 'error.txt'}"), style="red"), soft_wrap=True
             )
     return found
 
@@ -197,9 +218,13 @@ def forecast_table(rows: list[RunForecast]) -> Table:
     for heading in ("training", "measuring"):
         table.add_column(heading, justify="right")
     for row in rows:
-        times = ("done", "done") if row.finished else (duration(row.train_seconds), duration(row.measure_seconds))
-        table.add_row(row.label, *times, style="dim" if row.finished else None)
+        times = [_time(row, seconds) for seconds in (row.train_seconds, row.measure_seconds)]
+        table.add_row(Text(visible(row.label)), *times, style="dim" if row.finished else None)
     return table
+
+
+def _time(row: RunForecast, seconds: float | None) -> str:
+    return "done" if row.finished else "not built" if seconds is None else duration(seconds)
 
 
 def status_table(found: StudyStatus) -> Table:
@@ -209,12 +234,13 @@ def status_table(found: StudyStatus) -> Table:
         table.add_column(heading)
     for row in found.runs:
         blocks = f"{row.blocks_done}/{row.blocks}" if row.trained else ""
-        table.add_row(row.label, Text(row.condition, style=_STYLES[row.condition]), _doing(row), blocks)
+        table.add_row(Text(visible(row.label)), Text(row.condition, style=_STYLES[row.condition]), _doing(row), blocks)
     return table
 
 
-def _doing(row: RunStatus) -> str:
-    return "; ".join(f"{state.stage} {state.step}/{state.steps}, {duration(state.seconds)}" for state in row.states)
+def _doing(row: RunStatus) -> Text:
+    said = (f"{state.stage} {state.step}/{state.steps}, {duration(state.seconds)}" for state in row.states)
+    return Text(visible("; ".join(said)))
 
 
 def duration(seconds: float) -> str:

@@ -34,11 +34,12 @@ TRANSECT = [sys.executable, "-c", "from transect.cli import main; main()"]
 FINISHED = ("parts/*.parquet", "evaluation.json")
 
 
-def start(folder: Path) -> subprocess.Popen:
+def start(folder: Path, **streams: int) -> subprocess.Popen:
     return subprocess.Popen(
         [*TRANSECT, "study", "run", "often.toml", "--workers", "2", "--out", "study"],
         cwd=folder,
         stdout=subprocess.DEVNULL,
+        **streams,
     )
 
 
@@ -77,9 +78,13 @@ def test_killed_at_five_random_moments_it_ends_as_if_undisturbed(tmp_path, monke
     chance = random.Random(20261126)
     wild = place(tmp_path / "wild", tmp_path / "cache", monkeypatch)
     kept: dict[Path, int] = {}
-    for _ in range(5):
+    for turn in range(5):
         process = start(wild)
         until_written(chance.randint(2, 12), wild, process)
+        if turn == 0:
+            rival = start(wild, stderr=subprocess.PIPE)
+            assert "is in use by process" in " ".join(rival.communicate()[1].decode().split())
+            assert rival.returncode == 1
         process.kill()
         process.wait()
         time.sleep(1.0)  # its workers leave

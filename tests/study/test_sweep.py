@@ -14,7 +14,8 @@ import study_fakes
 import torch
 from study_fakes import GIVEN, SMALL, fake_measure, same_tables, slow_measure
 
-from transect.errors import StudyError
+from transect.errors import FolderInUse, StudyError
+from transect.storage.ownership import owned
 from transect.storage.tables import read_table
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.config import ModelConfig, StudyConfig
@@ -283,3 +284,11 @@ def test_settings_that_differ_are_columns_of_their_type(cache, tmp_path):
         }
         keys = [tuple(row[key] for key in (*found, "path") if key in row) for row in table.to_pylist()]
         assert len(set(keys)) == len(keys) == (24 if name == "paths" else 16)
+
+
+def test_a_second_process_is_refused_while_one_works_in_the_folder(undisturbed, cache, tmp_path):
+    with owned(tmp_path / "study"), pytest.raises(FolderInUse, match="is in use by process"):
+        run_study(SMALL, tmp_path / "study", 1, cache=cache, measure=fake_measure)
+    assert [path.name for path in (tmp_path / "study").iterdir()] == [".lock"]
+    run_study(SMALL, tmp_path / "study", 1, cache=cache, measure=fake_measure, networks=[undisturbed])
+    assert same_tables(tmp_path / "study", undisturbed)

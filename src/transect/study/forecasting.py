@@ -16,12 +16,14 @@ from torch.optim import Optimizer
 from transect.measuring import forecast
 from transect.measuring.work import one_thread
 from transect.study.around import paths_around
-from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig, short_hash
+from transect.study.config import DataConfig, MeasuringConfig, NetworkConfig, StudyConfig, short_hash
 from transect.study.data.dataset import DataSet
 from transect.study.data.load import load_data
-from transect.study.folders import blocks, run_folder
+from transect.study.folders import CONFIGURATION, blocks, run_folder
 from transect.study.hardware import placed
+from transect.study.identity import identified
 from transect.study.models import build_model
+from transect.study.sweep import read_configuration
 from transect.study.training import make_optimizer
 
 _BATCHES, _ENOUGH_SECONDS = 5, 0.3
@@ -35,14 +37,21 @@ class RunForecast:
     Attributes:
         label: Its name.
         finished: Whether nothing is left to do.
-        train_seconds: Of training.
+        train_seconds: Of training; None where the model was not built.
         measure_seconds: Of measuring it in all ways. It is timed before training, when networks have fewer regions.
     """
 
     label: str
     finished: bool
-    train_seconds: float
-    measure_seconds: float
+    train_seconds: float | None
+    measure_seconds: float | None
+
+    @property
+    def seconds(self) -> float | None:
+        """Of both."""
+        if self.train_seconds is None or self.measure_seconds is None:
+            return None
+        return self.train_seconds + self.measure_seconds
 
 
 def forecast_study(
@@ -50,6 +59,7 @@ def forecast_study(
     folder: Path | None = None,
     cache: Path | None = None,
     told: Callable[[str], None] | None = None,
+    build: bool = True,
 ) -> Iterator[RunForecast]:
     """Forecast what every network of a study would take; those alike but for their seeds are timed once.
 
@@ -58,6 +68,7 @@ def forecast_study(
         folder: Its folder, to know what is finished.
         cache: Folder of the data cache.
         told: Hears of the network that is looked at next.
+        build: Whether models of the user may be built, which runs their code.
 
     Yields:
         One forecast a network, in the order of the study.
@@ -65,19 +76,39 @@ def forecast_study(
     Raises:
         StudyError: If the data or the paths cannot be made.
     """
-    known: dict[str, tuple[float, float]] = {}
-    data: dict[str, DataSet] = {}
+    config = identified(config, cache, build)
+    known: dict[str, tuple[float | None, float | None]] = {}
+    data: dict[DataConfig, DataSet] = {}
+    made = {} if folder is None else _networks_of(folder, build)
     for network, label in config.labels():
-        of_data = short_hash(network.data.model_dump(mode="json"))
         key = _alike(network)
-        if key not in known:
+        if network.model.is_users and not build:
+            known[key] = None, None
+        elif key not in known:
             if told is not None:
                 told(label)
-            data[of_data] = data.get(of_data) or load_data(network.data, cache)
+            data[network.data] = data.get(network.data) or load_data(network.data, cache)
             with one_thread():
-                known[key] = _train_seconds(network, data[of_data]), _measure_seconds(config, network, data[of_data])
-        finished = folder is not None and run_folder(folder, network).is_finished(config.epochs(), config.measurings())
-        yield RunForecast(label, finished, *known[key])
+                seconds = _train_seconds(network, data[network.data])
+                known[key] = seconds, _measure_seconds(config, network, data[network.data])
+        there = made.get(_looked_at(network, build).hash())
+        yield RunForecast(label, there is not None and _is_finished(config, there, folder), *known[key])
+
+
+def _is_finished(config: StudyConfig, network: NetworkConfig, folder: Path | None) -> bool:
+    return folder is not None and run_folder(folder, network).is_finished(config.epochs(), config.measurings())
+
+
+def _networks_of(folder: Path, build: bool) -> dict[str, NetworkConfig]:
+    """What a folder was made for, by the hash of what is looked at."""
+    there = read_configuration(folder).networks() if (folder / CONFIGURATION).exists() else ()
+    return {_looked_at(network, build).hash(): network for network in there}
+
+
+def _looked_at(network: NetworkConfig, build: bool) -> NetworkConfig:
+    """Without the structure of its model, which only building it would tell."""
+    contents = {name: digest for name, digest in network.contents.items() if build or name != "structure"}
+    return network.model_copy(update={"contents": contents})
 
 
 def _alike(network: NetworkConfig) -> str:

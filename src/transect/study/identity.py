@@ -22,7 +22,7 @@ _IN_WORDS = {
 }
 
 
-def identified(config: StudyConfig, cache: Path | None = None) -> StudyConfig:
+def identified(config: StudyConfig, cache: Path | None = None, build: bool = True) -> StudyConfig:
     """The same study, with digests of what its settings only name: what is finished is known by them.
 
     Of a folder of images that is a digest of its pixels and labels; of a checkpoint, of its tensors; of a model of the
@@ -31,6 +31,7 @@ def identified(config: StudyConfig, cache: Path | None = None) -> StudyConfig:
     Args:
         config: The study; digests that it has already are not used.
         cache: Folder of the data cache; None for the default one.
+        build: Whether to build models of the user, which runs their code; else their structure is left out.
 
     Returns:
         The study with ``contents``. A file that cannot be read and a model that cannot be built have no digest: the
@@ -49,6 +50,8 @@ def identified(config: StudyConfig, cache: Path | None = None) -> StudyConfig:
     def found(network: NetworkConfig) -> dict[str, str]:
         contents = {}
         for name, (setting, find) in _finders(network, *shapes[_key(network.data)], cache).items():
+            if name == "structure" and not build:
+                continue
             if (key := f"{name} {setting}") not in known:
                 known[key] = None
                 with suppress(TransectError):

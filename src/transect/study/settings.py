@@ -6,17 +6,15 @@ import difflib
 import json
 import math
 import re
-import unicodedata
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from transect.errors import StudyError
+from transect.labels import is_controlling
 from transect.loading.importing import did_you_mean
 
 _SHOWN = 200
-_CONTROLLING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode categories of what a terminal obeys in place of showing it."""
 
 
 def plain_text(given: str) -> str:
@@ -25,7 +23,7 @@ def plain_text(given: str) -> str:
     Raises:
         ValueError: If there is a control character in it.
     """
-    if odd := [letter for letter in given if unicodedata.category(letter) in _CONTROLLING]:
+    if odd := [letter for letter in given if is_controlling(letter)]:
         raise ValueError(f"expected text without control characters, got {odd[0]!r} in {given[:_SHOWN]!r}")
     return given
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 from transect.errors import StudyError
 from transect.execution import Executor, Job, Outcome, ProgressCallback, raise_failures, run_jobs
 from transect.storage.atomic import remove_leftovers, write_text
+from transect.storage.ownership import owned
+from transect.study.borrowing import borrow_networks
 from transect.study.checks import check_study
 from transect.study.config import NetworkConfig, StudyConfig
 from transect.study.folders import CONFIGURATION, RUNS, RunFolder, blocks, run_folder
@@ -45,6 +47,8 @@ def run_study(
     cache: Path | None = None,
     measure: Measure = measure_paths,
     resources: Resources = Resources(),
+    networks: Sequence[Path] = (),
+    told: Callable[[str], None] | None = None,
 ) -> Path:
     """Do everything of a study that is not finished yet and write its tables.
 
@@ -64,6 +68,8 @@ def run_study(
         cache: Folder of the data cache; None for the default one.
         measure: The measuring function; importable by its name.
         resources: What one piece of work takes.
+        networks: Folders of other studies: what is trained there is taken from there.
+        told: Hears how many networks were taken.
 
     Returns:
         Path of the run table, ``folder/table.parquet``.
@@ -71,18 +77,24 @@ def run_study(
     Raises:
         StudyError: If the folder holds another study, the data cannot be made, or something has failed (the rest is
             finished and kept; the message lists the failures, ``error.txt`` of a run has its traceback).
+        FolderInUse: If another process works in the folder.
     """
     folder = Path(folder).absolute()  # a worker on another machine runs elsewhere
     check_study(config)
     config = identified(config, cache)
     check_study(config)  # also that no two networks are the same
-    claim(config, folder)
-    tasks = [
-        NetworkTask(_with_absolute_paths(network), label, run_folder(folder, network), config.epochs(), cache)
-        for network, label in config.labels()
-    ]
-    outcomes = _do(config, tasks, executor, progress, measure, resources)
-    write_tables(config, folder)  # of what is finished, also where something has failed
+    with owned(folder) as ownership:
+        claim(config, folder)
+        copied = borrow_networks(config, folder, networks)
+        if networks and told is not None:
+            told(f"{copied} network{'' if copied == 1 else 's'} taken from {', '.join(map(str, networks))}.")
+        tasks = [
+            NetworkTask(_with_absolute_paths(network), label, run_folder(folder, network), config.epochs(), cache)
+            for network, label in config.labels()
+        ]
+        outcomes = _do(config, tasks, executor, progress, measure, resources)
+        ownership.confirm()
+        write_tables(config, folder)  # of what is finished, also where something has failed
     raise_failures(outcomes, "What is finished is kept; call again to retry what failed.")
     return folder / "table.parquet"
 
