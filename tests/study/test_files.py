@@ -8,6 +8,7 @@ import pytest
 
 from transect.errors import StudyError
 from transect.study.files import read_study
+from transect.study.naming import SECTIONS
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
 
@@ -80,3 +81,19 @@ def test_the_studies_of_the_repository_can_be_read(path):
     study = read_study(path)
     assert study.name == path.stem
     assert len({network.hash() for network in study.networks()}) == len(study.networks())
+
+
+def default_of(field) -> str:
+    default = field.get_default(call_default_factory=True)
+    return "" if default in (None, (), {}) else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def test_the_page_lists_every_setting_with_its_default():
+    page = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")
+    wanted = [
+        f"| `{section}.{key}` | {default_of(field)} |"
+        for section, settings in SECTIONS.items()
+        for key, field in settings.model_fields.items()
+    ]
+    starts = tuple(f"| `{section}." for section in SECTIONS)
+    assert [line for line in page.splitlines() if line.startswith(starts)] == wanted
