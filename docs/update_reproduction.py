@@ -114,7 +114,7 @@ def verdicts(found: dict[str, Study]) -> Blocks:
         claims += [("poster-small against clean-small", claim) for claim in noise_claims(found)]
     paths: dict[tuple[str, str, str], list[str]] = {}
     for study, claim in sorted(claims, key=lambda each: each[1].number):
-        what = f"({claim.number}) {claim.text}", study, f"**{claim.outcome.value}**"
+        what = f"({claim.number}) {claim.text}", study, f"**{claim.outcome.words}**"
         paths.setdefault(what, []).append(claim.label.replace("split", "paths"))
     rows = [[text, study, "; ".join(filter(None, labels)), verdict] for (text, study, verdict), labels in paths.items()]
     if rows:
@@ -256,16 +256,13 @@ def judged(table: pa.Table, over: str = "width") -> list[Claim]:
 def claim_lines(claims: Iterable[Claim]) -> str:
     """A table, a line a claim and sweep."""
     rows = [
-        [f"({claim.number}) {claim.text}", claim.label, f"**{claim.outcome.value}**", _seen(claim)] for claim in claims
+        [f"({claim.number}) {claim.text}", claim.label, f"**{claim.outcome.words}**", _seen(claim)] for claim in claims
     ]
     return markdown_table(["claim", "paths", "verdict", "what was seen"], rows)
 
 
 def _seen(claim: Claim) -> str:
-    parts = [
-        f"{'yes' if part.holds else 'NO'}{'' if part.sure else ' (may)'}: {part.statement}: {part.found}"
-        for part in claim.parts
-    ]
+    parts = [f"{part.outcome.words}: {part.statement}: {part.found}" for part in claim.parts]
     return ". ".join(each for each in ("; ".join(parts), claim.note) if each)
 
 

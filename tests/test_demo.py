@@ -15,7 +15,7 @@ from sweep_tables import sweep
 from transect.demo import results_table, run_demo
 from transect.errors import StudyError
 from transect.study.config import StudyConfig
-from transect.study.verdict import judge
+from transect.study.statistics.judging import judge_claims
 
 
 def small_study(seeds: int, epochs: int = 3) -> StudyConfig:
@@ -58,7 +58,7 @@ def test_it_shows_the_runs_the_table_the_verdict_and_what_to_try_next(demo):
     folder, (text, _) = demo
     assert "3 MLPs on MNIST-1D with 20 % wrong labels: widths 2, 3, 5; 1 seed." in text
     assert all(f"[{done}/3," in text for done in (1, 2, 3))
-    assert judge(folder / "table.parquet").summary() in text
+    assert judge_claims(folder / "table.parquet").summary() in text
     assert f"transect demo --seeds 4 --out {shlex.quote(str(folder))}" in text
 
 
@@ -66,7 +66,7 @@ def test_the_second_time_every_run_is_kept_and_the_answer_is_the_same(demo):
     _, (first, second) = demo
     assert "3 of 3 runs were finished before and are kept." in second
     assert "[1/3," not in second
-    assert first[first.index("Verdict") :] == second[second.index("Verdict") :]
+    assert first[first.index("Claim 2") :] == second[second.index("Claim 2") :]
 
 
 def test_the_folder_of_another_study_is_refused(demo, monkeypatch):
@@ -80,7 +80,7 @@ def test_the_table_has_means_over_seeds_marks_peaks_and_the_threshold_and_is_not
     deviation = np.array([[10.0, 40.0, 123456.0, 60.0, 25.0], [30.0, 60.0, 123456.0, 80.0, 45.0]]).T
     table = sweep(absolute_deviation=deviation, crossings=[1e6, 2e6, 3e6, 4e6, 5e6])
     console = Console(file=io.StringIO(), width=80)
-    console.print(results_table(table, judge(table)))
+    console.print(results_table(table))
     lines = console.file.getvalue().splitlines()
     cells = {line.split()[0]: line.split()[1:] for line in lines if line.strip()[:1].isdigit() or ">" in line[:9]}
     assert [cells[width][3] for width in ("10", "20", "40", ">80", "160")] == [

@@ -13,17 +13,17 @@ from rich.text import Text
 
 from transect.console import study_progress
 from transect.plots import Curves
+from transect.plots.words import describe
 from transect.storage.tables import read_table
 from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
 from transect.study.folders import RUNS, TABLE
 from transect.study.presets import demo_study
-from transect.study.report import Report, report_study
+from transect.study.report import report_study
+from transect.study.statistics.claims import ClaimsVerdict
 from transect.study.sweep import run_study
-from transect.study.verdict import Verdict
-from transect.study.wording import percent
 
-TITLE = "MNIST-1D, MLPs, {noise} label noise: nonlinearity, density of regions, error"
+TITLE = "MNIST-1D, MLPs, {noise}: nonlinearity, density of regions, error"
 _COLUMNS = {
     "parameters": ("param-\neters", "{:,.0f}"),
     "train_error": ("train\nerror", "{:.3f}"),
@@ -36,7 +36,7 @@ _COLUMNS = {
 }
 
 
-def run_demo(seeds: int, out: Path, workers: int, console: Console) -> Report:
+def run_demo(seeds: int, out: Path, workers: int, console: Console) -> ClaimsVerdict:
     """Run the demo study, or what is left of it, and show what it says.
 
     Args:
@@ -46,7 +46,7 @@ def run_demo(seeds: int, out: Path, workers: int, console: Console) -> Report:
         console: Where to show it.
 
     Returns:
-        The report.
+        What it says about the claims of the paper.
 
     Raises:
         StudyError: If ``out`` holds another study, or a run failed; finished runs are kept.
@@ -56,25 +56,26 @@ def run_demo(seeds: int, out: Path, workers: int, console: Console) -> Report:
     with study_progress(console, "The sweep") as progress:
         table = run_study(config, out, workers, progress)
     with console.status("Drawing the figure"):
-        report = report_study(table, out, TITLE.format(noise=percent(config.data[0].label_noise)))
+        verdict = report_study(table, out, TITLE.format(noise=describe({"label_noise": config.data[0].label_noise})))
     console.print()
-    console.print(results_table(read_table(table, RUN_SCHEMA), report.verdict))
-    console.print(coloured_summary(report.verdict), soft_wrap=True)
+    console.print(results_table(read_table(table, RUN_SCHEMA)))
+    console.print(coloured_summary(verdict), soft_wrap=True)
     console.print()
     _show_files(out, console)
     _show_next(seeds, out, console)
-    return report
+    return verdict
 
 
-def results_table(rows: pa.Table, verdict: Verdict) -> Table:
-    """The sweep by width, means over seeds; peaks are marked with a star, and the interpolation threshold is named."""
-    curves = Curves.of(rows, verdict.split, list(_COLUMNS))
+def results_table(rows: pa.Table) -> Table:
+    """The sweep by width, means over seeds, paths around training samples; peaks are marked with a star, and the
+    interpolation threshold is named."""
+    curves = Curves.of(rows, "train", list(_COLUMNS))
     table = Table(box=box.SIMPLE_HEAD, padding=0, header_style="bold", caption=_CAPTION, caption_justify="left")
     for heading in ("width", *(heading for heading, _ in _COLUMNS.values())):
         table.add_column(heading, justify="right", vertical="bottom")
     for place, width in enumerate(curves.widths):
         cells = [_cell(curves, column, place) for column in _COLUMNS]
-        threshold = width == verdict.threshold
+        threshold = width == curves.interpolation_threshold()
         table.add_row(f"{'>' if threshold else ''}{width}", *cells, style="bold" if threshold else None)
     return table
 
@@ -89,20 +90,20 @@ def _cell(curves: Curves, column: str, place: int) -> str:
     return star + _COLUMNS[column][1].format(mean[place])
 
 
-def coloured_summary(verdict: Verdict) -> Text:
-    """The verdict's summary with its yes and no in colour."""
+def coloured_summary(verdict: ClaimsVerdict) -> Text:
+    """The verdict's summary with its outcomes in colour."""
     text = Text(verdict.summary())
-    text.highlight_regex(r"^Verdict:.*$", "bold")
-    text.highlight_regex(r"\[yes\]", "green")
-    text.highlight_regex(r"\[NO\]|do NOT hold", "bold red")
+    text.highlight_regex(r"^Claim \d:", "bold")
+    for words, style in (("holds", "green"), ("seen", "cyan"), ("not seen|does not hold", "bold red")):
+        text.highlight_regex(rf"(?i)(?<=\[)({words})(?=\])|^  (.*: )?({words.upper()})$", style)
     return text
 
 
 def _announce(config: StudyConfig, out: Path, workers: int, console: Console) -> None:
-    runs, noise, paths = len(config.networks()), config.data[0].label_noise, config.paths[0].paths
+    runs, noise, paths = len(config.networks()), 100 * config.data[0].label_noise, config.paths[0].paths
     widths = ", ".join(str(model.width) for model in config.model)
     console.print(
-        f"{runs} MLPs on MNIST-1D with {percent(noise)} wrong labels: widths {widths}; "
+        f"{runs} MLPs on MNIST-1D with {noise:.0f} % wrong labels: widths {widths}; "
         f"{len(config.train)} seed{'s' if len(config.train) > 1 else ''}. {workers} at a time, the widest first. "
         f"Each is trained, then traced exactly along {paths} closed paths around training samples and as "
         f"many around test samples. Everything goes to {out}; Ctrl-C loses no finished run.\n",
@@ -114,7 +115,7 @@ def _show_files(out: Path, console: Console) -> None:
     files = {
         "figure.png, figure.svg": "the figure",
         f"{TABLE}, table.csv": "one row for each width, seed and split",
-        "verdict.txt": "the verdict, for paths around training and test samples",
+        "verdict.txt": "the paper's claims, for paths around training and test samples",
         "paths.parquet, paths.csv": "one row for each path",
         "timings.parquet, timings.csv": "how long everything took",
         f"{RUNS}/": "the trained networks",

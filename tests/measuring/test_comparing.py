@@ -31,16 +31,23 @@ def test_against_scipy():
 
 
 def test_by_hand_and_the_other_way_round():
-    pairs = np.array([[2.0, 1.0], [4.0, 2.0], [6.0, 3.0]])
+    pairs = np.array([[2.0, 1.0], [4.0, 2.0], [6.0, 3.0], [8.0, 4.0], [10.0, 5.0]])
     found = compare_pairs("a", "b", "x", pairs, 0.95)
-    assert found.means == (4.0, 2.0)
-    assert (found.difference, found.ratio) == (2.0, pytest.approx(2.0))
+    assert found.means == (6.0, 3.0)
+    assert (found.difference, found.ratio) == (3.0, pytest.approx(2.0))
     assert found.ratio_interval == pytest.approx((2.0, 2.0))
-    half = 4.302652729911275 / math.sqrt(3)  # t(0.975, 2 degrees of freedom), standard deviation 1
-    assert found.difference_interval == pytest.approx((2 - half, 2 + half))
+    half = 2.7764451051977987 * math.sqrt(2.5 / 5)  # t(0.975, 4 degrees of freedom), variance 2.5
+    assert found.difference_interval == pytest.approx((3 - half, 3 + half))
     turned = compare_pairs("b", "a", "x", pairs[:, ::-1], 0.95)
-    assert turned.difference == -2.0
+    assert turned.difference == -3.0
     assert turned.ratio == pytest.approx(0.5)
+
+
+def test_four_paths_have_values_and_no_intervals():
+    found = compare_pairs("a", "b", "x", np.array([[2.0, 1.0], [4.0, 2.0], [6.0, 3.0], [8.0, 4.0]]), 0.95)
+    assert (found.difference, found.ratio) == (2.5, pytest.approx(2.0))
+    assert all(math.isnan(end) for end in (*found.difference_interval, *found.ratio_interval))
+    assert str(found).endswith("difference 2.5, ratio 2 (no interval: fewer than 5 paths)")
 
 
 def test_what_is_missing_is_left_out_and_what_is_not_positive_has_no_ratio():

@@ -11,7 +11,7 @@ from transect.errors import StudyError
 from transect.plots import render, width_sweep
 from transect.storage.tables import write_table
 from transect.study.report import report_study
-from transect.study.verdict import judge
+from transect.study.statistics.judging import judge_claims
 
 
 @pytest.fixture
@@ -20,14 +20,14 @@ def table(tmp_path):
 
 
 def test_the_figure_and_the_verdicts_are_written(tmp_path, table):
-    report = report_study(table, tmp_path / "out", title="Ours")
-    assert [path.name for path in report.files] == ["figure.png", "figure.svg", "verdict.txt"]
+    verdict = report_study(table, tmp_path / "out", title="Ours")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"figure.png", "figure.svg", "verdict.txt"}
     figure = width_sweep(table, title="Ours")
     assert (tmp_path / "out" / "figure.png").read_bytes() == render(figure, "png")
     assert (tmp_path / "out" / "figure.svg").read_bytes() == render(figure, "svg")
-    assert report.verdict == judge(table)
-    text = (tmp_path / "out" / "verdict.txt").read_text()
-    assert text == f"{judge(table).summary()}\n\n\n{judge(table, 'test').summary()}\n"
+    assert verdict.summary() == judge_claims(table).summary()
+    assert (tmp_path / "out" / "verdict.txt").read_text() == f"{verdict.summary()}\n"
+    assert {claim.label for claim in verdict.of(3)} == {"train split", "test split"}
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, table, monkeypatch):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.confidence import FEWEST_PATHS, Estimate, mean_of
 from transect.errors import InvalidInput
 
 
@@ -23,7 +24,7 @@ class Comparison:
         left_out: Paths on which one has none (NaN, or not given by the method).
         means: Means over these paths, of the one and the other.
         difference: Mean of one - other.
-        difference_interval: Student's t interval of it; NaN with fewer than two pairs.
+        difference_interval: Student's t interval of it; NaN with fewer than five pairs.
         ratio: Geometric mean of one / other; NaN where a value is not positive.
         ratio_interval: Student's t interval of the mean logarithm, exponentiated.
         confidence: Coverage of the intervals.
@@ -43,13 +44,15 @@ class Comparison:
 
     def __str__(self) -> str:
         def shown(value: float, ends: tuple[float, float]) -> str:
-            return f"{value:.4g} [{ends[0]:.4g}, {ends[1]:.4g}]"
+            return Estimate(value, None if math.isnan(ends[0]) else ends).told("{:.4g}")
 
+        sure = math.isfinite(self.difference_interval[0])
+        over = f"{self.confidence:.0%} over paths" if sure else f"no interval: fewer than {FEWEST_PATHS} paths"
         left_out = f", {self.left_out} left out" if self.left_out else ""
         return (
             f"{self.measure} on {self.pairs} paths{left_out}: {self.one} {self.means[0]:.4g}, {self.other} "
             f"{self.means[1]:.4g}; difference {shown(self.difference, self.difference_interval)}, ratio "
-            f"{shown(self.ratio, self.ratio_interval)} ({self.confidence:.0%} over paths)"
+            f"{shown(self.ratio, self.ratio_interval)} ({over})"
         )
 
 
@@ -65,9 +68,12 @@ def compare_pairs(one: str, other: str, measure: str, pairs: NDArray[np.float64]
             f"measure: no path has {measure!r} of both {one!r} and {other!r}; measure both on the same paths, with a "
             "method that gives it."
         )
-    difference, *ends = _mean_and_interval(known[:, 0] - known[:, 1], confidence)
     logarithms = np.log(known[:, 0] / known[:, 1]) if (known > 0).all() else np.full(1, np.nan)
-    ratio, *ratio_ends = (math.exp(value) for value in _mean_and_interval(logarithms, confidence))
+    difference, ratio = (
+        mean_of(values, "path", FEWEST_PATHS, confidence=confidence)
+        for values in (known[:, 0] - known[:, 1], logarithms)
+    )
+    ratio = ratio.exp()
     return Comparison(
         one=one,
         other=other,
@@ -75,20 +81,9 @@ def compare_pairs(one: str, other: str, measure: str, pairs: NDArray[np.float64]
         pairs=len(known),
         left_out=len(pairs) - len(known),
         means=(float(known[:, 0].mean()), float(known[:, 1].mean())),
-        difference=difference,
-        difference_interval=(ends[0], ends[1]),
-        ratio=ratio,
-        ratio_interval=(ratio_ends[0], ratio_ends[1]),
+        difference=difference.value,
+        difference_interval=difference.interval or (math.nan, math.nan),
+        ratio=ratio.value,
+        ratio_interval=ratio.interval or (math.nan, math.nan),
         confidence=confidence,
     )
-
-
-def _mean_and_interval(values: NDArray[np.float64], confidence: float) -> tuple[float, float, float]:
-    """Mean and Student's t interval, which holds where means of so many values are about normal."""
-    mean = float(values.mean())
-    if len(values) < 2:
-        return mean, math.nan, math.nan
-    import scipy.stats  # slow to import, and every worker process imports this package
-
-    half = float(scipy.stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
-    return mean, mean - half, mean + half

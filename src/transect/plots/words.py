@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_WALKED = {
+    "circle": "closed translation paths",
+    "arc": "open translation paths",
+    "shift_scale_circle": "closed (shift, scale) paths",
+    "between_same_class": "straight lines between samples of one class",
+    "between_classes": "straight lines between samples of two classes",
+}
 _SHAPES = {"circle": "closed", "shift_scale_circle": "closed", "arc": "open"}
 _WRITTEN: dict[str, str] = {
     "data": "{}",
@@ -26,6 +36,36 @@ _WRITTEN: dict[str, str] = {
 def describe(values: Mapping[str, Any]) -> str:
     """Values of identifying columns in words, such as ``"20 % label noise, closed paths around random"``."""
     return ", ".join(_word(name, value) for name, value in values.items())
+
+
+def walked(table: pa.Table) -> str:
+    """Along which paths the rows of a table were measured, such as ``"48 closed (shift, scale) paths around samples of
+    the train split, exact"``; what a table does not say is left out."""
+    around = ["random images" if each == "random" else "samples" for each in _values(table, "around")]
+    which = " ".join(each for each in _values(table, "samples") if each != "all")
+    splits = [each for each in _values(table, "split") if each]
+    paths = [
+        " to ".join(f"{count:,.0f}" for count in dict.fromkeys((counts[0], counts[-1])))
+        for counts in [_values(table, "paths")]
+        if counts
+    ]
+    kinds = [_WALKED.get(kind, f"{str(kind).replace('_', ' ')} paths") for kind in _values(table, "kind")] or ["paths"]
+    lines = all("lines" in kind for kind in kinds)
+    where = f"around {which} {_joined(around)}".replace("  ", " ") if around and not lines else ""
+    place = f"of the {_joined(splits)} split" if splits and "random images" not in around else ""
+    methods = {"exact": "traced exactly", "estimate": "estimated"}
+    how = _joined([methods.get(each, str(each)) for each in _values(table, "method")])
+    return ", ".join(filter(None, [" ".join(filter(None, [*paths, _joined(kinds), where, place])), how]))
+
+
+def _values(table: pa.Table, name: str) -> list[Any]:
+    if name not in table.column_names:
+        return []
+    return sorted(value for value in pc.unique(table[name]).to_pylist() if value is not None)
+
+
+def _joined(words: list[str]) -> str:
+    return " and ".join(dict.fromkeys(words))
 
 
 def path_kind(kind: str, around: str) -> str:

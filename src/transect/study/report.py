@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -19,49 +18,36 @@ from transect.storage.atomic import replacing, write_text
 from transect.storage.tables import read_table
 from transect.study.columns import RUN_SCHEMA
 from transect.study.figures import study_figures, trained_rows
+from transect.study.statistics.claims import ClaimsVerdict
 from transect.study.statistics.following import FEWEST, curves_table, follow_test_error, following_table
 from transect.study.statistics.judging import judge_claims
 from transect.study.statistics.kinds import compare_kinds
-from transect.study.verdict import Verdict, judge
 
 FIGURE, VERDICT = "figure", "verdict.txt"
 
 
-@dataclass(frozen=True)
-class Report:
-    """A study, reported.
-
-    Attributes:
-        verdict: The verdict, paths around training samples.
-        files: What was written: the figure as PNG and as SVG, the verdicts for either split as text.
-    """
-
-    verdict: Verdict
-    files: tuple[Path, ...]
-
-
-def report_study(table: str | os.PathLike[str], folder: str | os.PathLike[str], title: str | None = None) -> Report:
-    """Judge a study by its run table, draw its figure, and write both into a folder, each file atomically.
+def report_study(
+    table: str | os.PathLike[str], folder: str | os.PathLike[str], title: str | None = None
+) -> ClaimsVerdict:
+    """Judge a sweep over the width, draw its figure, and write both into a folder, each file atomically.
 
     Args:
         table: Parquet file of the run table, as :func:`transect.study.sweep.run_study` returns it.
-        folder: Where to write ``figure.png``, ``figure.svg`` and ``verdict.txt``.
+        folder: Where to write ``figure.png`` and ``figure.svg``, paths around training samples, and ``verdict.txt``.
         title: Title of the figure; made from the table where None.
 
     Returns:
-        The verdict and the files.
+        What it says about the claims of the paper.
 
     Raises:
-        StudyError: If the table cannot be read, or has too few widths to judge.
+        StudyError: If the table cannot be read.
     """
     folder, rows = Path(folder), read_table(table, RUN_SCHEMA)
-    verdicts = [judge(rows, split) for split in ("train", "test")]
-    figure = width_sweep(rows, split="train", title=title)
-    pictures = [
-        _write_bytes(folder / f"{FIGURE}.png", render(figure, "png")),
-        _write_bytes(folder / f"{FIGURE}.svg", render(figure, "svg")),
-    ]
-    return Report(verdicts[0], (*pictures, _write_verdicts(folder / VERDICT, verdicts)))
+    verdict, figure = judge_claims(rows), width_sweep(rows, split="train", title=title)
+    for file_format in get_args(Format):
+        _write_bytes(folder / f"{FIGURE}.{file_format}", render(figure, file_format))
+    write_text(folder / VERDICT, verdict.summary() + "\n")
+    return verdict
 
 
 def report_tables(
@@ -119,11 +105,6 @@ def _write(path: Path, contents: pa.Table | str) -> Path:
         return path
     with replacing(path) as temporary:
         pyarrow.csv.write_csv(contents, temporary)
-    return path
-
-
-def _write_verdicts(path: Path, verdicts: Sequence[Verdict]) -> Path:
-    write_text(path, "\n\n\n".join(verdict.summary() for verdict in verdicts) + "\n")
     return path
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from study_tables import FAULTS, MNIST_WIDTHS, lifelike, with_faults
 from sweep_tables import DESCENT, WIDTHS, rows_of, table_of
@@ -17,18 +19,22 @@ def normed(**curves):
     return table_of(rows_of(columns={"batch_norm": True, "study": "another", "run": "another"}, **curves))
 
 
-def test_ratios_and_differences_are_of_means_over_seeds():
-    a = [[value - 1, value + 1] for value in DESCENT["absolute_deviation"]]
-    b = [[3 * value - 1, 3 * value + 1] for value in DESCENT["absolute_deviation"]]
-    (curve,) = compare_studies(table_of(rows_of(absolute_deviation=a)), normed(absolute_deviation=b), DEVIATION).curves
+def test_ratios_and_differences_are_of_the_same_seed_in_both_studies():
+    a = [[value, 2 * value, 4 * value] for value in DESCENT["absolute_deviation"]]
+    b = [[3 * value, 6 * value, 24 * value] for value in DESCENT["absolute_deviation"]]
+    seeds = (0, 1, 2)
+    both = table_of(rows_of(seeds=seeds, absolute_deviation=a)), normed(seeds=seeds, absolute_deviation=b)
+    (curve,) = compare_studies(*both, DEVIATION).curves
     assert [point.position for point in curve.points] == list(WIDTHS)
+    logs = scipy.stats.ttest_1samp(np.log([3, 3, 6]), 0.0).confidence_interval()
     for point, value in zip(curve.points, DESCENT["absolute_deviation"]):
-        assert (point.a, point.b, point.ratio, point.difference) == pytest.approx((value, 3 * value, 3, 2 * value))
-        # Both seeds low, one each, both high, a quarter, a half, a quarter of the draws: the ends are the extremes.
-        low, high = (3 * value + 1) / (value + 1), (3 * value - 1) / (value - 1)
-        assert point.ratio_interval == pytest.approx((low, high))
-        assert point.difference_interval == pytest.approx((2 * value, 2 * value))
-    assert curve.mean_ratio == pytest.approx(3)
+        assert (point.a, point.b) == pytest.approx((7 * value / 3, 11 * value))
+        assert point.ratio.value == pytest.approx(54 ** (1 / 3))
+        assert point.ratio.interval == pytest.approx(np.exp(logs))
+        differences = scipy.stats.ttest_1samp(np.array([2, 4, 20]) * value, 0.0).confidence_interval()
+        assert point.difference.interval == pytest.approx(differences)
+    assert curve.mean_ratio.value == pytest.approx(54 ** (1 / 3))
+    assert curve.mean_ratio.interval == pytest.approx(np.exp(logs))
     assert (curve.correlation.value, curve.peak_a.position, curve.peak_b.position) == (pytest.approx(1), 40, 40)
 
 
@@ -43,11 +49,11 @@ def test_faults_of_one_table_are_compared_with_its_right_values():
     table = with_faults()
     for fault in ("repeated_normalisation", "drop_last_region"):
         (curve,) = compare_studies(select(table, legacy=""), select(table, legacy=fault), DEVIATION).curves
-        assert curve.mean_ratio == pytest.approx(FAULTS[fault])
-        assert curve.mean_ratio_interval == pytest.approx((FAULTS[fault], FAULTS[fault]))
+        assert curve.mean_ratio.value == pytest.approx(FAULTS[fault])
+        assert curve.mean_ratio.interval == pytest.approx((FAULTS[fault], FAULTS[fault]))
         assert curve.correlation.value == pytest.approx(1)
     both = compare_studies(select(table, legacy=""), select(table, legacy="upper_bound_integral"), DEVIATION)
-    ratios = [point.ratio for point in both.curves[0].points]
+    ratios = [point.ratio.value for point in both.curves[0].points]
     assert ratios == pytest.approx(FAULTS["upper_bound_integral"])
 
 
@@ -87,16 +93,17 @@ def test_columns_without_values_are_left_out_or_refused_where_asked_for():
 def test_zeros_give_no_ratio():
     zero = normed(absolute_deviation=[0.0] * 5)
     (curve,) = compare_studies(zero, table_of(rows_of()), DEVIATION).curves
-    assert curve.points[0].ratio != curve.points[0].ratio
-    assert (curve.points[0].ratio_interval, curve.mean_ratio_interval) == (None, None)
+    assert curve.points[0].ratio.told() == curve.mean_ratio.told() == "not defined"
     assert "not defined" in compare_studies(zero, table_of(rows_of()), DEVIATION).summary()
 
 
-def test_one_seed_has_no_intervals():
-    found = compare_studies(table_of(rows_of(seeds=(0,))), normed(seeds=(0,)), DEVIATION)
-    assert found.curves[0].points[0].ratio_interval is None
-    assert "one seed" in found.summary()
-    assert "seeds resampled" not in found.summary()
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_fewer_than_three_seeds_have_no_intervals(seeds):
+    found = compare_studies(table_of(rows_of(seeds=seeds)), normed(seeds=seeds), DEVIATION)
+    assert found.curves[0].points[0].ratio.interval is None
+    assert ("one seed" if len(seeds) == 1 else "2 seeds") in found.summary()
+    assert "[" not in found.summary()
+    assert "they need 3 seeds" in found.summary()
 
 
 def test_the_tables_have_a_row_a_point_and_a_row_a_curve():

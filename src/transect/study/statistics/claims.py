@@ -1,26 +1,20 @@
-"""What can become of a claim of the paper: the claim, its parts, and the verdict on all of them."""
+"""What can become of a claim of the paper: its parts and the verdict on all of them, in numbers and words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import textwrap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import pyarrow as pa
 
+from transect.confidence import MEANING, Outcome, all_of
 from transect.plots.words import describe
-from transect.study.statistics.claims_wording import summary
 from transect.study.statistics.rows import to_table
 
-
-class Outcome(Enum):
-    """What became of a claim."""
-
-    HOLDS = "holds"
-    PARTLY = "holds partly"
-    FAILS = "does not hold"
-    OPEN = "cannot be judged"
+_WIDE = 79
 
 
 @dataclass(frozen=True)
@@ -30,14 +24,12 @@ class Part:
     Attributes:
         statement: What should be seen.
         found: What was, in numbers.
-        holds: Whether it was seen.
-        sure: False where the interval over seeds has the opposite in it too.
+        outcome: What became of it.
     """
 
     statement: str
     found: str
-    holds: bool
-    sure: bool = True
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class Claim:
         text: What is claimed.
         values: What sets the sweep apart from the others of its table: column name to value.
         parts: What it comes down to.
-        note: What else a reader must know, or why it cannot be judged; may be empty.
+        note: What else a reader must know, or why it cannot be told; may be empty.
     """
 
     number: int
@@ -60,12 +52,8 @@ class Claim:
 
     @property
     def outcome(self) -> Outcome:
-        """It holds if every part does and is sure, and does not hold if no part does; else it holds partly."""
-        if not self.parts:
-            return Outcome.OPEN
-        if all(part.holds and part.sure for part in self.parts):
-            return Outcome.HOLDS
-        return Outcome.PARTLY if any(part.holds for part in self.parts) else Outcome.FAILS
+        """That of its worst part; open where there is none."""
+        return all_of(part.outcome for part in self.parts)
 
     @property
     def label(self) -> str:
@@ -79,26 +67,29 @@ class ClaimsVerdict:
 
     Attributes:
         claims: Each claim on each sweep.
+        about: What each sweep is: its positions, seeds and paths, in words.
+        lacking: What a stronger verdict needs and the study has not got, in words.
     """
 
     claims: tuple[Claim, ...]
+    about: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
     def of(self, number: int) -> tuple[Claim, ...]:
         """One claim, on every sweep."""
         return tuple(claim for claim in self.claims if claim.number == number)
 
     def table(self) -> pa.Table:
-        """One row for each part of each claim on each sweep; a claim that cannot be judged has one row."""
+        """One row for each part of each claim on each sweep; a claim that cannot be told has one row."""
         return to_table(
             {
                 "claim": claim.number,
                 "text": claim.text,
                 "sweep": claim.label,
-                "outcome": claim.outcome.value,
+                "outcome": claim.outcome.words,
                 "part": part.statement if part else None,
                 "found": part.found if part else None,
-                "holds": part.holds if part else None,
-                "sure": part.sure if part else None,
+                "part_outcome": part.outcome.words if part else None,
                 "note": claim.note,
             }
             for claim in self.claims
@@ -106,5 +97,33 @@ class ClaimsVerdict:
         )
 
     def summary(self) -> str:
-        """The claims in plain words."""
-        return summary(self)
+        """The claims in plain words, in lines of at most 79 characters."""
+        lines = [line for each in self.about for line in textwrap.wrap(each, _WIDE, subsequent_indent="  ")] + [""]
+        for (number, text), claims in itertools.groupby(self.claims, key=lambda claim: (claim.number, claim.text)):
+            lines += textwrap.wrap(f"Claim {number}: {text}", _WIDE, subsequent_indent=" " * 9)
+            for claim in claims:
+                lines += [*_claim(claim), ""]
+        return "\n".join([*lines, *self._notes()])
+
+    def _notes(self) -> Iterator[str]:
+        if self.lacking:
+            yield from textwrap.wrap(f"For a stronger verdict this study lacks {'; '.join(self.lacking)}.", _WIDE)
+        yield from textwrap.wrap(
+            "A curve follows the test error if it peaks at the same position or its neighbour and its rank correlation "
+            "with the test error is positive on each side of the test error's peak. [low, high]: 95 % intervals over "
+            f"seeds (Student's t). {MEANING}",
+            _WIDE,
+        )
+
+
+def _claim(claim: Claim) -> Iterator[str]:
+    where = f"{claim.label}: " if claim.label else ""
+    yield from _indented(f"{where}{claim.outcome.words.upper()}", 2)
+    for part in claim.parts:
+        yield from _indented(f"[{part.outcome.words}] {part.statement}: {part.found}", 4, 6)
+    if claim.note:
+        yield from _indented(claim.note, 4)
+
+
+def _indented(text: str, by: int, then: int | None = None) -> list[str]:
+    return textwrap.wrap(text, _WIDE, initial_indent=" " * by, subsequent_indent=" " * (then or by))

@@ -9,16 +9,16 @@ from typing import Any
 
 import pyarrow as pa
 
+from transect.confidence import mean_of
 from transect.errors import StudyError
 from transect.labels import name_of, with_values
 from transect.plots import Curves, sweeps
 from transect.plots.curves import as_table
 from transect.plots.grouping import Group
 from transect.plots.words import describe
-from transect.study.comparison import Comparison, Curve, compare, curve_of
-from transect.study.ranks import RankCorrelation
-from transect.study.statistics.bootstrap import interval_of_mean
-from transect.study.statistics.rows import ends, to_table
+from transect.study.statistics.comparison import Comparison, Curve, compare, curve_of
+from transect.study.statistics.peaks import Peak
+from transect.study.statistics.rows import columns_of, to_table
 
 FEWEST = 3  # positions without which there is no curve
 
@@ -53,7 +53,7 @@ class Following:
     @property
     def has_inner_peak(self) -> bool:
         """Whether the test error peaks inside the sweep: at an end there is one side only, and nothing to follow."""
-        return 0 < self.test_error.where.place < len(self.positions) - 1
+        return 0 < self.test_error.peak.place < len(self.positions) - 1
 
     def of(self, column: str) -> Comparison:
         """The comparison of a column."""
@@ -109,9 +109,10 @@ def follow_in(sweep: Group, columns: Sequence[str] | None = None, over: str = "w
 def following_table(followings: Sequence[Following]) -> pa.Table:
     """Sweeps against the test error as a table: one row a sweep and column.
 
-    ``peak`` is where the column is largest, ``error_peak`` where the test error is, each with the ends of its interval
-    over resampled seeds and the share of resamples with the same peak; ``left``, ``right`` and ``whole`` are rank
-    correlations up to the error's peak, from it on, and over all. Empty where a number is not defined.
+    ``peak`` is where the column is largest, ``error_peak`` where the test error is, each with the fitted position
+    (:class:`~transect.study.statistics.peaks.Peak`); ``peaks_apart`` is the ratio of the two; ``left``, ``right`` and
+    ``whole`` are rank correlations up to the error's peak, from it on, and over all; each with the ends of its interval
+    over seeds. Empty where a number is not defined.
     """
     return to_table(_row(following, each) for following in followings for each in following.comparisons)
 
@@ -127,8 +128,8 @@ def curves_table(
         over: ``"width"`` or ``"epoch"``.
 
     Returns:
-        The table: ``mean``, its bootstrap interval over seeds (``mean_low``, ``mean_high``), sample standard deviation
-        over seeds (``spread``; the last three empty for one seed).
+        The table: ``mean``, its interval over seeds (``mean_low``, ``mean_high``), sample standard deviation over seeds
+        (``spread``).
 
     Raises:
         InvalidInput: As :func:`follow_test_error`.
@@ -148,37 +149,31 @@ def curves_of(sweep: Group, columns: Sequence[str] | None, over: str) -> Curves:
 
 
 def _row(following: Following, comparison: Comparison) -> dict[str, Any]:
-    peak, error_peak = comparison.curve.where, following.test_error.where
     return {
         **following.values,
         "over": following.over,
         "column": comparison.column,
         "seeds": following.seeds,
-        "peak": peak.position,
-        **ends("peak", peak.interval),
-        "peak_share": peak.share,
-        "error_peak": error_peak.position,
-        **ends("error_peak", error_peak.interval),
-        "error_peak_share": error_peak.share,
-        "near": comparison.near,
-        "seeds_near": comparison.seeds_near,
-        "near_share": comparison.near_share,
-        **_rank("left", comparison.left),
-        **_rank("right", comparison.right),
-        **_rank("whole", comparison.whole),
-        "follows": comparison.follows,
+        **_peak("peak", comparison.curve.peak),
+        **_peak("error_peak", following.test_error.peak),
+        **columns_of("peaks_apart", comparison.apart),
+        "near": comparison.near.words,
+        **columns_of("left", comparison.left),
+        **columns_of("right", comparison.right),
+        **columns_of("whole", comparison.whole),
+        "follows": comparison.follows.words,
     }
 
 
-def _rank(side: str, found: RankCorrelation) -> dict[str, Any]:
-    return {side: found.value, **ends(side, found.interval), f"{side}_positions": len(found.positions)}
+def _peak(name: str, peak: Peak) -> dict[str, Any]:
+    return {name: peak.position, **columns_of(f"{name}_fitted", peak.fitted)}
 
 
 def _mean_rows(sweep: Group, columns: Sequence[str] | None, over: str) -> Iterator[dict[str, Any]]:
     curves = curves_of(sweep, columns, over)
     several = len(curves.seeds) > 1
     for column, values in curves.values.items():
-        mean, spread, around = curves.mean(column), curves.spread(column), interval_of_mean(values)
+        spread = curves.spread(column)
         for place, position in enumerate(curves.positions):
             yield {
                 **sweep.values,
@@ -186,7 +181,6 @@ def _mean_rows(sweep: Group, columns: Sequence[str] | None, over: str) -> Iterat
                 "column": column,
                 "name": name_of(column),
                 "seeds": len(curves.seeds),
-                "mean": float(mean[place]),
-                **ends("mean", tuple(around[place].tolist())),
+                **columns_of("mean", mean_of(values[place])),
                 "spread": float(spread[place]) if several else None,
             }

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from transect.confidence import FEWEST_POSITIONS, FEWEST_SEEDS, Estimate
 from transect.labels import BASELINES, has_values, name_of
 from transect.plots.curves import as_table
-from transect.plots.grouping import Group, sweeps
-from transect.study.comparison import Comparison
-from transect.study.ranks import RankCorrelation, rank_correlation
-from transect.study.statistics.bootstrap import CONFIDENCE
+from transect.plots.grouping import Group, distinct, sweeps
+from transect.plots.words import walked
 from transect.study.statistics.claims import Claim, ClaimsVerdict, Part
-from transect.study.statistics.following import Following, curves_of, follow_in
+from transect.study.statistics.comparison import Comparison
+from transect.study.statistics.following import FEWEST, Following, curves_of, follow_in
 from transect.study.statistics.judging_noise import judge_label_noise
+from transect.study.statistics.ranks import rank_correlation
 
 DENSITY = "the density of regions rises with the {over} and does not follow the test error"
 DEVIATION = "the absolute deviation peaks where the test error peaks, and rises and falls with it"
@@ -33,20 +33,25 @@ def judge_claims(table: pa.Table | str | os.PathLike[str], over: str = "width") 
 
     Args:
         table: Run table, or rows of it, or the path of its Parquet file.
-        over: ``"width"`` or ``"epoch"``.
+        over: ``"width"``, ``"epoch"`` or another column of numbers that varies.
 
     Returns:
-        Each claim on each sweep. A claim that a sweep cannot decide, for want of a column or of a peak, says so.
+        Each claim on each sweep. A claim that a sweep cannot decide, for want of positions, of a column or of a peak,
+        says so.
 
     Raises:
         InvalidInput: If the table lacks columns, rows, positions or seeds, or has no deviation.
-        StudyError: If a sweep has fewer than three positions.
     """
     table = as_table(table)
     found = sweeps(table, over)
-    judged = [(sweep, _followed(sweep, over)) for sweep in found]
+    judged = [(sweep, _followed(sweep, over)) for sweep in found if len(distinct(sweep.table, over)) >= FEWEST]
+    short = [sweep for sweep in found if len(distinct(sweep.table, over)) < FEWEST]
     claims = [judge(sweep, each) for judge in (_density, _deviation, _similarity) for sweep, each in judged]
-    return ClaimsVerdict((*claims, *judge_label_noise(table, over)))
+    claims += [_too_short(sweep, over) for sweep in short]
+    lacking = [each for sweep, following in judged for each in _lacking(sweep, following)]
+    return ClaimsVerdict(
+        (*claims, *judge_label_noise(table, over)), tuple(_about(sweep, over) for sweep in found), _once(lacking)
+    )
 
 
 def _followed(sweep: Group, over: str) -> Following:
@@ -65,19 +70,17 @@ def _density(sweep: Group, found: Following) -> Claim:
     if not has_values(sweep.table, column):
         return Claim(2, text, sweep.values, (), "The table has neither density nor flips.")
     name = "the density" if column == "density" else "the number of flips (estimated, in place of the density)"
-    compared, values = found.of(column), curves_of(sweep, [column], over).values[column]
-    rise = _rank_with_position(values, found.positions, over)
+    compared, rise = found.of(column), _rise(sweep, column, found)
     growth = f"{compared.curve.growth:.1f} times from {over} {found.positions[0]} to {found.positions[-1]}"
     if not found.has_inner_peak:
         return Claim(2, text, sweep.values, (), f"{_no_peak(found)} {name.capitalize()} grows {growth}.")
     parts = (
         Part(
             f"{name} rises with the {over}",
-            f"{growth}; rank correlation with the {over} {rise}",
-            rise.value >= LEAST_RISE,
-            _surely(rise, 1),
+            f"{growth}; rank correlation with the {over} {rise.told('{:+.2f}')}",
+            rise.between(low=LEAST_RISE),
         ),
-        Part("it does not follow the test error", _sides(found, compared), not compared.follows),
+        Part("it does not follow the test error", _sides(found, compared), compared.follows.negated),
     )
     return Claim(2, text, sweep.values, parts, _about_opposites(compared))
 
@@ -86,18 +89,12 @@ def _deviation(sweep: Group, found: Following) -> Claim:
     if not found.has_inner_peak:
         return Claim(3, DEVIATION, sweep.values, (), _no_peak(found))
     compared = found.of("absolute_deviation")
-    alone = f"; taken alone, so do {compared.seeds_near} of {found.seeds} seeds" if found.seeds > 1 else ""
     parts = (
-        Part(
-            f"both peak at the same {found.over} or at neighbours",
-            f"{compared.curve.where} and {found.test_error.where}{alone}",
-            compared.near,
-            compared.near_share is None or compared.near_share >= CONFIDENCE,
-        ),
+        Part(f"both peak at the same {found.over} or at neighbours", _peaks(found, compared), compared.near),
         _side("their rank correlation is positive up to the error's peak", compared.left, 1),
         _side("and from the peak on", compared.right, 1),
     )
-    return Claim(3, DEVIATION, sweep.values, parts, _about_scale(found))
+    return Claim(3, DEVIATION, sweep.values, parts, " ".join(_about_scale(found)))
 
 
 def _similarity(sweep: Group, found: Following) -> Claim:
@@ -110,27 +107,35 @@ def _similarity(sweep: Group, found: Following) -> Claim:
     return Claim(4, SIMILARITY, sweep.values, tuple(parts))
 
 
-def _side(statement: str, found: RankCorrelation, sign: int) -> Part:
-    return Part(statement, str(found), sign * found.value > 0, _surely(found, sign))
+def _too_short(sweep: Group, over: str) -> Claim:
+    text = "density and deviation against the test error, similarity of regions"
+    has = len(distinct(sweep.table, over))
+    return Claim(2, text, sweep.values, (), f"The claims need a curve of at least {FEWEST} {over}s; this has {has}.")
 
 
-def _surely(found: RankCorrelation, sign: int) -> bool:
-    """Whether the interval, where there is one, has one sign only."""
-    return found.interval is None or min(sign * end for end in found.interval) > 0
+def _side(statement: str, found: Estimate, sign: int) -> Part:
+    return Part(statement, found.told("{:+.2f}"), found.above(0.0) if sign > 0 else found.below(0.0))
 
 
-def _rank_with_position(values: NDArray[np.float64], positions: Sequence[int], over: str) -> RankCorrelation:
-    where = np.repeat(np.asarray(positions, dtype=np.float64)[:, None], values.shape[1], axis=1)
-    return rank_correlation(values, where, tuple(positions), over)
+def _rise(sweep: Group, column: str, found: Following) -> Estimate:
+    """Rank correlation of a column with the position."""
+    values = curves_of(sweep, [column], found.over).values[column]
+    where = np.repeat(np.asarray(found.positions, dtype=np.float64)[:, None], values.shape[1], axis=1)
+    return rank_correlation(values, where)
+
+
+def _peaks(found: Following, compared: Comparison) -> str:
+    apart = "" if compared.apart.interval is None else f"; fitted, the one is {compared.apart.told()} times the other"
+    return f"{compared.curve.peak} and {found.test_error.peak}{apart}"
 
 
 def _sides(found: Following, compared: Comparison) -> str:
-    peaks = f"peaks at {compared.curve.where} and {found.test_error.where}"
-    return f"{peaks}; rank correlation {compared.left} up to the error's peak, {compared.right} from it on"
+    left, right = (side.told("{:+.2f}") for side in (compared.left, compared.right))
+    return f"peaks at {_peaks(found, compared)}; rank correlation {left} up to the error's peak, {right} from it on"
 
 
 def _no_peak(found: Following) -> str:
-    return _NO_PEAK.format(over=found.over, peak=found.test_error.peak)
+    return _NO_PEAK.format(over=found.over, peak=f"{found.test_error.peak.position:g}")
 
 
 def _about_opposites(compared: Comparison) -> str:
@@ -142,17 +147,35 @@ def _about_opposites(compared: Comparison) -> str:
     )
 
 
-def _about_scale(found: Following) -> str:
+def _about_scale(found: Following) -> Iterator[str]:
     """What a reader needs to tell the deviation from the scale of the logits and the other baselines."""
-    return " ".join(_sentences(found))
-
-
-def _sentences(found: Following) -> Iterator[str]:
-    columns = {each.column: each for each in found.comparisons}
+    columns = {each.column: each.follows.words for each in found.comparisons}
     if "normalised_deviation" in columns:
-        does = "follows" if columns["normalised_deviation"].follows else "does not follow"
-        yield f"Divided by the standard deviation of the logits it {does} the test error."
-    following = [name_of(name) for name in BASELINES if name in columns and columns[name].follows]
-    others = [name_of(name) for name in BASELINES if name in columns and not columns[name].follows]
-    if following or others:
-        yield f"Baselines that follow it: {', '.join(following) or 'none'}; that do not: {', '.join(others) or 'none'}."
+        yield f"That it does so divided by the standard deviation of the logits: {columns['normalised_deviation']}."
+    baselines = [f"{name_of(name)}: {columns[name]}" for name in BASELINES if name in columns]
+    if baselines:
+        yield f"That a baseline follows the test error: {'; '.join(baselines)}."
+
+
+def _about(sweep: Group, over: str) -> str:
+    positions, seeds = (distinct(sweep.table, name) for name in (over, "seed"))
+    label = f"{sweep.label}: " if sweep.values else ""
+    span = f"{len(positions)} {over}s from {positions[0]} to {positions[-1]}" if positions[1:] else f"one {over}"
+    return f"{label}{span}, {len(seeds)} seed{'s' * (len(seeds) > 1)}; {walked(sweep.table)}"
+
+
+def _lacking(sweep: Group, found: Following) -> Iterator[str]:
+    if found.seeds < FEWEST_SEEDS:
+        yield f"{FEWEST_SEEDS} seeds (it has {found.seeds})"
+    if not found.has_inner_peak:
+        yield f"a test error that peaks inside the sweep over {found.over}"
+    elif min(sides := (found.test_error.peak.place + 1, len(found.positions) - found.test_error.peak.place)) < (
+        FEWEST_POSITIONS
+    ):
+        yield f"{FEWEST_POSITIONS} {found.over}s up to the error's peak and from it on (it has {sides[0]}, {sides[1]})"
+    if not has_values(sweep.table, "slope_similarity"):
+        yield "exact traces, for claim 4"
+
+
+def _once(lines: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(lines))

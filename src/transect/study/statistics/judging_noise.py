@@ -13,7 +13,6 @@ from transect.plots.grouping import distinct, varying
 from transect.plots.words import describe
 from transect.study.statistics.claims import Claim, Part
 from transect.study.statistics.studies import PairedCurve, compare_studies
-from transect.study.statistics.studies_wording import with_interval
 
 LABEL_NOISE = "label noise raises the nonlinearity"
 _COLUMNS = {
@@ -30,7 +29,7 @@ def judge_label_noise(table: pa.Table, over: str) -> tuple[Claim, ...]:
         over: ``"width"`` or ``"epoch"``.
 
     Returns:
-        One claim for each sweep and label noise but the least; one that cannot be judged where there is one noise.
+        One claim for each sweep and label noise but the least; one that cannot be told where there is one noise.
     """
     apart = ("seed", "label_noise", "epoch", "last", over)
     found = [
@@ -62,11 +61,9 @@ def _claim(curves: list[PairedCurve], values: Mapping[str, Any], least: float, n
 
 
 def _part(curve: PairedCurve) -> Part:
-    larger = sum(point.ratio > 1 for point in curve.points)
-    ratio = with_interval(curve.mean_ratio, curve.mean_ratio_interval)
+    larger = sum(point.ratio.value > 1 for point in curve.points)
     return Part(
         _COLUMNS[curve.column],
-        f"{ratio} times, mean over {curve.over}s; at {larger} of {len(curve.points)} {curve.over}s",
-        curve.mean_ratio > 1,
-        curve.mean_ratio_interval is None or curve.mean_ratio_interval[0] > 1,
+        f"{curve.mean_ratio.told()} times, mean over {curve.over}s; at {larger} of {len(curve.points)} {curve.over}s",
+        curve.mean_ratio.above(1.0),
     )

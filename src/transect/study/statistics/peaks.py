@@ -1,54 +1,109 @@
-"""Where a curve is largest, and how far that depends on the seeds that were drawn."""
+"""Where curves peak, on the axis of what was swept, and how far apart two peaks are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.plots.peaks import largest
-from transect.study.statistics.bootstrap import CONFIDENCE, draws, resampled_means
+from transect.confidence import Estimate, Outcome, mean_of
+from transect.plots.peaks import rule_of
 
-PeakRule = Callable[[NDArray[np.float64]], int]
+END = "an end of the sweep"
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Where the mean over seeds of a curve is largest.
+    """Where a curve is largest.
 
     Attributes:
-        place: Which position of the sweep, from 0.
-        position: The width or epoch there.
-        interval: From which to which position the peak lies in 95 % of the draws of seeds; None for one seed.
-        share: Part of the draws in which it is at ``position``; None for one seed.
+        place: Which position of the sweep, from 0: that of the largest mean over seeds.
+        position: The width, epoch, ... there.
+        fitted: Of each seed the vertex of the parabola through its largest point and the two beside it, on the axis of
+            the logarithm (where all positions are positive); the mean of these, transformed back. The interval is
+            Student's t over seeds, wider by half the distance of neighbouring positions to either side: no grid tells
+            more. None where the mean peaks at an end: the true peak may lie beyond.
     """
 
     place: int
-    position: int
-    interval: tuple[int, int] | None
-    share: float | None
+    position: float
+    fitted: Estimate
 
     def __str__(self) -> str:
-        return str(self.position) + (" [{}, {}]".format(*self.interval) if self.interval else "")
+        if self.fitted.interval is None:
+            return f"{self.position:,g}" + (f" ({END})" if self.fitted.without == END else "")
+        return f"{self.position:,g} (fitted {self.fitted.told()})"
 
 
-def peak_of(curve: NDArray[np.float64], positions: tuple[int, ...], rule: PeakRule = largest) -> Peak:
-    """The peak of the mean over seeds.
+def peak_of(curve: NDArray[np.float64], positions: Sequence[float], column: str) -> Peak:
+    """The peak of a curve.
 
     Args:
         curve: ``(P, K)``: a row a position, a column a seed.
-        positions: Widths or epochs, ``P`` of them.
-        rule: :func:`largest`, or :func:`transect.plots.peaks.descent_peak` for a test error.
+        positions: Widths, epochs, ..., ``P`` of them.
+        column: Which column it is; the test error peaks where :func:`transect.plots.peaks.descent_peak` says.
+    """
+    place = rule_of(column)(curve.mean(1))
+    fitted = mean_of(vertices(curve, positions, column), positions=len(positions), margin=_step(positions, place) / 2)
+    if place in (0, len(positions) - 1):
+        fitted = Estimate(fitted.value, None, END)
+    return Peak(place, positions[place], fitted.exp() if _logarithmic(positions) else fitted)
+
+
+def peaks_apart(
+    one: NDArray[np.float64], other: NDArray[np.float64], columns: tuple[str, str], positions: Sequence[float]
+) -> tuple[Estimate, Outcome]:
+    """How far the peak of one curve lies from that of the other, seed by seed, and whether they are neighbours.
+
+    Args:
+        one: ``(P, K)``.
+        other: ``(P, K)``, of the same seeds.
+        columns: Which they are.
+        positions: ``P`` of them.
 
     Returns:
-        The peak, with the interval over resampled seeds: quantiles of the places, which are places themselves.
+        The ratio of the fitted positions, one / other (their difference where the axis is not logarithmic), with an
+        interval as that of a :class:`Peak`; and whether the one lies no farther from the other than the next position.
+        The largest means say what is seen; it is sure where the interval lies within, or without, one position.
     """
-    place = rule(curve.mean(1))
-    if curve.shape[1] == 1:
-        return Peak(place, positions[place], None, None)
-    found = np.sort([rule(mean) for mean in resampled_means(curve, draws(curve.shape[1]))])
-    tail = int((1 - CONFIDENCE) / 2 * len(found))
-    ends = positions[found[tail]], positions[found[-1 - tail]]
-    return Peak(place, positions[place], ends, float((found == place).mean()))
+    places = [rule_of(column)(curve.mean(1)) for column, curve in zip(columns, (one, other), strict=True)]
+    found = [vertices(curve, positions, column) for column, curve in zip(columns, (one, other), strict=True)]
+    apart = mean_of(found[0] - found[1], positions=len(positions), margin=_step(positions, places[1]) / 2)
+    axis = _axis(positions)
+    to = [axis[min(max(places[1] + step, 0), len(axis) - 1)] - axis[places[1]] for step in (-1, 1)]
+    near = abs(places[0] - places[1]) <= 1
+    agreed, seen = apart.between(*to), Outcome.SEEN if near else Outcome.NOT_SEEN
+    outcome = agreed if near == (agreed >= Outcome.SEEN) else seen
+    return (apart.exp() if _logarithmic(positions) else apart), outcome
+
+
+def vertices(curve: NDArray[np.float64], positions: Sequence[float], column: str) -> NDArray[np.float64]:
+    """Of each seed the fitted place of its peak on the axis, ``(P, K) -> (K,)``; a peak at an end stays there."""
+    axis, rule = _axis(positions), rule_of(column)
+    return np.array([_vertex(axis, values, rule(values)) for values in curve.T])
+
+
+def _vertex(axis: NDArray[np.float64], values: NDArray[np.float64], place: int) -> float:
+    if place in (0, len(axis) - 1):
+        return float(axis[place])
+    before, after = axis[place] - axis[place - 1], axis[place + 1] - axis[place]
+    rise, fall = values[place] - values[place - 1], values[place] - values[place + 1]
+    bent = before * fall + after * rise
+    return float(axis[place] + (after**2 * rise - before**2 * fall) / (2 * bent)) if bent > 0 else float(axis[place])
+
+
+def _axis(positions: Sequence[float]) -> NDArray[np.float64]:
+    found = np.asarray(positions, dtype=np.float64)
+    return np.log(found) if _logarithmic(positions) else found
+
+
+def _logarithmic(positions: Sequence[float]) -> bool:
+    return min(positions) > 0
+
+
+def _step(positions: Sequence[float], place: int) -> float:
+    """Mean distance from a position to its neighbours, on the axis."""
+    steps = np.diff(_axis(positions))[max(place - 1, 0) : place + 1]
+    return float(steps.mean()) if len(steps) else 0.0

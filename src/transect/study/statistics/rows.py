@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
+
+from transect.confidence import Estimate
 
 
 def to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -16,10 +18,10 @@ def to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.table({name: [_defined(row.get(name)) for row in rows] for name in names})
 
 
-def ends(name: str, interval: Sequence[float] | None) -> dict[str, float | None]:
-    """An interval as two columns, ``*_low`` and ``*_high``; empty where there is none."""
-    low, high = interval if interval is not None else (None, None)
-    return {f"{name}_low": low, f"{name}_high": high}
+def columns_of(name: str, found: Estimate) -> dict[str, float | None]:
+    """An estimate as three columns, ``name``, ``*_low`` and ``*_high``; the last two empty where it has no interval."""
+    low, high = found.interval or (None, None)
+    return {name: found.value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _defined(value: Any) -> Any:

@@ -1,8 +1,10 @@
-"""Two studies side by side, such as one with and one without batch norm, or a fault of the released code."""
+"""Two studies side by side, such as one with and one without batch norm, in numbers and words."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,44 +13,40 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from transect.confidence import FEWEST_SEEDS, Estimate, mean_of
 from transect.errors import StudyError
-from transect.labels import BASELINES, MEASURES, has_values
+from transect.labels import BASELINES, MEASURES, has_values, name_of
 from transect.plots import Curves, sweeps
 from transect.plots.curves import as_table
 from transect.plots.grouping import Group
-from transect.plots.peaks import rule_of
-from transect.study.ranks import RankCorrelation, rank_correlation
-from transect.study.statistics.bootstrap import Interval, interval_of
+from transect.plots.words import describe
 from transect.study.statistics.pairing import Pairing, pair
 from transect.study.statistics.peaks import Peak, peak_of
-from transect.study.statistics.ratios import difference, geometric_mean_ratio, ratio
-from transect.study.statistics.rows import ends, to_table
-from transect.study.statistics.studies_wording import summary
+from transect.study.statistics.ranks import rank_correlation
+from transect.study.statistics.rows import columns_of, to_table
 
 ERRORS = ("train_error", "test_error")
+_WIDE = 110
+_COLUMNS = "  {:<23} {:<25} {:<21} {:<18} {}"
 
 
 @dataclass(frozen=True)
 class PairedValue:
-    """A column at one width or epoch, in both studies: means over the seeds that both have.
+    """A column at one position, in both studies: means over the seeds that both have.
 
     Attributes:
-        position: The width or epoch.
+        position: The width, epoch, ...
         a: Mean in the one study.
         b: Mean in the other.
-        ratio: b / a; NaN where a is zero.
-        ratio_interval: Bootstrap interval over seeds, 95 %; None for one seed.
-        difference: b - a.
-        difference_interval: Likewise.
+        ratio: Geometric mean of b / a over seeds; not defined where one is not positive.
+        difference: Mean of b - a.
     """
 
-    position: int
+    position: float
     a: float
     b: float
-    ratio: float
-    ratio_interval: Interval | None
-    difference: float
-    difference_interval: Interval | None
+    ratio: Estimate
+    difference: Estimate
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,14 @@ class PairedCurve:
 
     Attributes:
         values: What sets the sweep apart from the others: column name to value.
-        over: ``"width"`` or ``"epoch"``.
+        over: ``"width"``, ``"epoch"`` or another column of numbers.
         column: The column.
         seeds: How many seeds both studies have.
         points: Both curves, position by position.
         correlation: Rank correlation between them.
         peak_a: Peak of the one.
         peak_b: Peak of the other.
-        mean_ratio: Geometric mean of the ratio over the positions; NaN where a mean is not positive.
-        mean_ratio_interval: Bootstrap interval over seeds.
+        mean_ratio: Geometric mean of the ratio over the positions and seeds; not defined where a value is not positive.
     """
 
     values: Mapping[str, Any]
@@ -73,11 +70,10 @@ class PairedCurve:
     column: str
     seeds: int
     points: tuple[PairedValue, ...]
-    correlation: RankCorrelation
+    correlation: Estimate
     peak_a: Peak
     peak_b: Peak
-    mean_ratio: float
-    mean_ratio_interval: Interval | None
+    mean_ratio: Estimate
 
 
 @dataclass(frozen=True)
@@ -111,8 +107,8 @@ class StudyComparison:
         return to_table(_curve(curve) for curve in self.curves)
 
     def summary(self) -> str:
-        """The comparison in words."""
-        return summary(self)
+        """The comparison in words, in lines of at most 110 characters."""
+        return "\n".join([*_headline(self), *_sweeps(self), "", *_notes(self)])
 
 
 def compare_studies(
@@ -125,14 +121,14 @@ def compare_studies(
 ) -> StudyComparison:
     """Compare two studies network by network: same width, seed, epoch, data, paths, but for what sets them apart.
 
-    Seeds are the unit that is resampled, the same draw for both studies.
+    A network is paired with its partner of the same seed; intervals are Student's t over seeds.
 
     Args:
         a: Run table of the one study, or rows of it, or the path of its Parquet file.
         b: Of the other. Two parts of one table do as well: ``select(table, legacy="")`` and another.
         columns: Which columns; errors, measures and baselines of which both have all values where None.
         names: What to call them.
-        over: ``"width"`` or ``"epoch"``.
+        over: ``"width"``, ``"epoch"`` or another column of numbers.
 
     Returns:
         The comparison.
@@ -165,43 +161,32 @@ def _paired_curves(paired: Pairing, columns: Sequence[str], over: str) -> Iterat
 
 def _paired_curve(sweep: Group, one: Curves, other: Curves, column: str) -> PairedCurve:
     a, b = one.values[column], other.values[column]
-    rule = rule_of(column)
     return PairedCurve(
         values=sweep.values,
         over=one.over,
         column=column,
         seeds=len(one.seeds),
         points=tuple(_paired_value(position, a[i], b[i]) for i, position in enumerate(one.positions)),
-        correlation=rank_correlation(a, b, one.positions, one.over),
-        peak_a=peak_of(a, one.positions, rule),
-        peak_b=peak_of(b, one.positions, rule),
-        mean_ratio=float(geometric_mean_ratio(a.mean(1), b.mean(1))),
-        mean_ratio_interval=interval_of(geometric_mean_ratio, a, b),
+        correlation=rank_correlation(a, b),
+        peak_a=peak_of(a, one.positions, column),
+        peak_b=peak_of(b, one.positions, column),
+        mean_ratio=mean_of(_log_ratio(a, b).mean(0), positions=len(a)).exp(),
     )
 
 
-def _paired_value(position: int, a: NDArray[np.float64], b: NDArray[np.float64]) -> PairedValue:
-    mean_a, mean_b = a.mean(keepdims=True), b.mean(keepdims=True)
-    return PairedValue(
-        position=position,
-        a=float(mean_a[0]),
-        b=float(mean_b[0]),
-        ratio=float(ratio(mean_a, mean_b)),
-        ratio_interval=interval_of(ratio, a[None], b[None]),
-        difference=float(difference(mean_a, mean_b)),
-        difference_interval=interval_of(difference, a[None], b[None]),
-    )
+def _paired_value(position: float, a: NDArray[np.float64], b: NDArray[np.float64]) -> PairedValue:
+    return PairedValue(position, float(a.mean()), float(b.mean()), mean_of(_log_ratio(a, b)).exp(), mean_of(b - a))
+
+
+def _log_ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of b / a; NaN where one is not positive."""
+    positive = (a > 0) & (b > 0)
+    return np.asarray(np.log(np.where(positive, b, np.nan)) - np.log(np.where(positive, a, np.nan)))
 
 
 def _point(point: PairedValue) -> dict[str, Any]:
-    return {
-        "a": point.a,
-        "b": point.b,
-        "ratio": point.ratio,
-        **ends("ratio", point.ratio_interval),
-        "difference": point.difference,
-        **ends("difference", point.difference_interval),
-    }
+    found = columns_of("ratio", point.ratio) | columns_of("difference", point.difference)
+    return {"a": point.a, "b": point.b, **found}
 
 
 def _curve(curve: PairedCurve) -> dict[str, Any]:
@@ -210,12 +195,58 @@ def _curve(curve: PairedCurve) -> dict[str, Any]:
         "over": curve.over,
         "column": curve.column,
         "seeds": curve.seeds,
-        "rank_correlation": curve.correlation.value,
-        **ends("rank_correlation", curve.correlation.interval),
+        **columns_of("rank_correlation", curve.correlation),
         "peak_a": curve.peak_a.position,
-        **ends("peak_a", curve.peak_a.interval),
+        **columns_of("peak_a_fitted", curve.peak_a.fitted),
         "peak_b": curve.peak_b.position,
-        **ends("peak_b", curve.peak_b.interval),
-        "mean_ratio": curve.mean_ratio,
-        **ends("mean_ratio", curve.mean_ratio_interval),
+        **columns_of("peak_b_fitted", curve.peak_b.fitted),
+        **columns_of("mean_ratio", curve.mean_ratio),
     }
+
+
+def _headline(comparison: StudyComparison) -> Iterator[str]:
+    a, b = comparison.names
+    yield f"{b} against {a}, network by network"
+    for name, (ours, theirs) in comparison.differences.items():
+        values = (" and ".join(describe({name: value}) for value in side) for side in (ours, theirs))
+        yield f"  {a}: {next(values)}; {b}: {next(values)}"
+
+
+def _sweeps(comparison: StudyComparison) -> Iterator[str]:
+    a, b = comparison.names
+    for values, curves in itertools.groupby(comparison.curves, key=lambda curve: curve.values):
+        found = list(curves)
+        first, last = (found[0].points[place].position for place in (0, -1))
+        seeds = "one seed" if found[0].seeds == 1 else f"{found[0].seeds} seeds"
+        yield ""
+        place = f"{describe(values)}: " if values else ""
+        yield f"{place}{len(found[0].points)} {found[0].over}s from {first} to {last}, {seeds}"
+        yield _COLUMNS.format(
+            "", f"{b} / {a}, mean over {found[0].over}s", "rank correlation", f"peak {a}", f"peak {b}"
+        )
+        yield from map(_line, found)
+
+
+def _line(curve: PairedCurve) -> str:
+    ratio, correlation = curve.mean_ratio.told(), curve.correlation.told("{:+.2f}")
+    peaks = (
+        f"{peak.position:g}" + (" [{:.3g}, {:.3g}]".format(*ends) if (ends := peak.fitted.interval) else "")
+        for peak in (curve.peak_a, curve.peak_b)
+    )
+    return _COLUMNS.format(name_of(curve.column), ratio, correlation, *peaks).rstrip()
+
+
+def _notes(comparison: StudyComparison) -> Iterator[str]:
+    notes = ["The mean of the ratios is the geometric one, not defined where a value is zero."]
+    if any(curve.mean_ratio.interval for curve in comparison.curves):
+        notes.append("[low, high]: 95 % intervals over the seeds that both have (Student's t).")
+    else:
+        notes.append(f"No intervals: they need {FEWEST_SEEDS} seeds, each with a value that is defined.")
+    if any(comparison.left_out):
+        counts = (f"{rows} rows of {name}" for rows, name in zip(comparison.left_out, comparison.names, strict=True))
+        notes.append(f"Left out, without a partner: {', '.join(counts)}.")
+    if comparison.not_compared:
+        names = ", ".join(map(name_of, comparison.not_compared))
+        notes.append(f"Not compared, since a study has no values: {names}.")
+    for note in notes:
+        yield from textwrap.wrap(note, _WIDE)
