@@ -103,9 +103,7 @@ def nested(unit: str) -> Callable[..., Drawn]:
     return drawn
 
 
-def curves(
-    random: Generator, seeds: int, positions: int = 9, noise: float = 0.08
-) -> tuple[Values, Values, Values, Any]:
+def curves(random: Generator, seeds: int, positions: int, noise: float) -> tuple[Values, Values, Values, Any]:
     """Two curves over widths ``(P, K)``: steep up to their peak and slow beyond; the positions; where the peaks are."""
     axis = np.linspace(np.log(8), np.log(512), positions)
     step = axis[1] - axis[0]
@@ -119,22 +117,22 @@ def curves(
     return both[0], both[1], np.exp(axis), peaks
 
 
-def of_peak(noise: float) -> Callable[..., Drawn]:
+def of_peak(noise: float, positions: int) -> Callable[..., Drawn]:
     """Where a curve peaks on the axis of the width."""
 
     def drawn(random: Generator, seeds: int) -> Drawn:
-        one, _, positions, peaks = curves(random, seeds, noise=noise)
-        return peak_of(one, positions, "absolute_deviation").fitted.interval, float(np.exp(peaks[0]))
+        one, _, widths, peaks = curves(random, seeds, positions, noise)
+        return peak_of(one, widths.tolist(), "absolute_deviation").fitted.interval, float(np.exp(peaks[0]))
 
     return drawn
 
 
-def of_peak_ratio(noise: float) -> Callable[..., Drawn]:
+def of_peak_ratio(noise: float, positions: int) -> Callable[..., Drawn]:
     """The ratio of the widths at which two curves peak."""
 
     def drawn(random: Generator, seeds: int) -> Drawn:
-        one, other, positions, peaks = curves(random, seeds, noise=noise)
-        apart, _ = peaks_apart(one, other, ("absolute_deviation", "absolute_deviation"), positions.tolist())
+        one, other, widths, peaks = curves(random, seeds, positions, noise)
+        apart, _ = peaks_apart(one, other, ("absolute_deviation", "absolute_deviation"), widths.tolist())
         return apart.interval, float(np.exp(peaks[0] - peaks[1]))
 
     return drawn
@@ -168,10 +166,10 @@ CASES: dict[str, tuple[Callable[..., Drawn], tuple[int, ...]]] = {
     "rank correlation, 5 positions, rise 2.5 times the noise": (of_ranks(0.5, 5), SEEDS),
     "rank correlation, 5 positions, rise 10 times the noise": (of_ranks(2.0, 5), SEEDS),
     "rank correlation, 9 positions, rise 2.5 times the noise": (of_ranks(0.5, 9), SEEDS),
-    "peak position, noise 3 % of the peak": (of_peak(0.03), SEEDS),
-    "peak position, noise 10 % of the peak": (of_peak(0.1), SEEDS),
-    "ratio of two peak positions, noise 3 %": (of_peak_ratio(0.03), SEEDS),
-    "ratio of two peak positions, noise 10 %": (of_peak_ratio(0.1), SEEDS),
+    "peak position, 9 widths, noise 10 % of the peak": (of_peak(0.1, 9), SEEDS),
+    "peak position, 17 widths, noise 25 % of the peak": (of_peak(0.25, 17), SEEDS),
+    "ratio of two peak positions, 9 widths, noise 10 %": (of_peak_ratio(0.1, 9), SEEDS),
+    "ratio of two peak positions, 17 widths, noise 25 %": (of_peak_ratio(0.25, 17), SEEDS),
     "64 paths a seed, seeds the unit, on these paths": (nested("seeds"), SEEDS),
     "not used: 64 paths a seed, every value a unit, on these paths": (nested("values"), SEEDS),
     "not stated: 64 paths a seed, seeds the unit, on other paths": (nested("other paths"), SEEDS),

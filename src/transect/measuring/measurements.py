@@ -77,7 +77,7 @@ class Measurements:
     ) -> Comparison:
         """Compare two models on the same paths, path by path.
 
-        The path is the unit that is resampled: intervals say how far the result depends on the paths that were drawn,
+        The path is the unit: intervals say how far the result depends on the paths that were drawn,
         taken as independent, and nothing about other trainings of the models.
 
         Args:
