@@ -244,11 +244,14 @@ def study_plot(
     /,
     *,
     to: Annotated[Path | None, Parameter(help="Where figures and verdict go; into the same folder by default.")] = None,
+    over: Annotated[
+        str | None, Parameter(help="The swept setting to draw over, such as width or learning_rate; all by default.")
+    ] = None,
 ) -> None:
     """Draw the figures of a study and say which claims of the paper hold in it."""
     from transect import study_commands
 
-    study_commands.plot(folder, folder if to is None else to, Console())
+    study_commands.plot(folder, folder if to is None else to, over, Console())
 
 
 @study.command(name="compare")

@@ -18,6 +18,7 @@ from transect.console import study_progress
 from transect.errors import StudyError
 from transect.execution import Executor, LocalExecutor, RayExecutor
 from transect.labels import visible
+from transect.plots.grouping import axis_named
 from transect.storage.tables import read_table, write_table
 from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
@@ -163,11 +164,14 @@ def watch_status(folder: Path, console: Console, seconds: float = 5.0) -> StudyS
         time.sleep(seconds)
 
 
-def plot(folder: Path, to: Path, console: Console) -> None:
+def plot(folder: Path, to: Path, over: str | None, console: Console) -> None:
     """Draw every figure that the tables of a study give, and write what they say."""
     config = read_configuration(folder)
+    table = read_table(finished_table(folder), RUN_SCHEMA)
     with console.status("Drawing the figures"):
-        files = report_tables(finished_table(folder), to, folder / PATH_TABLE, config.title or None)
+        files = report_tables(
+            table, to, folder / PATH_TABLE, config.title or None, over=over and axis_named(table, over)
+        )
     for file in files:
         if file.name == "claims.txt":
             console.print(Text(file.read_text(encoding="utf-8")), soft_wrap=True)

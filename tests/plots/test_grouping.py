@@ -8,8 +8,10 @@ import pytest
 from sweep_tables import WIDTHS, rows_of, table_of
 from transect.errors import InvalidInput
 from transect.plots import groups, select, sweeps
-from transect.plots.grouping import distinct, path_kinds_of, varying
-from transect.plots.words import describe, path_kind
+from transect.plots.grouping import along, axes_of, axis_named, distinct, path_kinds_of, varying
+from transect.plots.words import describe, path_kind, walked
+from transect.storage.tables import make_table, with_settings
+from transect.study.columns import RUN_SCHEMA
 
 TABLE = pa.table({"label_noise": [0.2, 0.0, 0.2, 0.0], "width": [1, 1, 2, 2], "legacy": [None, "a", "b", "a"]})
 
@@ -72,8 +74,35 @@ def test_sweeps_over_epochs_hold_the_epochs_of_all_seeds_once():
     (found,) = sweeps(table_of(rows, ended), "epoch")
     assert distinct(found.table, "epoch") == [1, 5, 25]
     assert len(found.table) == 6
-    with pytest.raises(InvalidInput, match="'width' or 'epoch', got 'seed'"):
-        sweeps(TABLE, "seed")
+    with pytest.raises(InvalidInput, match=r"a setting of numbers, one of width, epoch, label_noise.*got 'model'"):
+        sweeps(table_of(rows), "model")
+
+
+def test_columns_of_settings_take_the_place_of_the_text_that_tells_them():
+    rows = [
+        row
+        | {"variant": f"depth {depth}", "model.arguments.depth": depth, "data.seed": seed, "measures.rtol": 1 / depth}
+        for depth in (1, 2)
+        for seed in (0, 1)
+        for row in rows_of((8, 16))
+    ]
+    table = make_table(rows, with_settings(RUN_SCHEMA, rows))
+    assert varying(table) == ("width", "seed", "model.arguments.depth", "data.seed")
+    assert varying(table, apart=("variant",)) == ("width", "seed")
+    assert axes_of(table) == ("width", "model.arguments.depth")
+    assert [group.label for group in sweeps(table)][:2] == ["depth 1, data seed 0", "depth 1, data seed 1"]
+    assert axis_named(table, "depth") == "model.arguments.depth"
+    with pytest.raises(InvalidInput, match=r"got 'dept'; did you mean 'depth'. it has width, model.arguments.depth"):
+        axis_named(table, "dept")
+
+
+def test_what_changes_along_with_the_axis_is_no_sweep_of_its_own():
+    rows = [row | {"label_noise": row["width"] / 100, "epoch": row["width"]} for row in rows_of()]
+    (found,) = sweeps(table_of(rows))
+    assert len(distinct(found.table, "width")) == 5
+    assert along(table_of(rows), "width") == ("label_noise",)
+    assert along(table_of(rows), "label_noise") == ("width",)
+    assert along(table_of(rows_of()), "width") == ()
 
 
 def test_kinds_of_paths_have_the_names_of_the_paper():
@@ -92,3 +121,28 @@ def test_values_are_put_in_words():
     values = {"label_noise": 0.125, "legacy": "a_b+c", "width": 8, "split": "test", "last": True, "method": "exact"}
     assert describe(values) == "12.5 % label noise, a b + c, width 8, test split, trained, exact"
     assert describe({"legacy": ""}) == "right values"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({}, "48 closed translation paths around samples of the train split, traced exactly"),
+        (
+            {"kind": "shift_scale_circle", "method": "estimate"},
+            "48 closed (shift, scale) paths around samples of the train split, estimated",
+        ),
+        (
+            {"kind": "arc", "samples": "noisy"},
+            "48 open translation paths around noisy samples of the train split, traced exactly",
+        ),
+        ({"around": "random", "paths": 7}, "7 closed translation paths around random images, traced exactly"),
+        (
+            {"kind": "between_classes"},
+            "48 straight lines between samples of two classes of the train split, traced exactly",
+        ),
+    ],
+)
+def test_words_say_which_paths_were_walked(columns, said):
+    assert walked(table_of(rows_of(columns=columns))) == said
+    both = walked(table_of(rows_of(columns=columns), rows_of(columns={"split": "test", "kind": "arc"})))
+    assert "open translation paths" in both

@@ -104,7 +104,9 @@ def test_the_axes_say_what_they_show():
     assert (right.get_ylabel(), below.get_ylabel()) == ("crossings per path", "error (%)")
     assert "units in each hidden layer" in below.get_xlabel()
     assert "20 % label noise" in figure.get_suptitle()
-    assert "48 paths around samples of the test split" in figure.get_supxlabel()
+    assert (
+        "48 closed translation paths around samples of the test split, traced exactly; mean" in figure.get_supxlabel()
+    )
     assert width_sweep(sweep(), title="Ours").get_suptitle() == "Ours"
 
 

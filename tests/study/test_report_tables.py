@@ -7,7 +7,7 @@ import pyarrow.csv
 import pytest
 
 from study_tables import path_table, with_faults, with_noise
-from sweep_tables import rows_of, table_of
+from sweep_tables import WIDTHS, rows_of, table_of
 from transect.errors import InvalidInput
 from transect.storage.tables import write_table
 from transect.study.figures import study_figures
@@ -25,7 +25,7 @@ def test_figures_and_findings_of_a_sweep_with_two_noises_and_two_kinds_of_paths(
     source = write_table(table, tmp_path / "table.parquet", csv=False)
     files = report_tables(source, tmp_path / "out", paths)
     pictures = ["width", "measures-0-label-noise", "measures-20-label-noise", "kinds"]
-    texts = ["curves.csv", "follows.csv", "claims.txt", "claims.csv", "kinds.txt", "kinds.csv"]
+    texts = ["claims.txt", "claims.csv", "curves.csv", "follows.csv", "kinds.txt", "kinds.csv"]
     assert [file.name for file in files] == [f"{name}.{end}" for name in pictures for end in ("png", "svg")] + texts
     assert {file.name for file in (tmp_path / "out").iterdir()} == {file.name for file in files}
     assert (tmp_path / "out" / "claims.txt").read_text() == judge_claims(table).summary() + "\n"
@@ -37,9 +37,11 @@ def test_figures_and_findings_of_a_sweep_with_two_noises_and_two_kinds_of_paths(
     [
         (with_faults(), {"legacy"}),
         (table_of(rows_of((1, 5, 25), over="epoch", columns={"last": False})), {"epochs"}),
-        (table_of(rows_of((3,))), set()),
+        (table_of(rows_of((3,))), {"networks"}),
+        (table_of(*(rows_of((3,), columns={"model": model}) for model in ("mlp", "cnn5"))), {"networks"}),
+        (table_of(*(rows_of((3,), columns={"label_noise": noise}) for noise in (0.0, 0.1))), {"label-noise"}),
     ],
-    ids=["faults", "epochs", "one network"],
+    ids=["faults", "epochs", "one network", "models", "two noises"],
 )
 def test_a_study_gives_the_figures_it_has_rows_for(table, names):
     found = {name for name in study_figures(table) if not name.startswith(("width", "measures"))}
@@ -51,14 +53,47 @@ def test_networks_in_training_are_no_part_of_the_sweep_over_width():
     figures = study_figures(table_of(rows_of(), before))
     assert "width" in figures
     assert figures["width"].axes[0].get_ylim()[1] < 1000
-    assert {name for name in figures if name.startswith("epochs")} == {
-        f"epochs-width-{w}" for w in (10, 20, 40, 80, 160)
+    lines = [text.get_text() for text in figures["epochs"].axes[0].get_legend().get_texts()]
+    assert lines == [f"width {width}" for width in (10, 20, 40, 80, 160)]
+
+
+def test_two_widths_are_drawn_and_what_a_claim_lacks_is_said(tmp_path):
+    names = {file.name for file in report_tables(table_of(rows_of((1, 2))), tmp_path)}
+    assert names == {f"{name}.{end}" for name in ("width", "measures") for end in ("png", "svg")} | {
+        "claims.txt",
+        "claims.csv",
+    }
+    assert "need a curve over 3 widths" in " ".join((tmp_path / "claims.txt").read_text().split())
+
+
+def test_a_grid_of_settings_is_lines_of_one_figure_over_each_of_them_that_makes_a_curve():
+    table = table_of(
+        *(
+            rows_of((8, 16, 32, 64), columns={"label_noise": n, "split": s})
+            for n in (0, 0.1, 0.2)
+            for s in ("train", "test")
+        )
+    )
+    figures = study_figures(table)
+    pictures = {name for name in figures if not name.startswith("measures")}
+    assert pictures == {f"{axis}-{split}-split" for axis in ("width", "label-noise") for split in ("train", "test")}
+    labels = [text.get_text() for text in figures["label-noise-test-split"].axes[0].get_legend().get_texts()]
+    assert labels == ["width 8", "width 16", "width 32", "width 64"]
+    assert {name for name in study_figures(table, over="label_noise") if "measures" not in name} == {
+        "label-noise-train-split",
+        "label-noise-test-split",
     }
 
 
-def test_two_widths_are_drawn_and_not_judged(tmp_path):
-    names = {file.name for file in report_tables(table_of(rows_of((1, 2))), tmp_path)}
-    assert names == {"width.png", "width.svg", "measures.png", "measures.svg"}
+def test_a_sweep_over_another_setting_is_judged_over_it(tmp_path):
+    curve = {"test_error": [0.3, 0.4, 0.5, 0.45, 0.4], "absolute_deviation": [3.0, 4.0, 5.0, 4.5, 4.0]}
+    noises = [0.0, 0.1, 0.2, 0.3, 0.4]
+    rows = [row | {"label_noise": noises[WIDTHS.index(row["width"])], "width": 7} for row in rows_of(**curve)]
+    files = {file.name: file for file in report_tables(table_of(rows), tmp_path)}
+    assert {"label-noise.png", "curves.csv", "follows.csv"} < set(files)
+    said = " ".join(files["claims.txt"].read_text().split())
+    assert said.startswith("5 label noises from 0 to 0.4, 2 seeds;")
+    assert "[seen] both peak at the same label noise or at neighbours" in said
 
 
 def test_a_missing_seed_is_named_and_nothing_is_written(tmp_path):

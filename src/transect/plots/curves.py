@@ -1,8 +1,9 @@
-"""The run table by width or by epoch: one curve a column, one value a seed."""
+"""The run table by width, epoch or another setting: one curve a column, one value a seed."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,25 +15,25 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
-from transect.plots.grouping import IDENTIFYING, distinct
+from transect.plots.grouping import distinct, varying
 
 INTERPOLATES = 0.01  # a network whose error on its training labels is below this interpolates them
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Columns of a run table over width or epoch: ``P`` positions, ``K`` seeds.
+    """Columns of a run table over width, epoch or another setting of numbers: ``P`` positions, ``K`` seeds.
 
     Attributes:
         split: Split around whose samples the paths are; empty where the rows are of several, or the table does not say.
-        positions: Widths or epochs, increasing.
+        positions: Widths, epochs, ..., increasing.
         seeds: Seeds, increasing.
         values: Column name to its values, ``(P, K)`` float64.
-        over: What the positions are: ``"width"`` or ``"epoch"``.
+        over: What the positions are: ``"width"``, ``"epoch"`` or another column of numbers.
     """
 
     split: str
-    positions: tuple[int, ...]
+    positions: tuple[float, ...]
     seeds: tuple[int, ...]
     values: Mapping[str, NDArray[np.float64]]
     over: str = "width"
@@ -51,7 +52,7 @@ class Curves:
             table: The run table of one sweep (see :func:`transect.plots.sweeps`), or the path of its Parquet file.
             split: Which split's rows; all rows where None.
             columns: Which columns.
-            over: ``"width"`` or ``"epoch"``.
+            over: ``"width"``, ``"epoch"`` or another column of numbers.
 
         Returns:
             The curves.
@@ -60,9 +61,10 @@ class Curves:
             InvalidInput: If a column is not there, there are no rows of the split, a (position, seed) is missing or
                 there twice (a table of several sweeps must be taken apart first), or a value is missing or no number.
         """
-        rows = _rows(as_table(table), split, columns, over)
+        chosen = rows_of_split(as_table(table), split, [over, "seed", *columns])
+        rows = chosen.select(list(dict.fromkeys([over, "seed", *columns]))).to_pylist()
         positions, seeds = (tuple(sorted({row[name] for row in rows})) for name in (over, "seed"))
-        _check_grid(rows, positions, seeds, over)
+        _check_grid(rows, positions, seeds, over, varying(chosen, apart=(over, "seed")))
         _check_filled(rows, columns)
         values = {name: np.full((len(positions), len(seeds)), np.nan) for name in columns}
         for row in rows:
@@ -70,11 +72,11 @@ class Curves:
             for name in columns:
                 values[name][place] = row[name]
         _check_finite(values)
-        splits = {row.get("split", "") for row in rows}
-        return cls(splits.pop() if len(splits) == 1 else "", positions, seeds, values, over)
+        splits = distinct(chosen, "split")
+        return cls(splits[0] if len(splits) == 1 else "", positions, seeds, values, over)
 
     @property
-    def widths(self) -> tuple[int, ...]:
+    def widths(self) -> tuple[float, ...]:
         """The positions, of a sweep over width."""
         return self.positions
 
@@ -88,7 +90,7 @@ class Curves:
             return np.zeros(len(self.positions))
         return self.values[column].std(axis=1, ddof=1)
 
-    def interpolation_threshold(self) -> int | None:
+    def interpolation_threshold(self) -> float | None:
         """First position whose mean train error is below 1 %; None if there is none. Needs the column train_error."""
         below = np.flatnonzero(self.mean("train_error") < INTERPOLATES)
         return self.positions[below[0]] if len(below) else None
@@ -126,27 +128,18 @@ def rows_of_split(table: pa.Table, split: str | None, columns: Sequence[str]) ->
     return chosen
 
 
-def _rows(table: pa.Table, split: str | None, columns: Sequence[str], over: str) -> list[dict[str, Any]]:
-    chosen = rows_of_split(table, split, [over, "seed", *columns])
-    there = [name for name in IDENTIFYING if name in table.column_names]
-    return chosen.select(list(dict.fromkeys([over, "seed", *columns, *there]))).to_pylist()
-
-
-def _check_grid(rows: list[dict[str, Any]], positions: Sequence[int], seeds: Sequence[int], over: str) -> None:
-    found = [(row[over], row["seed"]) for row in rows]
-    if repeated := sorted({key for key in found if found.count(key) > 1}):
+def _check_grid(
+    rows: list[dict[str, Any]], positions: Sequence[float], seeds: Sequence[int], over: str, differing: Sequence[str]
+) -> None:
+    found = Counter((row[over], row["seed"]) for row in rows)
+    if repeated := sorted(key for key, count in found.items() if count > 1):
+        they = f" (they differ in {', '.join(differing)})" if differing else ""
         raise InvalidInput(
             f"table: expected one row for each ({over}, seed), got several for {repeated}. "
-            f"If the table holds several studies or ways of measuring, choose the rows of one{_differing(rows, over)}."
+            f"If the table holds several studies or ways of measuring, choose the rows of one{they}."
         )
-    if missing := [(position, seed) for position in positions for seed in seeds if (position, seed) not in set(found)]:
+    if missing := [(position, seed) for position in positions for seed in seeds if (position, seed) not in found]:
         raise InvalidInput(f"table: expected every {over} with every seed; the ({over}, seed) {missing} are missing.")
-
-
-def _differing(rows: list[dict[str, Any]], over: str) -> str:
-    names = [name for name in IDENTIFYING if name in rows[0] and name not in (over, "seed")]
-    differing = [name for name in names if len({row[name] for row in rows}) > 1]
-    return f" (they differ in {', '.join(differing)})" if differing else ""
 
 
 def _check_filled(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:

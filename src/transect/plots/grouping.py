@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,11 +35,18 @@ IDENTIFYING = (
     "method",
     "way",
 )
-"""Columns that say for people what a row is about; those that a table does not have are passed over."""
+"""Columns that say for people what a row is about; those that a table does not have are passed over. Columns of
+settings, called by their full name such as ``train.learning_rate``, say it too."""
 
 KIND = ("kind", "around", "way")
 """Columns that make a kind of path."""
 
+_TOLD_BY = {"variant": ("data.", "model.", "train."), "way": ("paths.", "measures.")}
+_PRECISION = (
+    "measures.first_paths",
+    "measures.rtol",
+    "measures.max_samples",
+)  # only how precisely something is measured
 _KINDS = {"closed": 0, "open": 1, "random": 2}
 
 
@@ -108,23 +116,27 @@ def groups(table: pa.Table, columns: Sequence[str]) -> tuple[Group, ...]:
 def sweeps(table: pa.Table, over: str = "width") -> tuple[Group, ...]:
     """Take a run table apart into sweeps: one for each combination of what varies beside ``over`` and the seed.
 
-    Sweeps over width hold trained networks, which may have stopped at different epochs, or all networks after the
-    same epoch. Sweeps over epochs hold the epochs that every seed has: a training that stopped early ends at one of
-    its own.
+    What has one value for each value of ``over``, such as a learning rate that was chosen for each width, is part of
+    the sweep (:func:`along`). Sweeps over settings hold trained networks, which may have stopped at different epochs,
+    or all networks after the same epoch. Sweeps over epochs hold the epochs that every seed has: a training that
+    stopped early ends at one of its own.
 
     Args:
         table: The run table, or rows of it.
-        over: ``"width"`` or ``"epoch"``.
+        over: ``"width"``, ``"epoch"``, or another column of numbers, such as ``"model.arguments.depth"``.
 
     Returns:
         The sweeps; their values are those of the columns that vary.
 
     Raises:
-        InvalidInput: If ``over`` is another column.
+        InvalidInput: If ``over`` is no column of numbers.
     """
-    if over not in ("width", "epoch"):
-        raise InvalidInput(f"over: expected 'width' or 'epoch', got {over!r}.")
-    others = varying(table, apart=(over, "seed", "epoch", "last"))
+    if over not in ("width", "epoch") and not _is_axis(table, over):
+        valid = ", ".join(("width", "epoch", *(name for name in identifying(table) if _is_axis(table, name))))
+        raise InvalidInput(f"over: expected a setting of numbers, one of {valid}, got {over!r}.")
+    others = tuple(
+        name for name in varying(table, apart=(over, "seed", "epoch", "last")) if not _follows_from(table, over, name)
+    )
     if over == "epoch":
         return tuple(Group(group.values, _shared_epochs(group.table)) for group in groups(table, others))
     if "last" not in table.column_names:
@@ -149,10 +161,64 @@ def _shared_epochs(table: pa.Table) -> pa.Table:
     )
 
 
+def identifying(table: pa.Table) -> tuple[str, ...]:
+    """The columns of a table that say what a row is about; those of settings in place of the texts that tell them."""
+    settings = [name for name in table.column_names if "." in name and name not in _PRECISION]
+    told = [text for text, sections in _TOLD_BY.items() if any(name.startswith(sections) for name in settings)]
+    return (*(name for name in IDENTIFYING if name in table.column_names and name not in told), *settings)
+
+
 def varying(table: pa.Table, apart: Collection[str] = ()) -> tuple[str, ...]:
-    """The identifying columns with more than one value, those of ``apart`` left out."""
-    there = [name for name in IDENTIFYING if name in table.column_names and name not in apart]
+    """The identifying columns with more than one value, those of ``apart`` left out; with ``variant`` or ``way`` also
+    the settings that these tell."""
+    sections = tuple(section for text in apart for section in _TOLD_BY.get(text, ()))
+    there = [name for name in identifying(table) if name not in apart and not (sections and name.startswith(sections))]
     return tuple(name for name in there if len(distinct(table, name)) > 1)
+
+
+def axes_of(table: pa.Table) -> tuple[str, ...]:
+    """The settings of numbers that vary, over which curves can be drawn: the width, then those with most values."""
+    found = [name for name in varying(table, apart=("seed", "epoch", "last")) if _is_axis(table, name)]
+    return tuple(sorted(found, key=lambda name: (name != "width", -len(distinct(table, name)))))
+
+
+def axis_named(table: pa.Table, name: str) -> str:
+    """The setting of numbers that goes by a name, with or without its section: ``"learning_rate"``.
+
+    Raises:
+        InvalidInput: If the table has none, or several.
+    """
+    valid = [each for each in (*axes_of(table), "epoch") if len(distinct(table, each)) > 1]
+    found = [each for each in valid if name in (each, each.rpartition(".")[2])]
+    if len(found) != 1:
+        near = difflib.get_close_matches(name, [each.rpartition(".")[2] for each in valid], n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InvalidInput(
+            f"over: expected a swept setting of numbers, got {name!r}; {hint}it has {', '.join(valid) or 'none'}."
+        )
+    return found[0]
+
+
+def along(table: pa.Table, over: str) -> tuple[str, ...]:
+    """The settings that change along with the positions of a sweep."""
+    if over not in table.column_names:
+        return ()
+    others = varying(table, apart=(over, "seed", "epoch", "last"))
+    return tuple(name for name in others if not name.endswith("seed") and _follows_from(table, over, name))
+
+
+def _is_axis(table: pa.Table, name: str) -> bool:
+    if name not in table.column_names or name.endswith("seed") or table[name].null_count:
+        return False
+    return bool(pa.types.is_integer(table[name].type) or pa.types.is_floating(table[name].type))
+
+
+def _follows_from(table: pa.Table, over: str, name: str) -> bool:
+    """Whether a column has one value for each position (for each seed, where it is another seed)."""
+    of = "seed" if name.endswith("seed") else over
+    if of not in table.column_names:
+        return False
+    return len(table.select([of, name]).group_by([of, name]).aggregate([])) == len(distinct(table, of))
 
 
 def distinct(table: pa.Table, column: str) -> list[Any]:

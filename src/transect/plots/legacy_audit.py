@@ -136,7 +136,7 @@ def _label(above: Axes, below: Axes, right: Curves) -> None:
     above.legend([*handles, *black], [*labels, *name], loc="lower left", bbox_to_anchor=(0.0, 1.0), handlelength=3.4)
     below.set_ylim(bottom=0)
     below.set_ylabel("relative to its own peak")
-    draw_positions(below, right)
+    draw_positions(below, right.positions, right.over)
     if right.split:
         below.figure.supxlabel(
             f"paths around samples of the {right.split} split; shades: range over {len(right.seeds)} seed"

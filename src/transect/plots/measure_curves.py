@@ -17,6 +17,7 @@ from transect.plots.curves import Curves, as_table, rows_of_split
 from transect.plots.drawing import draw_positions
 from transect.plots.peaks import descent_peak
 from transect.plots.style import BLUE, GREEN, ORANGE, QUIET, house_style
+from transect.plots.words import setting_name
 
 _IN_A_ROW = 4
 
@@ -71,7 +72,7 @@ def _draw(axes: Axes, curves: Curves, column: str) -> None:
     axes.plot(curves.positions, _relative(curves, "test_error"), color=GREEN, linestyle="--", linewidth=1.2)
     axes.plot(curves.positions, _relative(curves, column), color=color, marker="o", markersize=3.5)
     axes.set_title(name_of(column), loc="left", fontsize=9.5, color=color)
-    draw_positions(axes, curves)
+    draw_positions(axes, curves.positions, curves.over)
     _mark_ends(axes, curves)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.tick_params(labelsize=8)
@@ -83,7 +84,7 @@ def _mark_ends(axes: Axes, curves: Curves) -> None:
     peak = descent_peak(curves.mean("test_error"))
     marked = sorted({curves.positions[place] for place in (0, peak, -1)})
     axes.xaxis.set_major_locator(FixedLocator(marked))
-    axes.set_xticks(marked, [f"{position:,}" for position in marked])
+    axes.set_xticks(marked, [f"{position:,g}" for position in marked])
 
 
 def _relative(curves: Curves, column: str) -> NDArray[np.float64]:
@@ -95,6 +96,6 @@ def _relative(curves: Curves, column: str) -> NDArray[np.float64]:
 
 def _note(over: str) -> str:
     return (
-        f"Over the {over} (first, last, and where the test error peaks); blue: measures, orange: baselines, "
-        "green: test error"
+        f"Over the {setting_name(over)} (first, last, and where the test error peaks); blue: measures, "
+        "orange: baselines, green: test error"
     )

@@ -1,8 +1,8 @@
-"""Where a curve peaks."""
+"""Where a curve peaks, and on which axis."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.signal
@@ -28,6 +28,17 @@ def descent_peak(error: NDArray[np.float64]) -> int:
         return place
     inside, found = scipy.signal.find_peaks(error, prominence=max(LEAST_PROMINENCE * float(np.ptp(error)), 1e-300))
     return int(inside[found["prominences"].argmax()]) if len(inside) else place
+
+
+def is_logarithmic(positions: Sequence[float]) -> bool:
+    """Whether positions are laid out by their logarithm: where all are positive."""
+    return min(positions) > 0
+
+
+def axis_of(positions: Sequence[float]) -> NDArray[np.float64]:
+    """Where positions lie on their axis."""
+    found = np.asarray(positions, dtype=np.float64)
+    return np.log(found) if is_logarithmic(positions) else found
 
 
 def rule_of(column: str) -> Callable[[NDArray[np.float64]], int]:

@@ -85,9 +85,17 @@ def _word(name: str, value: Any) -> str:
         return "trained" if value else "in training"
     if name == "legacy":
         return fault_name(value)
+    if "." in name:
+        return f"{setting_name(name)} {value:g}" if isinstance(value, float) else f"{setting_name(name)} {value}"
     if name == "kind":
         value = _SHAPES.get(value, value.replace("_", " "))
     return _WRITTEN.get(name, f"{name} {{}}").format(value)
+
+
+def setting_name(column: str) -> str:
+    """A setting for people: ``"train.learning_rate"`` is ``"learning rate"``; seeds keep their section."""
+    section, _, name = column.rpartition(".")
+    return f"{section} seed" if name == "seed" and section else name.replace("_", " ")
 
 
 def fault_name(legacy: str) -> str:

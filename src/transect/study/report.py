@@ -10,16 +10,16 @@ from typing import get_args
 import pyarrow as pa
 import pyarrow.csv
 
-from transect.plots import render, sweeps, width_sweep
+from transect.plots import render, sweep_figure, sweeps
 from transect.plots.curves import as_table
 from transect.plots.grouping import distinct, path_kinds_of
 from transect.plots.rendering import Format
 from transect.storage.atomic import replacing, write_text
 from transect.storage.tables import read_table
 from transect.study.columns import RUN_SCHEMA
-from transect.study.figures import study_figures, trained_rows
+from transect.study.figures import drawn_over, study_figures, trained_rows
 from transect.study.statistics.claims import ClaimsVerdict
-from transect.study.statistics.following import FEWEST, curves_table, follow_test_error, following_table
+from transect.study.statistics.following import FEWEST, curves_table, follow_in, following_table
 from transect.study.statistics.judging import judge_claims
 from transect.study.statistics.kinds import compare_kinds
 
@@ -43,7 +43,7 @@ def report_study(
         StudyError: If the table cannot be read.
     """
     folder, rows = Path(folder), read_table(table, RUN_SCHEMA)
-    verdict, figure = judge_claims(rows), width_sweep(rows, split="train", title=title)
+    verdict, figure = judge_claims(rows), sweep_figure(rows, split="train", title=title)
     for file_format in get_args(Format):
         _write_bytes(folder / f"{FIGURE}.{file_format}", render(figure, file_format))
     write_text(folder / VERDICT, verdict.summary() + "\n")
@@ -55,45 +55,52 @@ def report_tables(
     folder: str | os.PathLike[str],
     paths: pa.Table | str | os.PathLike[str] | None = None,
     title: str | None = None,
+    note: str = "",
+    over: str | None = None,
 ) -> tuple[Path, ...]:
     """Write everything that the tables of any study say into a folder, each file atomically.
 
-    Figures (:func:`transect.study.figures.study_figures`) as PNG and SVG; ``claims.txt`` and ``claims.csv``;
-    ``curves.csv`` and ``follows.csv``, means over seeds and what follows the test error over width, and
-    ``epoch_curves.csv`` and ``epoch_follows.csv`` over epochs; ``kinds.txt`` and ``kinds.csv``, the tests between
-    kinds of paths. What a study has not got (three widths, three epochs, two kinds of paths) is left out.
+    Figures (:func:`transect.study.figures.study_figures`) as PNG and SVG; ``claims.txt`` and ``claims.csv``, over the
+    width or what else was swept; ``curves.csv`` and ``follows.csv``, means over seeds and what follows the test error,
+    likewise, and ``epoch_curves.csv`` and ``epoch_follows.csv`` over epochs; ``kinds.txt`` and ``kinds.csv``, the tests
+    between kinds of paths. Tables for which a study has not got the rows (three positions, two kinds of paths) are left
+    out, and ``claims.txt`` says what it lacks.
 
     Args:
         table: Run table, or the path of its Parquet file.
         folder: Where to write.
         paths: Path table, or the path of its Parquet file; no tests between kinds of paths where None.
-        title: Title of the figures over width and epochs; made from the table where None.
+        title: Title of the figures over settings and epochs; made from the table where None.
+        note: What to write below these figures, beside which paths were walked.
+        over: The one setting to draw and judge over; the width, or what else was swept, where None.
 
     Returns:
         The files.
 
     Raises:
-        InvalidInput: If a table cannot be read, lacks columns or values, or a seed is missing at some width.
+        InvalidInput: If a table cannot be read, lacks columns or values, or a seed is missing at some position.
     """
     folder, rows = Path(folder), as_table(table)
     path_rows = None if paths is None else as_table(paths)
     files = [
         _write_bytes(folder / f"{name}.{file_format}", render(figure, file_format))
-        for name, figure in study_figures(rows, path_rows, title).items()
+        for name, figure in study_figures(rows, path_rows, title, note, over).items()
         for file_format in get_args(Format)
     ]
-    return (*files, *(_write(folder / name, contents) for name, contents in _findings(rows, path_rows)))
+    return (*files, *(_write(folder / name, contents) for name, contents in _findings(rows, path_rows, over)))
 
 
-def _findings(rows: pa.Table, paths: pa.Table | None) -> Iterator[tuple[str, pa.Table | str]]:
+def _findings(rows: pa.Table, paths: pa.Table | None, over: str | None) -> Iterator[tuple[str, pa.Table | str]]:
     trained = trained_rows(rows)
-    for over, chosen, prefix in (("width", trained, ""), ("epoch", rows, "epoch_")):
-        if all(len(distinct(sweep.table, over)) >= FEWEST for sweep in sweeps(chosen, over)):
-            yield f"{prefix}curves.csv", curves_table(chosen, over=over)
-            yield f"{prefix}follows.csv", following_table(follow_test_error(chosen, over=over))
-            if over == "width":
-                claims = judge_claims(chosen)
-                yield from (("claims.txt", claims.summary() + "\n"), ("claims.csv", claims.table()))
+    axis = over or (*drawn_over(trained), "width")[0]
+    claims = judge_claims(rows if axis == "epoch" else trained, axis)
+    yield from (("claims.txt", claims.summary() + "\n"), ("claims.csv", claims.table()))
+    for each, chosen in {axis: trained, "epoch": rows}.items():
+        long = [sweep for sweep in sweeps(chosen, each) if len(distinct(sweep.table, each)) >= FEWEST]
+        if long:
+            prefix = "" if each == axis else f"{each}_"
+            yield f"{prefix}curves.csv", curves_table(chosen, over=each)
+            yield f"{prefix}follows.csv", following_table([follow_in(sweep, over=each) for sweep in long])
     if paths is not None and len(path_kinds_of(trained_rows(paths))) > 1:
         tests = compare_kinds(trained_rows(paths))
         yield from (("kinds.txt", tests.summary() + "\n"), ("kinds.csv", tests.table()))

@@ -65,7 +65,7 @@ def test_with_fewer_than_five_widths_no_curve_is_more_than_seen(widths):
 def test_two_widths_are_no_curve_and_it_is_said():
     verdict = judge_claims(table_of(rows_of((1, 2), train_error=[0.1] * 2)))
     assert [claim.outcome for claim in verdict.claims] == [Outcome.OPEN] * 2
-    assert "need a curve of at least 3 widths; this has 2." in verdict.summary()
+    assert "They need a curve over 3 widths at least; there are 2 at most." in " ".join(verdict.summary().split())
 
 
 def test_the_summary_says_what_was_walked():

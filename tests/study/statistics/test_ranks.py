@@ -39,7 +39,9 @@ def test_seeds_that_agree_are_as_sure_as_one_step_of_the_ranks():
     assert rank_correlation(rising, swapped).interval == pytest.approx((0.8, 1.0))
 
 
-@pytest.mark.parametrize(("widths", "seeds", "said"), [(5, 3, ""), (4, 3, "fewer than 5 pos"), (5, 2, "fewer than 3 seeds")])
+@pytest.mark.parametrize(
+    ("widths", "seeds", "said"), [(5, 3, ""), (4, 3, "fewer than 5 pos"), (5, 2, "fewer than 3 seeds")]
+)
 def test_no_interval_is_given_where_it_says_nothing(widths, seeds, said):
     rising = np.repeat(np.arange(float(widths))[:, None], seeds, 1)
     found = rank_correlation(rising, rising)

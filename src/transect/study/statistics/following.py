@@ -29,8 +29,8 @@ class Following:
 
     Attributes:
         values: What sets the sweep apart from the others of its table: column name to value.
-        over: ``"width"`` or ``"epoch"``.
-        positions: The widths or epochs.
+        over: ``"width"``, ``"epoch"`` or another column of numbers.
+        positions: The widths, epochs, ...
         seeds: How many seeds.
         threshold: First position whose mean train error is below 1 %; None if there is none.
         test_error: The test error.
@@ -39,9 +39,9 @@ class Following:
 
     values: Mapping[str, Any]
     over: str
-    positions: tuple[int, ...]
+    positions: tuple[float, ...]
     seeds: int
-    threshold: int | None
+    threshold: float | None
     test_error: Curve
     comparisons: tuple[Comparison, ...]
 
@@ -63,12 +63,12 @@ class Following:
 def follow_test_error(
     table: pa.Table | str | os.PathLike[str], columns: Sequence[str] | None = None, over: str = "width"
 ) -> tuple[Following, ...]:
-    """Compare measures and baselines with the test error, over width or epoch, sweep by sweep.
+    """Compare measures and baselines with the test error, over width, epoch or another setting, sweep by sweep.
 
     Args:
         table: Run table, or rows of it (:func:`transect.plots.select`), or the path of its Parquet file.
         columns: Which columns; every measure and baseline that has a value in each row of a sweep where None.
-        over: ``"width"`` or ``"epoch"``.
+        over: ``"width"``, ``"epoch"`` or another column of numbers.
 
     Returns:
         One for each sweep (:func:`transect.plots.sweeps`).
@@ -125,7 +125,7 @@ def curves_table(
     Args:
         table: As for :func:`follow_test_error`.
         columns: Likewise; the errors are always there too.
-        over: ``"width"`` or ``"epoch"``.
+        over: ``"width"``, ``"epoch"`` or another column of numbers.
 
     Returns:
         The table: ``mean``, its interval over seeds (``mean_low``, ``mean_high``), sample standard deviation over seeds

@@ -11,8 +11,8 @@ import pyarrow as pa
 from transect.confidence import FEWEST_POSITIONS, FEWEST_SEEDS, Estimate
 from transect.labels import BASELINES, has_values, name_of
 from transect.plots.curves import as_table
-from transect.plots.grouping import Group, distinct, sweeps
-from transect.plots.words import walked
+from transect.plots.grouping import Group, along, distinct, sweeps
+from transect.plots.words import setting_name, walked
 from transect.study.statistics.claims import Claim, ClaimsVerdict, Part
 from transect.study.statistics.comparison import Comparison
 from transect.study.statistics.following import FEWEST, Following, curves_of, follow_in
@@ -47,7 +47,7 @@ def judge_claims(table: pa.Table | str | os.PathLike[str], over: str = "width") 
     judged = [(sweep, _followed(sweep, over)) for sweep in found if len(distinct(sweep.table, over)) >= FEWEST]
     short = [sweep for sweep in found if len(distinct(sweep.table, over)) < FEWEST]
     claims = [judge(sweep, each) for judge in (_density, _deviation, _similarity) for sweep, each in judged]
-    claims += [_too_short(sweep, over) for sweep in short]
+    claims += _too_short(short, over)
     lacking = [each for sweep, following in judged for each in _lacking(sweep, following)]
     return ClaimsVerdict(
         (*claims, *judge_label_noise(table, over)), tuple(_about(sweep, over) for sweep in found), _once(lacking)
@@ -66,18 +66,20 @@ def _counting(table: pa.Table) -> str:
 
 def _density(sweep: Group, found: Following) -> Claim:
     column, over = _counting(sweep.table), found.over
-    text = DENSITY.format(over=over)
+    text = DENSITY.format(over=setting_name(over))
     if not has_values(sweep.table, column):
         return Claim(2, text, sweep.values, (), "The table has neither density nor flips.")
     name = "the density" if column == "density" else "the number of flips (estimated, in place of the density)"
     compared, rise = found.of(column), _rise(sweep, column, found)
-    growth = f"{compared.curve.growth:.1f} times from {over} {found.positions[0]} to {found.positions[-1]}"
+    growth = (
+        f"{compared.curve.growth:.1f} times from {setting_name(over)} {found.positions[0]:g} to {found.positions[-1]:g}"
+    )
     if not found.has_inner_peak:
         return Claim(2, text, sweep.values, (), f"{_no_peak(found)} {name.capitalize()} grows {growth}.")
     parts = (
         Part(
-            f"{name} rises with the {over}",
-            f"{growth}; rank correlation with the {over} {rise.told('{:+.2f}')}",
+            f"{name} rises with the {setting_name(over)}",
+            f"{growth}; rank correlation with it {rise.told('{:+.2f}')}",
             rise.between(low=LEAST_RISE),
         ),
         Part("it does not follow the test error", _sides(found, compared), compared.follows.negated),
@@ -90,7 +92,9 @@ def _deviation(sweep: Group, found: Following) -> Claim:
         return Claim(3, DEVIATION, sweep.values, (), _no_peak(found))
     compared = found.of("absolute_deviation")
     parts = (
-        Part(f"both peak at the same {found.over} or at neighbours", _peaks(found, compared), compared.near),
+        Part(
+            f"both peak at the same {setting_name(found.over)} or at neighbours", _peaks(found, compared), compared.near
+        ),
         _side("their rank correlation is positive up to the error's peak", compared.left, 1),
         _side("and from the peak on", compared.right, 1),
     )
@@ -101,16 +105,23 @@ def _similarity(sweep: Group, found: Following) -> Claim:
     if not has_values(sweep.table, "slope_similarity"):
         return Claim(4, SIMILARITY, sweep.values, (), "The table has no slope similarity: estimates do not give it.")
     compared = found.of("slope_similarity")
-    parts = [_side(f"it goes against the test error over all {found.over}s: rank correlation", compared.whole, -1)]
+    parts = [
+        _side(
+            f"it goes against the test error over all {setting_name(found.over)}s: rank correlation", compared.whole, -1
+        )
+    ]
     if found.has_inner_peak:
         parts.append(_side("from the error's peak on, where the error falls", compared.right, -1))
     return Claim(4, SIMILARITY, sweep.values, tuple(parts))
 
 
-def _too_short(sweep: Group, over: str) -> Claim:
-    text = "density and deviation against the test error, similarity of regions"
-    has = len(distinct(sweep.table, over))
-    return Claim(2, text, sweep.values, (), f"The claims need a curve of at least {FEWEST} {over}s; this has {has}.")
+def _too_short(sweeps: list[Group], over: str) -> Iterator[Claim]:
+    text = "density, deviation and similarity of regions against the test error (claims 2 to 4)"
+    if sweeps:
+        most = max(len(distinct(sweep.table, over)) for sweep in sweeps)
+        also = f" ({len(sweeps)} sweeps)" if len(sweeps) > 1 else ""
+        needs = f"They need a curve over {FEWEST} {setting_name(over)}s at least; there are {most} at most{also}."
+        yield Claim(2, text, {}, (), needs)
 
 
 def _side(statement: str, found: Estimate, sign: int) -> Part:
@@ -135,7 +146,7 @@ def _sides(found: Following, compared: Comparison) -> str:
 
 
 def _no_peak(found: Following) -> str:
-    return _NO_PEAK.format(over=found.over, peak=f"{found.test_error.peak.position:g}")
+    return _NO_PEAK.format(over=setting_name(found.over), peak=f"{found.test_error.peak.position:g}")
 
 
 def _about_opposites(compared: Comparison) -> str:
@@ -160,19 +171,23 @@ def _about_scale(found: Following) -> Iterator[str]:
 def _about(sweep: Group, over: str) -> str:
     positions, seeds = (distinct(sweep.table, name) for name in (over, "seed"))
     label = f"{sweep.label}: " if sweep.values else ""
-    span = f"{len(positions)} {over}s from {positions[0]} to {positions[-1]}" if positions[1:] else f"one {over}"
-    return f"{label}{span}, {len(seeds)} seed{'s' * (len(seeds) > 1)}; {walked(sweep.table)}"
+    name = setting_name(over)
+    span = f"{len(positions)} {name}s from {positions[0]:g} to {positions[-1]:g}" if positions[1:] else f"one {name}"
+    changing = [f"{setting_name(each)} changes along" for each in along(sweep.table, over)]
+    seed = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
+    return "; ".join([f"{label}{span}, {seed}", *changing, walked(sweep.table)])
 
 
 def _lacking(sweep: Group, found: Following) -> Iterator[str]:
     if found.seeds < FEWEST_SEEDS:
         yield f"{FEWEST_SEEDS} seeds (it has {found.seeds})"
     if not found.has_inner_peak:
-        yield f"a test error that peaks inside the sweep over {found.over}"
+        yield f"a test error that peaks inside the sweep over {setting_name(found.over)}"
     elif min(sides := (found.test_error.peak.place + 1, len(found.positions) - found.test_error.peak.place)) < (
         FEWEST_POSITIONS
     ):
-        yield f"{FEWEST_POSITIONS} {found.over}s up to the error's peak and from it on (it has {sides[0]}, {sides[1]})"
+        has = f"(it has {sides[0]}, {sides[1]})"
+        yield f"{FEWEST_POSITIONS} {setting_name(found.over)}s up to the error's peak and from it on {has}"
     if not has_values(sweep.table, "slope_similarity"):
         yield "exact traces, for claim 4"
 

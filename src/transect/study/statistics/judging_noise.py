@@ -10,7 +10,7 @@ import pyarrow as pa
 from transect.labels import has_values
 from transect.plots import groups, select
 from transect.plots.grouping import distinct, varying
-from transect.plots.words import describe
+from transect.plots.words import describe, setting_name
 from transect.study.statistics.claims import Claim, Part
 from transect.study.statistics.studies import PairedCurve, compare_studies
 
@@ -31,6 +31,10 @@ def judge_label_noise(table: pa.Table, over: str) -> tuple[Claim, ...]:
     Returns:
         One claim for each sweep and label noise but the least; one that cannot be told where there is one noise.
     """
+    if over == "label_noise":
+        return (
+            Claim(5, LABEL_NOISE, {}, (), "Judged over another setting: this sweep is over the label noise itself."),
+        )
     apart = ("seed", "label_noise", "epoch", "last", over)
     found = [
         claim
@@ -61,9 +65,10 @@ def _claim(curves: list[PairedCurve], values: Mapping[str, Any], least: float, n
 
 
 def _part(curve: PairedCurve) -> Part:
+    over = setting_name(curve.over)
     larger = sum(point.ratio.value > 1 for point in curve.points)
     return Part(
         _COLUMNS[curve.column],
-        f"{curve.mean_ratio.told()} times, mean over {curve.over}s; at {larger} of {len(curve.points)} {curve.over}s",
+        f"{curve.mean_ratio.told()} times, mean over {over}s; at {larger} of {len(curve.points)} {over}s",
         curve.mean_ratio.above(1.0),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from transect.errors import StudyError
-from transect.plots.grouping import IDENTIFYING, distinct
+from transect.plots.grouping import distinct, identifying
 
 _APART = ("study", "epoch", "last")
 _ALWAYS_SHARED = ("width", "seed")
@@ -51,7 +51,7 @@ def pair(a: pa.Table, b: pa.Table) -> Pairing:
     Raises:
         StudyError: If no row has a partner, or several rows of a study are alike in all these columns.
     """
-    columns = [name for name in IDENTIFYING if name in a.column_names and name in b.column_names]
+    columns = [name for name in identifying(a) if name in identifying(b)]
     values = {name: (distinct(a, name), distinct(b, name)) for name in columns if name not in _APART}
     differences = {
         name: both for name, both in values.items() if name not in _ALWAYS_SHARED and not set(both[0]) & set(both[1])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.confidence import Estimate, Outcome, mean_of
-from transect.plots.peaks import rule_of
+from transect.plots.peaks import axis_of, is_logarithmic, rule_of
 
 END = "an end of the sweep"
 
@@ -49,7 +49,7 @@ def peak_of(curve: NDArray[np.float64], positions: Sequence[float], column: str)
     fitted = mean_of(vertices(curve, positions, column), positions=len(positions), margin=_step(positions, place) / 2)
     if place in (0, len(positions) - 1):
         fitted = Estimate(fitted.value, None, END)
-    return Peak(place, positions[place], fitted.exp() if _logarithmic(positions) else fitted)
+    return Peak(place, positions[place], fitted.exp() if is_logarithmic(positions) else fitted)
 
 
 def peaks_apart(
@@ -71,17 +71,17 @@ def peaks_apart(
     places = [rule_of(column)(curve.mean(1)) for column, curve in zip(columns, (one, other), strict=True)]
     found = [vertices(curve, positions, column) for column, curve in zip(columns, (one, other), strict=True)]
     apart = mean_of(found[0] - found[1], positions=len(positions), margin=_step(positions, places[1]) / 2)
-    axis = _axis(positions)
+    axis = axis_of(positions)
     to = [axis[min(max(places[1] + step, 0), len(axis) - 1)] - axis[places[1]] for step in (-1, 1)]
     near = abs(places[0] - places[1]) <= 1
     agreed, seen = apart.between(*to), Outcome.SEEN if near else Outcome.NOT_SEEN
     outcome = agreed if near == (agreed >= Outcome.SEEN) else seen
-    return (apart.exp() if _logarithmic(positions) else apart), outcome
+    return (apart.exp() if is_logarithmic(positions) else apart), outcome
 
 
 def vertices(curve: NDArray[np.float64], positions: Sequence[float], column: str) -> NDArray[np.float64]:
     """Of each seed the fitted place of its peak on the axis, ``(P, K) -> (K,)``; a peak at an end stays there."""
-    axis, rule = _axis(positions), rule_of(column)
+    axis, rule = axis_of(positions), rule_of(column)
     return np.array([_vertex(axis, values, rule(values)) for values in curve.T])
 
 
@@ -94,16 +94,7 @@ def _vertex(axis: NDArray[np.float64], values: NDArray[np.float64], place: int) 
     return float(axis[place] + (after**2 * rise - before**2 * fall) / (2 * bent)) if bent > 0 else float(axis[place])
 
 
-def _axis(positions: Sequence[float]) -> NDArray[np.float64]:
-    found = np.asarray(positions, dtype=np.float64)
-    return np.log(found) if _logarithmic(positions) else found
-
-
-def _logarithmic(positions: Sequence[float]) -> bool:
-    return min(positions) > 0
-
-
 def _step(positions: Sequence[float], place: int) -> float:
     """Mean distance from a position to its neighbours, on the axis."""
-    steps = np.diff(_axis(positions))[max(place - 1, 0) : place + 1]
+    steps = np.diff(axis_of(positions))[max(place - 1, 0) : place + 1]
     return float(steps.mean()) if len(steps) else 0.0
