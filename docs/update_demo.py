@@ -16,10 +16,10 @@ import torch
 from pages import FIGURES, ROOT, markdown_table, update
 
 import transect
-from transect.plots import Curves
+from transect.plots import Curves, select
 from transect.storage.tables import read_table
 from transect.study.columns import RUN_SCHEMA
-from transect.study.verdict import judge
+from transect.study.statistics.judging import judge_claims
 
 COLUMNS = {
     "train_error": ("train error", "{:.3f}"),
@@ -56,7 +56,7 @@ def _block(demo: Path) -> str:
             markdown_table(heads, cells),
             "",
             "```text",
-            judge(rows, "train").summary(),
+            judge_claims(select(rows, split="train")).summary(),
             "```",
             "",
             f"Made {machine}, {versions}.",

@@ -4,8 +4,9 @@
 
 Reads the finished parts of the studies first-try-small, poster-small, clean-small, vgg-small, epochs-small, paths-small
 and audit-small in ``studies/``, leaves their summaries as small CSV files in ``docs/reproduction/``, figures in
-``docs/figures/``, and fills what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` of the two pages. A
-study that is not there leaves its places as they are.
+``docs/figures/``, and fills what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` of the two pages. Of a
+study that is not there the summary is read: verdicts, tables and figures of its networks are made again, and what needs
+single paths or times stays as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import os
 import platform
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -54,27 +56,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="where the studies' folders are")
     results = parser.parse_args().results
-    found = {name: Study(results / name) for name in STUDIES if (results / name / "table.parquet").exists()}
+    summaries = {name: ROOT / "docs" / "reproduction" / f"{name}.csv" for name in STUDIES}
+    found = {name: study for name, path in summaries.items() if (study := read(results / name, path))}
     for name, study in found.items():
-        summarise(study, ROOT / "docs" / "reproduction" / f"{name}.csv")
+        if study.paths is not None:
+            summarise(study, summaries[name])
     blocks = {name: text for make in BLOCKS for name, text in make(found)}
     for page in PAGES:
         update(ROOT / "docs" / f"{page}.md", blocks.get)
 
 
+@dataclass(frozen=True)
 class Study:
-    """The tables of a finished study."""
+    """The tables of a finished study; of a summary only the first."""
 
-    def __init__(self, folder: Path) -> None:
-        self.runs = read_table(folder / "table.parquet", RUN_SCHEMA)
-        self.paths = read_table(folder / "paths.parquet", PATH_SCHEMA)
-        self.timings = read_table(folder / "timings.parquet", TIMING_SCHEMA)
+    runs: pa.Table
+    paths: pa.Table | None = None
+    timings: pa.Table | None = None
 
     def core_minutes(self, taken: Collection[str] = ()) -> float:
         """Of one core, for training and measuring; some networks were taken from other studies."""
         rows = self.timings.to_pylist()
         training = {row["run"]: row["train_seconds"] for row in rows if row["run"] not in taken}
         return (sum(training.values()) + sum(row["measure_seconds"] for row in rows)) / 60
+
+
+def read(folder: Path, summary: Path) -> Study | None:
+    """A study from its folder, or else from its summary; None where there is neither."""
+    if (folder / "table.parquet").exists():
+        schemas = {"table": RUN_SCHEMA, "paths": PATH_SCHEMA, "timings": TIMING_SCHEMA}
+        return Study(*(read_table(folder / f"{name}.parquet", schema) for name, schema in schemas.items()))
+    if not summary.exists():
+        return None
+    types = {field.name: field.type for field in RUN_SCHEMA}
+    return Study(pyarrow.csv.read_csv(summary, convert_options=pyarrow.csv.ConvertOptions(column_types=types)))
 
 
 Blocks = Iterable[tuple[str, str]]
@@ -90,7 +105,8 @@ def summarise(study: Study, path: Path) -> None:
 
 def times(found: dict[str, Study]) -> Blocks:
     """How long each study took."""
-    runs = {name: set(found[name].runs["run"].to_pylist()) for name in STUDIES if name in found}
+    there = [name for name in STUDIES if name in found and found[name].paths is not None]
+    runs = {name: set(found[name].runs["run"].to_pylist()) for name in there}
     rows = []
     for name, own in runs.items():
         taken = set[str]().union(*(runs.get(lender, set()) for lender in LENDERS.get(name, ())))
@@ -168,7 +184,7 @@ def checks(found: dict[str, Study]) -> Blocks:
     """Estimates against exact values, path by path."""
     rows = []
     for name in ("poster-small", "clean-small", "vgg-small"):
-        if name in found:
+        if name in found and found[name].paths is not None:
             rows += [[name, *agreement(found[name].paths, measure)] for measure in ("absolute_deviation", "flips")]
     if rows:
         heads = ["study", "measure", "paths", "mean difference", "largest", "intervals that hold the exact value"]
@@ -177,7 +193,7 @@ def checks(found: dict[str, Study]) -> Blocks:
 
 def kinds(found: dict[str, Study]) -> Blocks:
     """Closed against open against random paths."""
-    if "paths-small" in found:
+    if "paths-small" in found and found["paths-small"].paths is not None:
         paths = found["paths-small"].paths
         figure = path_kinds(paths, title="Deviation by kind of path")
         says = "Absolute deviations of closed, open, random and straight paths, for each width and label noise"
@@ -296,8 +312,7 @@ def where(table: pa.Table, method: str) -> pa.Table:
 
 
 def _renamed(table: pa.Table) -> pa.Table:
-    index = table.column_names.index("study")
-    return table.set_column(index, table.field("study"), pa.array(["both"] * len(table)))
+    return table.drop_columns([name for name in ("study", "label") if name in table.column_names])
 
 
 def _mean(column: pa.ChunkedArray) -> float | None:

@@ -77,7 +77,7 @@ def with_values(table: pa.Table, columns: Sequence[str] | None) -> tuple[str, ..
 
 def count_column(table: pa.Table) -> str:
     """``crossings`` where a table has them; else ``flips``, which an estimate gives too."""
-    return "flips" if "crossings" in table.column_names and not has_values(table, "crossings") else "crossings"
+    return "flips" if has_values(table, "flips") and not has_values(table, "crossings") else "crossings"
 
 
 def is_controlling(letter: str) -> bool:

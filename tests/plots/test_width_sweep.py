@@ -138,4 +138,4 @@ def test_a_sweep_of_one_width_can_be_drawn():
 
 def test_a_table_without_the_columns_is_refused():
     with pytest.raises(InvalidInput, match="crossings"):
-        width_sweep(sweep().drop_columns(["crossings"]))
+        width_sweep(sweep().drop_columns(["crossings", "flips"]))

@@ -67,7 +67,7 @@ def test_every_claim_has_a_verdict_and_what_it_rests_on(page):
     assert "**seen**" in deviation
     assert "seen: both peak at the same width" in deviation
     assert "holds: and from the peak on: +0.95 [+0.90, +1.00]" in deviation
-    assert "divided by the standard deviation of the logits: seen." in deviation
+    assert "deviation / logit std: seen;" in deviation
     assert {line.count("|") for line in lines} == {5}
 
 
@@ -112,3 +112,16 @@ def test_times_and_kinds_of_paths_are_told(page):
     text = dict(page.kinds(found))["paths-small"]
     assert text.startswith("![")
     assert [line.split("|")[4].strip() for line in text.splitlines()[4:]] == ["1.00", "1.00"]
+
+
+def test_a_study_that_is_not_there_is_read_from_its_summary(page, tmp_path):
+    whole = page.Study(estimated_with_a_check(), paths=None)
+    for name in page.SUMMARY:
+        assert name in whole.runs.column_names
+    page.summarise(whole, tmp_path / "poster-small.csv")
+    again = page.read(tmp_path / "nowhere", tmp_path / "poster-small.csv")
+    assert page.read(tmp_path / "nowhere", tmp_path / "nothing.csv") is None
+    assert again.runs.schema.field("legacy").type == whole.runs.schema.field("legacy").type
+    assert page.claim_lines(page.judged(again.runs)) == page.claim_lines(page.judged(whole.runs))
+    assert page.width_table(again.runs) == page.width_table(whole.runs)
+    assert dict(page.times({"poster-small": again})) == {}

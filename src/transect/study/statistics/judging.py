@@ -98,7 +98,7 @@ def _deviation(sweep: Group, found: Following) -> Claim:
         _side("their rank correlation is positive up to the error's peak", compared.left, 1),
         _side("and from the peak on", compared.right, 1),
     )
-    return Claim(3, DEVIATION, sweep.values, parts, " ".join(_about_scale(found)))
+    return Claim(3, DEVIATION, sweep.values, parts, _about_scale(found))
 
 
 def _similarity(sweep: Group, found: Following) -> Claim:
@@ -158,14 +158,11 @@ def _about_opposites(compared: Comparison) -> str:
     )
 
 
-def _about_scale(found: Following) -> Iterator[str]:
+def _about_scale(found: Following) -> str:
     """What a reader needs to tell the deviation from the scale of the logits and the other baselines."""
     columns = {each.column: each.follows.words for each in found.comparisons}
-    if "normalised_deviation" in columns:
-        yield f"That it does so divided by the standard deviation of the logits: {columns['normalised_deviation']}."
-    baselines = [f"{name_of(name)}: {columns[name]}" for name in BASELINES if name in columns]
-    if baselines:
-        yield f"That a baseline follows the test error: {'; '.join(baselines)}."
+    others = [f"{name_of(name)}: {columns[name]}" for name in ("normalised_deviation", *BASELINES) if name in columns]
+    return f"Whether others follow the test error: {'; '.join(others)}." if others else ""
 
 
 def _about(sweep: Group, over: str) -> str:
