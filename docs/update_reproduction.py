@@ -4,9 +4,9 @@
 
 Reads the finished parts of the studies first-try-small, poster-small, clean-small, vgg-small, epochs-small, paths-small
 and audit-small in ``studies/``, leaves their summaries as small CSV files in ``docs/reproduction/``, figures in
-``docs/figures/``, and fills what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` of the two pages. Of a
-study that is not there the summary is read: verdicts, tables and figures of its networks are made again, and what needs
-single paths or times stays as it is.
+``docs/figures/``, and fills what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` of the two pages.
+Where a study is not there its summary is read: verdicts, tables and figures of its networks are made again, and what
+needs single paths or times stays as it is.
 """
 
 from __future__ import annotations
