@@ -43,7 +43,7 @@ def test_the_version_is_that_of_the_package():
 def test_help_names_the_commands_and_their_options():
     assert "demo" in in_a_process("--help").stdout
     text = in_a_process("demo", "--help", COLUMNS="100").stdout
-    assert all(word in text for word in ("--seeds", "--out", "--workers", "[default: 2]", "[default: demo]"))
+    assert all(word in text for word in ("--seeds", "--out", "--workers", "[default: 3]", "[default: demo]"))
 
 
 def test_help_does_not_import_torch():
@@ -62,9 +62,9 @@ def test_worker_processes_do_not_import_what_draws(module: str):
 
 def test_the_demo_is_called_with_the_options(calls, monkeypatch):
     monkeypatch.setattr(cli, "_cores", lambda: 7)
-    assert command("demo", "--seeds", "3", "--out", "some where", "--workers", "5") == 0
+    assert command("demo", "--seeds", "5", "--out", "some where", "--workers", "5") == 0
     assert command("demo") == 0
-    assert calls == [(3, Path("some where"), 5), (2, Path("demo"), 7)]
+    assert calls == [(5, Path("some where"), 5), (3, Path("demo"), 7)]
 
 
 @pytest.mark.parametrize("words", [["--seeds", "0"], ["--workers", "0"], ["--seeds", "two"], ["--sedes", "2"]])

@@ -47,7 +47,7 @@ def demo(
     *,
     seeds: Annotated[
         int, Parameter(validator=_AT_LEAST_ONE, help="Networks of each width, trained from different seeds.")
-    ] = 2,
+    ] = 3,
     out: Annotated[Path, Parameter(help="Folder for the results; finished runs in it are kept.")] = Path("demo"),
     workers: Annotated[
         int | None, Parameter(validator=_AT_LEAST_ONE, help="Runs at a time; by default as many as there are cores.")

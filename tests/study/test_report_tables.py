@@ -100,3 +100,12 @@ def test_a_missing_seed_is_named_and_nothing_is_written(tmp_path):
     with pytest.raises(InvalidInput, match=r"\(160, 1\)\] are missing"):
         report_tables(table_of(rows_of()[:-1]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_models_without_a_width_are_networks_beside_each_other(tmp_path):
+    rows = [row | {"model": f"my:{name}", "width": None, "batch_norm": None} for name in "ab" for row in rows_of((7,))]
+    names = {file.name for file in report_tables(table_of(rows), tmp_path)}
+    assert names == {"networks.png", "networks.svg", "claims.txt", "claims.csv"}
+    assert (tmp_path / "claims.txt").read_text().startswith("my:a: no sweep over the width, 2 seeds; 48 closed")
+    mixed = table_of(rows, rows_of())
+    assert {"networks.png", "curves.csv"} < {file.name for file in report_tables(mixed, tmp_path)}

@@ -134,6 +134,8 @@ def sweeps(table: pa.Table, over: str = "width") -> tuple[Group, ...]:
     if over not in ("width", "epoch") and not _is_axis(table, over):
         valid = ", ".join(("width", "epoch", *(name for name in identifying(table) if _is_axis(table, name))))
         raise InvalidInput(f"over: expected a setting of numbers, one of {valid}, got {over!r}.")
+    if over in table.column_names and 0 < table[over].null_count < len(table):  # some models have no such setting
+        table = table.filter(pc.field(over).is_valid())
     others = tuple(
         name for name in varying(table, apart=(over, "seed", "epoch", "last")) if not _follows_from(table, over, name)
     )

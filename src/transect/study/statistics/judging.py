@@ -136,7 +136,7 @@ def _rise(sweep: Group, column: str, found: Following) -> Estimate:
 
 
 def _peaks(found: Following, compared: Comparison) -> str:
-    apart = "" if compared.apart.interval is None else f"; fitted, the one is {compared.apart.told()} times the other"
+    apart = "" if compared.apart.interval is None else f"; ratio of the fitted ones {compared.apart.told()}"
     return f"{compared.curve.peak} and {found.test_error.peak}{apart}"
 
 
@@ -169,7 +169,11 @@ def _about(sweep: Group, over: str) -> str:
     positions, seeds = (distinct(sweep.table, name) for name in (over, "seed"))
     label = f"{sweep.label}: " if sweep.values else ""
     name = setting_name(over)
-    span = f"{len(positions)} {name}s from {positions[0]:g} to {positions[-1]:g}" if positions[1:] else f"one {name}"
+    span = (
+        f"{len(positions)} {name}s from {positions[0]:g} to {positions[-1]:g}"
+        if positions[1:]
+        else f"no sweep over the {name}"
+    )
     changing = [f"{setting_name(each)} changes along" for each in along(sweep.table, over)]
     seed = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
     return "; ".join([f"{label}{span}, {seed}", *changing, walked(sweep.table)])
