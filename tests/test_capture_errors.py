@@ -110,9 +110,10 @@ def test_every_offending_operation_of_a_model_is_in_one_error():
         "softmax.int in ",
     ]
     assert [part for part in expected if part not in message] == []
-    assert message.count("mul.Tensor") == 2
+    assert "mul.Tensor, 2 times, in model (Attention): it multiplies" in message
     assert "7 operation(s)" in message
-    assert message.count("What to do:") == 7
+    assert message.count("What to do:") == 6
+    assert len(caught.value.problems) == 7
     assert "piecewise affine" in message
     assert "aten.relu" not in message
     assert "aten.linear" not in message
@@ -128,9 +129,7 @@ def test_one_smooth_layer_deep_in_a_network_is_found():
 
 def test_training_mode_of_a_whole_network_is_refused_with_the_remedy():
     model = resnet18(1, (3, 8, 8), 5, batch_norm=True)
-    with pytest.raises(
-        InvalidInput, match=r"20 module\(s\) are in training mode.*stem\.norm \(BatchNorm2d\).*model\.eval\(\)"
-    ):
+    with pytest.raises(InvalidInput, match=r"stem\.norm \(BatchNorm2d\) is in training mode.*19 more.*model\.eval\(\)"):
         transect.capture(model, torch.zeros(3, 8, 8))
 
 

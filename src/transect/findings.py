@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+_MOST_PLACES = 4  # of one kind that an error names
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,38 @@ class Problem:
     reason: str
     remedy: str
 
-    def __str__(self) -> str:
-        where = f" in {self.module}" if self.module else ""
-        source = f"\n      at {self.source}" if self.source else ""
-        return f"  - {self.operation}{where}: {self.reason}.{source}\n      What to do: {self.remedy}."
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """What problems of one kind have in common: all but the place."""
+        return self.operation, self.reason, self.remedy
+
+
+def by_kind(problems: Iterable[Problem]) -> list[list[Problem]]:
+    """Problems of one kind together, in the order of the first of each."""
+    found: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        found.setdefault(problem.kind, []).append(problem)
+    return list(found.values())
+
+
+def listed(problems: Iterable[Problem]) -> str:
+    """One entry for each kind of problem, with the number of its places and a few of them."""
+    return "\n".join(map(_entry, by_kind(problems)))
+
+
+def _entry(alike: list[Problem]) -> str:
+    operation, reason, remedy = alike[0].kind
+    times = f", {len(alike)} times," if len(alike) > 1 else ""
+    modules = _some([problem.module for problem in alike if problem.module], "modules")
+    where = " in " * bool(modules) + ", ".join(modules)
+    sources = [
+        f"      at {source}" for source in _some([problem.source for problem in alike if problem.source], "lines")
+    ]
+    return "\n".join([f"  - {operation}{times}{where}: {reason}.", *sources, f"      What to do: {remedy}."])
+
+
+def _some(places: list[str], what: str) -> list[str]:
+    """Different places: all of a few, else the first ones and the last."""
+    places = list(dict.fromkeys(places))
+    more = len(places) - _MOST_PLACES
+    return [*places[: _MOST_PLACES - 1], f"... ({more} more {what})", places[-1]] if more > 0 else places

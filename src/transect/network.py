@@ -18,7 +18,7 @@ from transect.graph import (
     accepted_batch,
     as_batch,
     canonical_graph,
-    check_evaluation_mode,
+    check_usable,
     export_model,
 )
 from transect.graph.canonical import refuse_mutated_output, refuse_unwritten_output
@@ -179,12 +179,13 @@ def capture(
         Network(Sequential['0']: 2 -> 8, 0 bending operations with 0 units, torch.float64)
     """
     if not isinstance(model, nn.Module):
-        raise InvalidInput(f"model: expected a torch.nn.Module, got {type(model).__name__}.")
+        program = " Its module is program.module()." * isinstance(model, torch.export.ExportedProgram)
+        raise InvalidInput(f"model: expected a torch.nn.Module, got {type(model).__name__}.{program}")
     model = _unwrapped(model)
     if dtype not in WORKING_DTYPES:
         raise InvalidInput(f"dtype: expected torch.float64 (exact) or torch.float32 (fast), got {dtype}.")
     called = Called(model, argument, fixed, preprocess, output)
-    check_evaluation_mode(called)
+    check_usable(called)
     own_dtype, own_device = _own(model)
     working_device = own_device if device is None else _as_device(device)
     with state_kept(called) as changed:
@@ -219,9 +220,11 @@ def network_of(graph: Graph, input_shape: tuple[int, ...], name: str) -> Network
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """The module itself where it was compiled, or spread over devices."""
-    model = getattr(model, "_orig_mod", model)
-    return model.module if isinstance(model, nn.DataParallel) else model
+    """The module itself where it was compiled, or spread over devices, in whatever order."""
+    spread = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while isinstance(model, spread) or "_orig_mod" in model._modules:
+        model = model.get_submodule("module" if isinstance(model, spread) else "_orig_mod")
+    return model
 
 
 def _coarsest_dtype(exported: torch.export.ExportedProgram, own: torch.dtype) -> torch.dtype:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from transect.errors import UnsupportedModel
-from transect.findings import Problem, Treated
+from transect.findings import Problem, Treated, by_kind
 from transect.graph import Graph, Node, Value
 from transect.regions.program import Instruction, Program
 from transect.rules.normalisation import RULES as NORMS
@@ -192,10 +192,8 @@ def _rows(found: Iterable[Treated]) -> tuple[Row, ...]:
 
 def _described(problems: Sequence[Problem]) -> Iterator[str]:
     """What is refused for the same reason, once, with every place where it is."""
-    places: dict[tuple[str, str, str], list[Problem]] = {}
-    for problem in problems:
-        places.setdefault((problem.operation, problem.reason, problem.remedy), []).append(problem)
-    for (operation, reason, remedy), found in places.items():
+    for found in by_kind(problems):
+        operation, reason, remedy = found[0].kind
         heading = f"{operation}, {_number(len(found), 'time')}: {reason}.\n  What to do: {remedy}."
         yield "\n".join([heading, *_places(found)])
 

@@ -122,7 +122,7 @@ def test_a_submodule_that_returns_several_tensors():
         ("iner", r"there is no 'iner' in a dict.*Submodules with a similar name: inner"),
         ("iner@1", r"no submodule 'iner'\. Submodules with a similar name: inner"),
         ("inner@2", r"'inner' is called 2 time\(s\).*call number 3"),
-        (("out", 0), r"there is no 0 in a Tensor"),
+        (("out", 0), r"there is no 0 in a tensor of"),
         (True, r"expected an index, a key, an attribute or the name of a submodule.*got True"),
         (1.5, r"got 1\.5"),
         (("out", None), r"got \('out', None\)"),

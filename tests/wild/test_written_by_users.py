@@ -795,7 +795,6 @@ def test_a_compiled_module_is_the_module_it_wraps():
     assert_traced_like(model, plain, path_through(4))
 
 
-@pytest.mark.xfail(strict=True, reason="a compiled part inside a module is run, and so compiled, at capture")
 def test_a_module_with_a_compiled_part():
     plain = perceptron().double()
     model = nn.Sequential(torch.compile(plain[:2], backend=_never), *plain[2:])

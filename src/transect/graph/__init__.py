@@ -3,8 +3,9 @@
 from transect.graph.calling import Called
 from transect.graph.canonical import canonical_graph
 from transect.graph.examples import accepted_batch, as_batch, as_float_tensor
-from transect.graph.export import OneModuleAtATime, check_evaluation_mode, export_model
-from transect.graph.node import Graph, Node, Rows, Value
+from transect.graph.export import OneModuleAtATime, export_model
+from transect.graph.node import Graph, Node, Rows, Value, is_random
+from transect.graph.usable import check_usable
 
 __all__ = [
     "Called",
@@ -17,6 +18,7 @@ __all__ = [
     "as_batch",
     "as_float_tensor",
     "canonical_graph",
-    "check_evaluation_mode",
+    "check_usable",
     "export_model",
+    "is_random",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,10 +14,17 @@ from torch import Tensor, nn
 
 from transect.errors import InvalidInput
 from transect.graph.choosing import Choice, Step
-from transect.graph.node import leaves, mapped
 from transect.graph.preprocessing import as_module
 
 RowsOfFixed = Literal["as they are", "repeated", "added"]
+
+
+class PassFailed(BaseException):
+    """The module raised ``error``. No Exception, of which torch.export would print what it knows."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class Called(nn.Module):
@@ -56,23 +65,31 @@ class Called(nn.Module):
         self.argument, bound = self._signature.bind(argument, fixed or {})
         self.fixed = _constants(bound, model)
         self.rows: RowsOfFixed = "as they are"
+        self.exporting = False  # whether torch.export calls it
         self.coarsest = torch.float64  # dtype with the largest rounding that the module computes in, once it is known
 
     def forward(self, x: Tensor) -> Tensor:
         """The chosen tensor for a batch of inputs."""
-        inputs = x if self.preprocess is None else self.preprocess(x)
-        given = {key: self._with_rows(value, inputs.shape[0]) for key, value in self.fixed.items()}
-        given[self.argument] = inputs
-        positions = sorted(key for key in given if isinstance(key, int))
-        names = {key: value for key, value in given.items() if isinstance(key, str)}
-        with self.choice.watched() as seen:
-            made = self.model(*(given[position] for position in positions), **names)
-        return self.choice.of(made, seen)
+        given = {key: self._with_rows(value, x.shape[0]) for key, value in self.fixed.items()}
+        with torch.compiler.set_stance("force_eager"):  # nothing is compiled, neither the module nor a part of it
+            given[self.argument] = x if self.preprocess is None else self.preprocess(x)
+            positions = [given[key] for key in sorted(key for key in given if isinstance(key, int))]
+            names = {key: value for key, value in given.items() if isinstance(key, str)}
+            return self.choice.of(lambda: self._tried(*positions, **names))
+
+    def _tried(self, *positions: Any, **names: Any) -> Any:
+        try:
+            return self.model(*positions, **names)
+        except Exception as error:
+            if self.exporting:
+                raise PassFailed(error) from error
+            raise
 
     def ways(self) -> tuple[RowsOfFixed, ...]:
         """How fixed tensors could have to be given a row for each input; tried in this order."""
-        fixed = [part for part in leaves(self.fixed) if isinstance(part, Tensor)]
-        return ("as they are", "repeated", "added") if fixed else ("as they are",)
+        parts: list[Any] = []
+        _changed(self.fixed, parts.append)
+        return ("as they are", "repeated", "added") if any(isinstance(p, Tensor) for p in parts) else ("as they are",)
 
     def missing(self) -> list[str]:
         """Parameters of ``forward`` that need a value and have none."""
@@ -87,7 +104,24 @@ class Called(nn.Module):
                 return part.unsqueeze(0).expand(rows, *part.shape)
             return part.expand(rows, *part.shape[1:]) if part.dim() and len(part) == 1 else part
 
-        return mapped(value, expanded)
+        return _changed(value, expanded)
+
+
+def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A user's nested values with every entry changed, in containers of the same kinds."""
+    if isinstance(value, tuple | list):
+        parts = [_changed(part, change) for part in value]
+        return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
+    made: Any = copy.copy(value)
+    if isinstance(value, dict):
+        for key, part in value.items():
+            made[key] = _changed(part, change)
+        return made
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            object.__setattr__(made, field.name, _changed(getattr(value, field.name), change))
+        return made
+    return change(value)
 
 
 def own_name(name: str) -> str:
@@ -169,4 +203,4 @@ def _constants(fixed: Mapping[int | str, Any], model: nn.Module) -> dict[int | s
         floating = torch.get_default_dtype() if own is None else own.dtype
         return part.detach().to(device, floating if part.is_floating_point() else part.dtype)
 
-    return {key: mapped(value, converted) for key, value in fixed.items()}
+    return {key: _changed(value, converted) for key, value in fixed.items()}

@@ -15,7 +15,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from transect.errors import InvalidInput, UnsupportedModel
 from transect.graph.calling import own_name
-from transect.graph.node import ROWS, Graph, Node, Rows, Value, leaves, mapped
+from transect.graph.node import ROWS, Graph, Node, Rows, Value, is_random, leaves, mapped
 from transect.graph.origin import module_path, source_line
 
 UNWRITTEN = ("aten.empty", "aten.new_empty")  # operations whose results hold what was in memory before
@@ -92,6 +92,7 @@ class _Fold:
             self._append(args[0].node, args[0].args, args[0].kwargs, _value(node.name, made), True, part=args[1])
             return
         from_input, from_rows = self._depends(node)
+        from_input = from_input or is_random(target, args, kwargs)  # which is no constant: it is refused later
         if not from_input and not from_rows and not _symbolic(made):
             self.known[node.name] = self.convert(self._made(target, args, kwargs))
             return
@@ -199,7 +200,7 @@ def _value(name: str, made: Any) -> Value:
     whole = [dim for dim in symbolic if made.shape[dim].node.expr.is_symbol]
     row_dim = whole[0] if len(symbolic) == 1 and whole == symbolic else None
     shape = tuple(ROWS if dim in symbolic else int(size) for dim, size in enumerate(made.shape))
-    return Value(name, shape, row_dim, made.is_floating_point())
+    return Value(name, shape, row_dim, made.is_floating_point(), made.is_complex())
 
 
 def _same_for_all_rows(probes: Sequence[Any], value: Value | None) -> Any:

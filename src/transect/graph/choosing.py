@@ -1,20 +1,24 @@
-"""Which tensor is traced: the output, a part of a tuple, dictionary or dataclass, or what a submodule returned."""
+"""Which tensor is traced: the output, a part of what holds it, or what a submodule returned."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from transect.errors import InvalidInput
-from transect.graph.node import mapped
 
 Step = int | str
 _MOST_NAMED = 12  # choices that an error lists
+_DEEPEST = 8  # containers in containers that are looked into
+
+
+class PassEnded(BaseException):
+    """The chosen tensor is recorded. No Exception, since modules of users catch those."""
 
 
 class Choice:
@@ -24,6 +28,10 @@ class Choice:
         output: None for the only tensor there is; an index, a key or an attribute of what the model returns; the name
             of a submodule (``"layer3"``, ``"layer3@1"`` for its second call); a sequence of these to go deeper.
         model: The model.
+
+    Attributes:
+        submodule: The submodule of that name, if there is one.
+        may_fail: Whether a forward pass may raise an error after the chosen tensor was recorded.
 
     Raises:
         InvalidInput: It is none of these.
@@ -39,13 +47,15 @@ class Choice:
             )
         self.steps = steps
         name, at, call = str(steps[0] if steps else "").rpartition("@")
-        self.call = int(call) if at and call.isdecimal() else 0
-        self._only_submodule = bool(at and call.isdecimal())
-        self._name = name if self._only_submodule else str(steps[0]) if steps else ""
-        modules = dict(model.named_modules())
+        called = bool(at and call.isdecimal())
+        self.call = int(call) if called else 0
+        self._name = name if called else str(steps[0]) if steps else ""
+        modules = {_plain(known): module for known, module in model.named_modules(remove_duplicate=False)}
         self._names = [known for known in modules if known]
-        self._submodule = modules.get(self._name) if self._name and isinstance(steps[0], str) else None
-        if self._only_submodule and self._submodule is None:
+        self.submodule = modules.get(_plain(self._name)) if self._name and isinstance(steps[0], str) else None
+        self.may_fail = False
+        self._ends_there = called  # whether the submodule is meant, and no key of the same name
+        if called and self.submodule is None:
             raise InvalidInput(f"output: the model has no submodule {self._name!r}.{self._similar()}")
 
     @property
@@ -53,32 +63,58 @@ class Choice:
         """``['layer3@1']`` or ``['hidden_states'][2]``, for a network's name; empty where nothing was chosen."""
         return "".join(f"[{step!r}]" for step in self.steps)
 
-    @contextmanager
-    def watched(self) -> Iterator[list[Any]]:
-        """While the model runs: what each call of the submodule returned, copied before it is changed in place."""
-        seen: list[Any] = []
-        if self._submodule is None:
-            yield seen
-            return
-
-        def note(module: nn.Module, given: Any, made: Any) -> None:
-            seen.append(mapped(made, lambda part: part.clone() if isinstance(part, Tensor) else part))
-
-        hook = self._submodule.register_forward_hook(note)
-        try:
-            yield seen
-        finally:
-            hook.remove()
-
-    def of(self, made: Any, seen: list[Any]) -> Tensor:
-        """The tensor, from what the model returned and what was seen of the submodule.
+    def of(self, forward: Callable[[], Any]) -> Tensor:
+        """The tensor, from a forward pass, which ends where it is known that the tensor is that of a submodule.
 
         Raises:
             InvalidInput: There is none, or more than one; the message lists what there is.
         """
-        steps = self.steps
-        if steps and (self._only_submodule or (self._submodule is not None and not _has(made, steps[0]))):
-            made, steps = self._seen(seen), steps[1:]
+        if self.submodule is None:
+            return self._tensor(forward(), self.steps)
+        recorded: list[Tensor | InvalidInput] = []
+        modules = _modules_being_traced()
+        inside = dict(modules)
+        hook = self.submodule.register_forward_hook(lambda module, given, made: self._record(made, recorded))
+        try:
+            made = forward()
+        except PassEnded:
+            made = None
+        except Exception:
+            if not (self.may_fail or self._ends_there) or len(recorded) <= self.call:
+                raise
+            made = None
+        finally:
+            hook.remove()
+        modules.clear()  # torch.export does not notice that modules were left by an exception
+        modules.update(inside)
+        if not self._ends_there and _has(made, self.steps[0]):
+            return self._tensor(made, self.steps)
+        return self._recorded(recorded)
+
+    def _record(self, made: Any, recorded: list[Tensor | InvalidInput]) -> None:
+        """Copy what the submodule returned before anything can change it in place."""
+        if len(recorded) <= self.call:
+            try:
+                recorded.append(self._tensor(made, self.steps[1:]).clone())
+            except InvalidInput as error:  # which counts only if the submodule is meant, and this call of it
+                recorded.append(error)
+            if self._ends_there and len(recorded) > self.call:
+                raise PassEnded
+
+    def _recorded(self, recorded: list[Tensor | InvalidInput]) -> Tensor:
+        if self.call >= len(recorded):
+            raise InvalidInput(
+                f"output: submodule {self._name!r} is called {len(recorded)} time(s) in a forward pass; "
+                f"{self._name}@{self.call} stands for call number {self.call + 1}. (Calls of its forward() itself "
+                "are not seen.)"
+            )
+        found = recorded[self.call]
+        if isinstance(found, InvalidInput):
+            raise found
+        self._ends_there = True  # from now on, since a whole pass had no key of that name
+        return found
+
+    def _tensor(self, made: Any, steps: tuple[Step, ...]) -> Tensor:
         for step in steps:
             if not _has(made, step):
                 raise InvalidInput(f"output: there is no {step!r} in {_described(made)}.{self._similar()}")
@@ -88,17 +124,25 @@ class Choice:
             return found[0][1]
         raise InvalidInput(f"output: {_named(self.steps)} {_described(made)}; {_choices(found)}")
 
-    def _seen(self, seen: list[Any]) -> Any:
-        if self.call >= len(seen):
-            raise InvalidInput(
-                f"output: submodule {self._name!r} is called {len(seen)} time(s) in a forward pass; "
-                f"{self._name}@{self.call} stands for call number {self.call + 1}."
-            )
-        return seen[self.call]
-
     def _similar(self) -> str:
         found = get_close_matches(self._name, self._names, n=3, cutoff=0.5) if self._name else []
         return f" Submodules with a similar name: {', '.join(found)}." if found else ""
+
+
+def _modules_being_traced() -> dict[str, Any]:
+    """The modules that the tracer of torch.export is inside of, by name; empty where nothing is exported."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        tracer = frame.f_locals.get("self")
+        if isinstance(tracer, fx.Tracer):
+            return tracer.module_stack
+        frame = frame.f_back
+    return {}
+
+
+def _plain(name: str) -> str:
+    """A submodule's name without what compiling a module around it puts in between."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def _has(made: Any, step: Step) -> bool:
@@ -115,25 +159,36 @@ def _part(made: Any, step: Step) -> Any:
     return made[step]
 
 
-def _tensors(made: Any, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Tensor]]:
+def _tensors(made: Any, steps: tuple[Step, ...], deepest: int = _DEEPEST) -> Iterator[tuple[tuple[Step, ...], Tensor]]:
     """Floating tensors in nested results, each with the steps that lead to it."""
     if isinstance(made, Tensor):
         if made.is_floating_point():
             yield steps, made
-        return
+    elif deepest:
+        for step, part in _parts(made):
+            yield from _tensors(part, (*steps, step), deepest - 1)
+
+
+def _parts(made: Any) -> list[tuple[Step, Any]]:
+    """What a container or an object of any other kind holds."""
     if isinstance(made, Mapping):
-        parts: list[tuple[Step, Any]] = [(str(key), part) for key, part in made.items()]
-    elif isinstance(made, tuple | list):
-        parts = list(enumerate(made))
-    elif dataclasses.is_dataclass(made):
-        parts = [(field.name, getattr(made, field.name)) for field in dataclasses.fields(made)]
-    else:
-        return
-    for step, part in parts:
-        yield from _tensors(part, (*steps, step))
+        return [(str(key), part) for key, part in made.items()]
+    if isinstance(made, tuple | list):
+        return list(enumerate(made))
+    slots = [name for kind in type(made).__mro__ for name in _slots(kind)]
+    names = [*(field.name for field in dataclasses.fields(made))] if dataclasses.is_dataclass(made) else slots
+    names += [] if isinstance(made, nn.Module) else list(getattr(made, "__dict__", ()))
+    return [(name, getattr(made, name)) for name in dict.fromkeys(names) if hasattr(made, name)]
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 def _described(made: Any) -> str:
+    if isinstance(made, Tensor):
+        return f"a tensor of {made.dtype}"
     if isinstance(made, Mapping):
         return f"a {type(made).__name__} with the keys {', '.join(map(repr, made))}"
     if isinstance(made, tuple | list):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from transect.errors import InvalidInput, UnsupportedModel
 from transect.graph.calling import Called
@@ -27,25 +29,63 @@ def accepted_batch(called: Called, example: Any, dtype: torch.dtype, device: tor
         raise InvalidInput("example: it contains NaN or infinite values; expected an ordinary input.")
     tensor = tensor.to(device=device, dtype=dtype)
     candidates = [tensor, tensor.unsqueeze(0)] if tensor.dim() > 1 else [tensor.unsqueeze(0)]
-    tried = []
-    for rows in called.ways():
-        called.rows = rows
-        for batch in candidates:
-            outcomes = _try_batches(called, batch, {2, 3, len(batch)} - {1})
-            if not any(outcomes.values()):
-                return batch
-            tried.append((batch, outcomes))
-    called.rows = called.ways()[0]
-    first = [(batch, _try_batches(called, batch, {1}) | outcomes) for batch, outcomes in tried[: len(candidates)]]
+    tried: list[_Tried] = []
+    ways = itertools.product((False, True) if called.choice.submodule else (False,), called.ways(), candidates)
+    for called.choice.may_fail, called.rows, batch in ways:
+        tried.append(_Tried(called, batch, {2, 3, len(batch)} - {1}))
+        if not any(tried[-1].outcomes.values()):
+            return batch
+    called.rows, called.choice.may_fail = called.ways()[0], False
+    first = [_Tried(called, reading.batch, {1, *reading.outcomes}) for reading in tried[: len(candidates)]]
     _refuse_fixed_batch(first)
     raise InvalidInput(_not_taken(called, tensor, first))
 
 
-def _not_taken(called: Called, example: Tensor, tried: list[tuple[Tensor, dict[int, str]]]) -> str:
+class _Tried:
+    """A reading of the example as a batch, tried with some numbers of inputs.
+
+    Attributes:
+        batch: The batch.
+        outcomes: For each number what went wrong, or an empty string for nothing.
+        progress: Least number of operations that were called before one went wrong.
+    """
+
+    def __init__(self, called: Called, batch: Tensor, sizes: set[int]) -> None:
+        self.batch, self.outcomes, progress = batch, {}, []
+        for rows in sorted(sizes):
+            repeated = batch[torch.arange(rows, device=batch.device) % len(batch)].clone()
+            with _Counted() as counted:
+                self.outcomes[rows] = _outcome(called, repeated)
+            progress += [counted.operations] if self.outcomes[rows] else []
+        self.progress = min(progress, default=0)
+
+
+class _Counted(TorchFunctionMode):
+    """Counts calls of torch's functions."""
+
+    operations = 0
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operations += 1
+        return function(*args, **(kwargs or {}))
+
+
+def _outcome(called: Called, batch: Tensor) -> str:
+    """What went wrong, or an empty string for nothing."""
+    try:
+        with torch.no_grad():
+            return _rows_lost(called(batch), len(batch))
+    except InvalidInput:  # of the choice among its outputs
+        raise
+    except Exception as error:  # whatever a user's forward raises on a shape it does not take
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _not_taken(called: Called, example: Tensor, tried: list[_Tried]) -> str:
     shapes = "\n".join(
-        f"  with shape {(rows, *batch.shape[1:])}: {outcome}"
-        for batch, outcomes in tried
-        for rows, outcome in outcomes.items()
+        f"  with shape {(rows, *reading.batch.shape[1:])}: {outcome}"
+        for reading in tried
+        for rows, outcome in reading.outcomes.items()
     )
     missing = called.missing()
     needed = ", ".join(f"{name!r}: ..." for name in missing)
@@ -58,37 +98,25 @@ def _not_taken(called: Called, example: Tensor, tried: list[tuple[Tensor, dict[i
     )
 
 
-def _try_batches(called: Called, batch: Tensor, sizes: set[int]) -> dict[int, str]:
-    """For some numbers of inputs: what went wrong, or an empty string for nothing."""
-    found = {}
-    for rows in sorted(sizes):
-        repeated = batch[torch.arange(rows, device=batch.device) % len(batch)].clone()
-        try:
-            with torch.no_grad():
-                found[rows] = _rows_lost(called(repeated), rows)
-        except InvalidInput:  # of the choice among its outputs
-            raise
-        except Exception as error:  # whatever a user's forward raises on a shape it does not take
-            found[rows] = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return found
-
-
 def _rows_lost(made: Tensor, rows: int) -> str:
     if made.dim() > 0 and made.numel() == 0:
         return f"the model has no outputs (shape {tuple(made.shape)})"
     return "" if made.dim() > 0 and len(made) == rows else f"the output has shape {tuple(made.shape)}"
 
 
-def _refuse_fixed_batch(tried: list[tuple[Tensor, dict[int, str]]]) -> None:
-    for batch, outcomes in tried:
-        works = [rows for rows, outcome in outcomes.items() if not outcome]
-        if works:
-            rows, outcome = next((rows, outcome) for rows, outcome in outcomes.items() if outcome)
-            raise UnsupportedModel(
-                f"The model fixes its batch size: it takes {works[0]} input(s) of shape {tuple(batch.shape[1:])} at a "
-                f"time, but not {rows} ({outcome}). Write x.size(0) or -1 where a number of samples stands in a view, "
-                "reshape or constant."
-            )
+def _refuse_fixed_batch(tried: list[_Tried]) -> None:
+    """Refuse a model that takes some numbers of inputs only, by the reading with which it gets furthest."""
+    some = [reading for reading in tried if not all(reading.outcomes.values())]
+    furthest = [reading for reading in some if reading.progress == max(reading.progress for reading in some)]
+    if furthest:
+        outcomes = furthest[0].outcomes
+        works = next(rows for rows, outcome in outcomes.items() if not outcome)
+        fails, why = next((rows, outcome) for rows, outcome in outcomes.items() if outcome)
+        shapes = " or ".join(str(tuple(reading.batch.shape[1:])) for reading in furthest)
+        raise UnsupportedModel(
+            f"The model fixes its batch size: it takes {works} input(s) of shape {shapes} at a time, but not {fails} "
+            f"({why}). Write x.size(0) or -1 where a number of samples stands in a view, reshape or constant."
+        )
 
 
 def as_float_tensor(x: Any, argument: str) -> Tensor:

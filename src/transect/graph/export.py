@@ -11,13 +11,18 @@ from contextlib import ContextDecorator, contextmanager
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._decomp import get_decompositions
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim, ExportedProgram
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from transect.errors import InvalidInput, UnsupportedModel, refuse_for_memory
-from transect.graph.calling import Called, own_name
+from transect.errors import UnsupportedModel, refuse_for_memory
+from transect.graph.calling import Called, PassFailed
 from transect.graph.constants import KnownConstants
+from transect.graph.node import is_random
+from transect.graph.origin import raised_at
 from transect.graph.state import attributes_kept
 
 # Decomposed, these would lose what the user wrote (a PReLU becomes gt/mul/where) or fold the rows into another
@@ -53,32 +58,42 @@ class OneModuleAtATime(ContextDecorator):
         self._lock.release()
 
 
-def export_model(model: nn.Module, example: Tensor) -> ExportedProgram:
-    """Export ``model`` with a dynamic number of rows and decompose it to core ATen.
+def export_model(called: Called, example: Tensor) -> ExportedProgram:
+    """Export a module with a dynamic number of rows and decompose it to core ATen.
 
     Args:
-        model: The user's module; it is left as it is.
+        called: The user's module, and how it is called; it is left as it is.
         example: One input with a batch dimension, ``(1, *input_shape)``.
 
     Raises:
         UnsupportedModel: The module cannot be exported, or fixes its batch size.
     """
-    with torch.no_grad(), _quiet(), _ordinary_tensors(model), _constants_known(model):
-        program = _export(model, example).run_decompositions(_decompositions())
+    with torch.no_grad(), _ordinary_tensors(called), _constants_known(called):
+        program = _export(called, example)
     _refuse_branch_on_samples(program)
     return program
 
 
-def _export(model: nn.Module, example: Tensor) -> ExportedProgram:
+def _export(called: Called, example: Tensor) -> ExportedProgram:
     for rows in BATCHES:
         batch = example.expand(rows, *example.shape[1:]).clone()
         try:
-            return torch.export.export(model, (batch,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
-        except Exception as error:
+            return _exported(called, batch)
+        except (Exception, PassFailed) as failed:
+            error = failed.error if isinstance(failed, PassFailed) else failed
             refuse_for_memory(error)
             if rows == BATCHES[-1] or not _is_specialised(str(error)):
-                raise UnsupportedModel(_explain(model, error)) from error
+                raise UnsupportedModel(_explain(called, error, batch)) from error
     raise AssertionError("no batch was tried")
+
+
+def _exported(called: Called, batch: Tensor) -> ExportedProgram:
+    called.exporting = True
+    try:
+        exported = torch.export.export(called, (batch,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
+        return exported.run_decompositions(_decompositions())
+    finally:
+        called.exporting = False
 
 
 def _is_specialised(text: str) -> bool:
@@ -142,19 +157,24 @@ def _constants_known(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What export would log goes into our error instead."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch._dynamo")]
-    loggers += [logging.getLogger("torch.fx.experimental.symbolic_shapes")]
-    levels = [logger.level for logger in loggers]
+    """What torch would log or warn of in this thread goes into our error instead."""
+    here = threading.get_ident()
+
+    def of_others(record: logging.LogRecord) -> bool:
+        return record.thread != here or not record.name.startswith("torch")
+
+    torchs = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "torch"]
+    places: list[logging.Filterer] = [logging.getLogger(name) for name in torchs]
+    places += [*logging.getLogger("torch").handlers, *logging.root.handlers]  # for loggers that are made meanwhile
+    for place in places:
+        place.addFilter(of_others)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        for place in places:
+            place.removeFilter(of_others)
 
 
 def _decompositions() -> dict:
@@ -167,47 +187,90 @@ def _decompositions() -> dict:
     return table
 
 
-def _explain(model: nn.Module, error: Exception) -> str:
-    text = str(error).strip()
-    first = text.splitlines()[0] if text else type(error).__name__
-    if _is_specialised(text):
-        reason = "the model fixes its batch size, so that points cannot be evaluated together"
-        remedy = (
-            "write x.size(0) (or -1) where a number, or len(x), stands for the number of samples in a view, reshape or "
-            "constant"
-        )
-    elif (
-        "data-dependent" in text.lower() or "DataDependent" in type(error).__name__ or "GuardOn" in type(error).__name__
-    ):
-        reason = "the model branches on the values of its tensors"
-        remedy = "remove the branch, or replace it by operations such as torch.where"
-    else:
-        reason = "torch.export could not capture the model"
-        remedy = "try torch.export.export(model, (batch,)) on its own; the model must run on a batch of inputs"
-    named = model.model if isinstance(model, Called) else model
-    return f"{type(named).__name__}: {reason}; {remedy}. torch.export says: {first}\n{_frame(text)}".rstrip()
+_FIXED_BATCH = (
+    "the model fixes its batch size, so that points cannot be evaluated together",
+    "write x.size(0) or -1 where a number, or len(x), stands for the number of samples in a view, reshape or constant",
+)
+_VALUES = (
+    "the model branches on the values of its tensors, or makes numbers of Python or arrays of them",
+    "remove that, or replace it by operations such as torch.where. What comes after a submodule does not matter where "
+    "its output is traced (output=...), and hooks can be removed for the capture",
+)
+_OTHER = (
+    "torch.export cannot follow it",
+    "write it with operations of torch. What comes after a submodule does not matter where its output is traced "
+    "(output=...)",
+)
+_SIGNS = {
+    "data-dependent": _VALUES,
+    "DataDependent": _VALUES,
+    ".numpy()": _VALUES,
+    "tolist": _VALUES,
+    "data pointer": _VALUES,
+}
 
 
-def _frame(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("File ") and "/torch/" not in line]
-    return f"  at {lines[-1]}" if lines else ""
+def _explain(called: Called, error: Exception, batch: Tensor) -> str:
+    text = str(error).strip() or type(error).__name__
+    told = f"{type(error).__name__}: {text}"
+    why = _FIXED_BATCH if _is_specialised(text) else next((why for sign, why in _SIGNS.items() if sign in told), _OTHER)
+    found = _where_the_batch_is_fixed(called, batch) if why is _FIXED_BATCH else error
+    drawn = _where_it_draws(called, batch)
+    random = f"\n  It draws random numbers{_place(drawn, called)}" * bool(drawn)
+    return (
+        f"{type(called.model).__name__}: {why[0]}{_place(found, called)}{random}\n  What to do: {why[1]}.\n"
+        f"  torch.export says: {text.splitlines()[0]}"
+    )
 
 
-def check_evaluation_mode(model: nn.Module) -> None:
-    """Refuse modules that act on the batch, or at random, because they are in training mode.
+def _place(error: BaseException | None, called: Called) -> str:
+    module, source = ("", "") if error is None else raised_at(error, called)
+    return f" in {module}" * bool(module) + f"\n    at {source}" * bool(source)
 
-    Raises:
-        InvalidInput: Names them.
-    """
-    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
-    training = [
-        f"{own_name(name) or 'the model'} ({type(module).__name__})"
-        for name, module in model.named_modules()
-        if isinstance(module, kinds) and module.training
-    ]
-    if training:
-        raise InvalidInput(
-            f"model: expected evaluation mode, but {len(training)} module(s) are in training mode, where they act on "
-            f"the batch or at random: {', '.join(training[:5])}{', ...' if len(training) > 5 else ''}. "
-            "Call model.eval() first."
-        )
+
+class _Drawn(BaseException):
+    """A random number was asked for."""
+
+
+class _NothingDrawn(TorchDispatchMode):
+    """Ends a forward pass before random numbers are drawn."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if is_random(function, args, kwargs or {}):
+            raise _Drawn
+        return function(*args, **(kwargs or {}))
+
+
+def _where_it_draws(called: Called, batch: Tensor) -> BaseException | None:
+    """An exception from the line that draws random numbers; None where there is no such line."""
+    try:
+        with _NothingDrawn():
+            Called.forward(called, batch)
+    except _Drawn as drawn:
+        return drawn
+    except Exception:
+        return None
+    return None
+
+
+class _BatchFixed(BaseException):
+    """The number of rows was taken for a number."""
+
+
+def _where_the_batch_is_fixed(called: Called, batch: Tensor) -> BaseException | None:
+    """An exception from the line that takes the number of rows for a number; None where there is no such line."""
+
+    class Shapes(ShapeEnv):
+        def _set_replacement(self, *args: Any, **options: Any) -> None:
+            raise _BatchFixed
+
+    sizes: StatelessSymbolicContext = StatelessSymbolicContext([DimDynamic.DYNAMIC, *[DimDynamic.STATIC] * (batch.dim() - 1)])
+    mode = FakeTensorMode(shape_env=Shapes(), allow_non_fake_inputs=True)
+    try:
+        with torch.no_grad(), _quiet(), mode:
+            called(mode.from_tensor(batch, symbolic_context=sizes))
+    except _BatchFixed as fixed:
+        return fixed
+    except Exception:
+        return None
+    return None

@@ -22,12 +22,14 @@ class Value:
         shape: Its sizes; the row dimension is :data:`ROWS`.
         row_dim: Position of the row dimension, or None where the exported graph has lost it.
         floating: Whether it is made of floating-point numbers, and not of truth values or indices.
+        complex: Whether it is made of complex numbers.
     """
 
     name: str
     shape: tuple[int, ...]
     row_dim: int | None
     floating: bool = True
+    complex: bool = False
 
     @property
     def unit_shape(self) -> tuple[int, ...]:
@@ -124,6 +126,16 @@ class Graph:
         for name, reader in last_reader.items():
             unread[reader].append(name)
         return unread
+
+
+def is_random(target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operation draws random numbers: as torch marks it, unless its arguments say that it does not."""
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags:
+        return False
+    schema = target._schema.arguments
+    given = {argument.name: argument.default_value for argument in schema}
+    given |= dict(zip([argument.name for argument in schema], args, strict=False)) | dict(kwargs)
+    return given.get("training") is not False and given.get("train") is not False and given.get("dropout_p") != 0
 
 
 NO_BROADCAST = frozenset(

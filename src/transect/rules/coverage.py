@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from transect.errors import UnsupportedModel
-from transect.findings import Problem
-from transect.graph import Graph, Node, Rows
+from transect.findings import Problem, listed
+from transect.graph import Graph, Node, Rows, is_random
 from transect.graph.node import leaves
 from transect.rules.base import CONTINUOUS, MIXES_ROWS, Affine, Bend, Envelope, Refused, row_dim
 from transect.rules.indexing import refuse_truth_values
 from transect.rules.infinities import excluding
-from transect.rules.refusals import refusal
+from transect.rules.refusals import RANDOM, refusal
 from transect.rules.rewriting import COMPARISONS
 from transect.rules.table import RULES
 from transect.rules.treatment import treated
@@ -38,27 +39,58 @@ def prove_coverage(graph: Graph) -> tuple[Step, ...]:
         UnsupportedModel: Lists *every* node without a rule, or that its rule refuses, with operation, module path,
             source line where there is one, reason and remedy.
     """
+    drawn, filled = _random(graph.nodes), _filled(graph.nodes)
     read = {value.name for node in graph.nodes for value in node.inputs()}
     found = [
         _judge(node)
         for node in graph.nodes
-        if node.value is not None and not _follows_from_another(node) and not _is_read_comparison(node, read)
+        if node.value is not None
+        and not _follows_from_another(node, drawn)
+        and node.name not in filled
+        and not _is_read_comparison(node, read)
     ]
     problems = tuple(entry for entry in found if isinstance(entry, Problem))
     steps = tuple(entry for entry in found if isinstance(entry, Step))
     if problems:
         raise UnsupportedModel(
             f"The model is not one that can be traced exactly: {len(problems)} operation(s) cannot be treated.\n"
-            + "\n".join(map(str, problems)),
+            + listed(problems),
             problems,
             treated(steps),
         )
     return steps
 
 
-def _follows_from_another(node: Node) -> bool:
+def _random(nodes: Sequence[Node]) -> set[str]:
+    """Names of the values that are made of random numbers alone."""
+    found: set[str] = set()
+    constants = {node.name for node in nodes if not node.from_input}
+    for node in nodes:
+        read = {value.name for value in node.inputs()}
+        if _draws(node) or (read & found and read <= found | constants):
+            found.add(node.name)
+    return found
+
+
+def _filled(nodes: Sequence[Node]) -> set[str]:
+    """Names of the values that are read in order to be overwritten with random numbers, and for nothing else."""
+    overwritten = {value.name for node in nodes if _draws(node) for value in node.inputs()}
+    return overwritten - {value.name for node in nodes if not _draws(node) for value in node.inputs()}
+
+
+def _draws(node: Node) -> bool:
+    return is_random(node.target, node.args, node.kwargs)
+
+
+def _follows_from_another(node: Node, drawn: Set[str]) -> bool:
     """Whether the node reads a value that is at fault itself: it is listed where it was made."""
-    return any(value.row_dim is None for value in node.inputs()) or (not node.from_input and bool(node.inputs()))
+    if _draws(node):
+        return False
+    return (
+        any(value.name in drawn for value in node.inputs())
+        or any(value.row_dim is None for value in node.inputs())
+        or (not node.from_input and bool(node.inputs()))
+    )
 
 
 def _is_read_comparison(node: Node, read: set[str]) -> bool:
@@ -76,6 +108,10 @@ def _refuse_number_of_samples(node: Node) -> None:
 def _judge(node: Node) -> Step | Problem:
     rule = RULES.get(node.operation) or refusal(node.operation)
     try:
+        if _draws(node):
+            raise Refused(*RANDOM)
+        if any(value.complex for value in (*node.inputs(), node.value) if value is not None):
+            raise Refused("it computes with complex numbers", "write real and imaginary parts as real numbers")
         if not node.from_input:
             reason = "it makes a constant that depends on the batch, by the place or the number of the samples in it"
             raise Refused(reason, "use one constant for all samples")

@@ -11,7 +11,7 @@ _SMOOTH = ("it bends smoothly: the network is not piecewise affine", ESTIMATE)
 _STATISTICS = ("it divides by a statistic of the activations", "use batch norm with running statistics, or none")
 _JUMPS = ("it jumps: the network is not continuous", "use a continuous operation")
 _QUADRATIC = ("it is quadratic between its bends", "use relu6 or hardtanh")
-_RANDOM = ("it is random", "call model.eval(), or remove it")
+RANDOM = ("it is random", "call model.eval(), give functions training=False, or remove it")
 _ORDER = ("it orders activations", "use max, min, or max-pooling")
 
 _REASONS: tuple[tuple[str, tuple[str, str]], ...] = (
@@ -21,7 +21,6 @@ _REASONS: tuple[tuple[str, tuple[str, str]], ...] = (
      "_native_batch_norm_legit _native_batch_norm_legit_functional native_batch_norm", _STATISTICS),
     ("sign floor ceil round trunc frac hardshrink fmod remainder", _JUMPS),
     ("hardswish", _QUADRATIC),
-    ("native_dropout bernoulli rand randn rand_like randn_like randint randperm multinomial", _RANDOM),
     ("sort topk median kthvalue argsort mode", _ORDER),
     ("eq ne gt ge lt le isnan isinf logical_not logical_and logical_or bitwise_not argmax argmin heaviside where "
      "masked_fill", ("it compares activations and the result jumps where they are equal", CONTINUOUS)),
