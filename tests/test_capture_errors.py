@@ -5,6 +5,9 @@ What belongs to single arguments is in ``test_errors_a_user_meets.py``; here are
 
 from __future__ import annotations
 
+import logging
+import random
+import warnings
 from collections.abc import Callable
 from functools import cache
 
@@ -157,9 +160,219 @@ def test_selecting_by_truth_values_of_activations_is_refused():
         transect.capture(Written(lambda m, x: x[:, x[0] > 0]), torch.ones(4))
 
 
-def test_randomness_written_as_a_function_is_refused():
-    with pytest.raises(UnsupportedModel, match=r"(?s)dropout.*random.*model\.eval\(\)"):
-        transect.capture(Written(lambda m, x: functional.dropout(x, 0.5)), torch.zeros(4))
+RANDOM: dict[str, Forward] = {
+    "dropout": lambda m, x: functional.dropout(x, 0.5),
+    "dropout of channels": lambda m, x: functional.dropout2d(x[..., None, None], 0.5).flatten(1),
+    "alpha dropout": lambda m, x: functional.alpha_dropout(x, 0.5, True),
+    "noise for each sample": lambda m, x: x * torch.rand(x.shape),
+    "noise for all samples": lambda m, x: x + torch.rand(4),
+    "one number of noise": lambda m, x: x * torch.rand(1),
+    "noise of the same kind": lambda m, x: x * (1 + torch.randn_like(x)),
+    "filled with noise": lambda m, x: x + torch.empty_like(x).uniform_(),
+    "a random order": lambda m, x: x[:, torch.randperm(4)],
+    "a random choice": lambda m, x: x[:, torch.multinomial(torch.ones(4), 2)],
+    "leaky with random slopes": lambda m, x: functional.rrelu(x, training=True),
+    "random pooling": lambda m, x: functional.fractional_max_pool2d(x.reshape(-1, 1, 2, 2), 1, 2).flatten(1),
+    "samples of a distribution": lambda m, x: x + torch.distributions.Normal(torch.zeros(4), 1.0).sample(),
+    "stochastic depth": lambda m, x: m.linear(x) if torch.rand(()) < 0.5 else 2 * m.linear(x),
+    "numbers of Python": lambda m, x: x * random.random(),
+}
+
+
+@pytest.mark.parametrize("what", RANDOM)
+def test_random_functions_are_called_random_and_nothing_else(what: str):
+    """What reads the random numbers is not listed, and the user's own generator is as it was before."""
+    model, before = Written(RANDOM[what]).eval(), torch.get_rng_state()
+    with pytest.raises(UnsupportedModel, match="random") as caught:
+        transect.capture(model, torch.tensor([0.3, -0.2, 0.5, 0.1]))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert {problem.reason for problem in caught.value.problems} <= {"it is random"}
+    assert "sample to sample" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda m, x: functional.dropout2d(functional.dropout(x, 0.5, False)[..., None], 0.5, False).flatten(1),
+        lambda m, x: functional.rrelu(x),
+        lambda m, x: (torch.rand(4), torch.relu(x))[1],
+    ],
+    ids=["switched off", "in evaluation", "without effect"],
+)
+def test_what_is_not_random_though_it_could_be_is_traced(forward: Forward):
+    assert transect.trace(Written(forward).double(), _path(4)).verification.points > 0
+
+
+def _meta() -> nn.Module:
+    with torch.device("meta"):
+        return nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+
+
+def _scripted() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch has deprecated it
+        return nn.Sequential(nn.Linear(4, 4), torch.jit.script(nn.Linear(4, 3)))
+
+
+class Quantised(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.quantize_per_tensor(torch.ones(3, 4), 0.1, 0, torch.qint8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight.dequantize())
+
+
+class Foreign(nn.Linear):
+    """As a library for quantised layers has them."""
+
+
+Foreign.__module__ = "bitsandbytes.nn.modules"
+
+UNUSABLE: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "meta": (_meta, r"0 \(Linear\) has weights on the meta device.*to_empty"),
+    "meta buffers": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, device="meta").eval()),
+        r"1 \(BatchNorm1d\) has weights on the meta",
+    ),
+    "lazy": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.LazyLinear(3), nn.LazyBatchNorm1d().eval()),
+        r"1 \(LazyLinear\) is a lazy layer.*1 more: 2 \(LazyBatchNorm1d\)\).*Call the model once",
+    ),
+    "lazy alone": (lambda: nn.LazyConv1d(3, 3), r"the model \(LazyConv1d\) is a lazy layer"),
+    "scripted": (_scripted, r"1 \(RecursiveScriptModule\) is made of TorchScript.*Give the module"),
+    "quantised weights": (Quantised, r"the model \(Quantised\) is quantised.*before quantisation"),
+    "quantised by a library": (lambda: nn.Sequential(Foreign(4, 3)), r"0 \(Foreign\) is quantised"),
+    "quantised while it runs": (
+        lambda: nn.Sequential(nn.ReLU(), torch.ao.nn.quantized.dynamic.Linear(4, 3)),
+        r"1 \(Linear\) is quantised",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_models_in_a_state_that_cannot_be_captured_are_refused_by_name_before_they_are_called(what: str):
+    make, message = UNUSABLE[what]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = make()
+    kinds = [type(module) for module in model.modules()]
+    with pytest.raises(TransectError, match=message):
+        transect.capture(model, torch.zeros(4))
+    assert [type(module) for module in model.modules()] == kinds
+
+
+def test_whole_numbers_as_weights_that_the_model_converts_itself_are_constants():
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("weight", torch.tensor([[3, -2, 0, 5]], dtype=torch.int8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(functional.linear(x, self.weight.to(x.dtype) * 0.25))
+
+    x = torch.randn(5, 4, dtype=torch.float64)
+    expected = torch.relu(x @ torch.tensor([[0.75], [-0.5], [0.0], [1.25]], dtype=torch.float64))
+    torch.testing.assert_close(transect.capture(Whole(), x)(x), expected)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda m, x: torch.fft.irfft(torch.fft.rfft(x)),
+        lambda m, x: (x.to(torch.complex64) @ torch.full((4, 3), 1j)).abs(),
+        lambda m, x: torch.view_as_real(torch.complex(x, -x)).flatten(1),
+    ],
+)
+def test_complex_numbers_are_called_that(forward: Forward):
+    with pytest.raises(UnsupportedModel, match="complex numbers") as caught:
+        transect.capture(Written(forward), torch.ones(4))
+    assert "jumps" not in str(caught.value)
+
+
+def _hooked() -> nn.Module:
+    model, kept = nn.Sequential(nn.Linear(4, 8), nn.ReLU()), []
+    model[1].register_forward_hook(lambda module, given, made: kept.append(made.numpy().sum()))
+    return model
+
+
+NOT_EXPORTED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
+    "a hook": (_hooked, "Sequential: the model branches.* in 1 \\(ReLU\\)", "kept.append(made.numpy().sum())"),
+    "a branch": (lambda: Written(lambda m, x: x if x.abs().max() > 1 else -x), "branches", "if x.abs().max() > 1"),
+    "a number": (lambda: Written(lambda m, x: m.linear(x) * float(x.max())), "makes numbers", "float(x.max())"),
+    "a size": (lambda: Written(lambda m, x: m.linear(x)[:, : int(x.sum())]), "makes numbers", "int(x.sum())"),
+    "a part": (
+        lambda: nn.Sequential(nn.Linear(4, 4), Written(lambda m, x: x * x.detach().numpy().max())),
+        r"in 1 \(Written\)",
+        "x.detach().numpy().max()",
+    ),
+    "the length": (lambda: Written(lambda m, x: m.linear(x).view(len(x), 5)), "fixes its batch size", "len(x), 5"),
+    "a count": (
+        lambda: Written(lambda m, x: torch.zeros(int(x.shape[0]), 5) + m.linear(x)),
+        "fixes its batch size",
+        "int(x.shape[0])",
+    ),
+    "a loop over samples": (
+        lambda: Written(lambda m, x: torch.stack([m.linear(x[i]) for i in range(x.size(0))])),
+        "fixes its batch size",
+        "for i in range",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NOT_EXPORTED)
+def test_refusals_by_the_exporter_name_module_and_line_in_our_own_words_alone(
+    what: str, capfd: pytest.CaptureFixture, recwarn: pytest.WarningsRecorder
+):
+    make, message, line = NOT_EXPORTED[what]
+    filters = [list(logging.getLogger(name).filters) for name in ("torch", "torch.fx", "torch.export")]
+    with pytest.raises(UnsupportedModel, match=message) as caught:
+        transect.capture(make().eval(), torch.ones(4))
+    assert f"at {__file__}:" in str(caught.value)
+    assert line in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+    assert filters == [logging.getLogger(name).filters for name in ("torch", "torch.fx", "torch.export")]
+
+
+class Flat(nn.Module):
+    """Takes one image at a time."""
+
+    def __init__(self, first: nn.Module, size: int) -> None:
+        super().__init__()
+        self.first, self.head = first, nn.Linear(size, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.first(x)).view(1, -1))
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "told"),
+    [
+        (Flat(nn.Conv2d(1, 2, 3), 32), (1, 6, 6), "shape (1, 6, 6) at"),
+        (Flat(nn.Conv2d(1, 2, 3), 32), (1, 1, 6, 6), "shape (1, 6, 6) at"),
+        (Flat(nn.Conv1d(1, 2, 3), 8), (1, 6), "shape (1, 6) at"),
+        (Flat(nn.Conv2d(3, 2, 3), 32), (3, 6, 6), "shape (3, 6, 6) at"),
+        (Flat(nn.Identity(), 36), (1, 6, 6), "shape (6, 6) or (1, 6, 6) at"),  # which of them nobody can tell
+    ],
+)
+def test_a_fixed_batch_is_told_with_the_reading_that_was_meant(model: nn.Module, shape: tuple, told: str):
+    with pytest.raises(UnsupportedModel) as caught:
+        transect.capture(model, torch.zeros(shape))
+    assert f"takes 1 input(s) of {told} a time" in str(caught.value)
+
+
+def test_many_problems_of_one_kind_are_one_entry_with_their_number():
+    model = nn.Sequential(*(layer for _ in range(48) for layer in (nn.Linear(4, 4), nn.GELU())))
+    with pytest.raises(UnsupportedModel) as caught:
+        transect.capture(model, torch.zeros(4))
+    assert len(caught.value.problems) == 48
+    assert str(caught.value).splitlines()[1:] == [
+        "  - aten.gelu.default, 48 times, in 1 (GELU), 3 (GELU), 5 (GELU), ... (44 more modules), 95 (GELU): "
+        "it bends smoothly: the network is not piecewise affine.",
+        "      What to do: replace it by something piecewise affine (ReLU, max-pooling, clamp), or sample the model: "
+        "transect.estimate.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +428,9 @@ def test_weights_that_are_no_numbers_are_refused(weight: float):
         lambda n: transect.trace(n, _path(4), max_bytes="1 GiB"),
         lambda n: transect.trace(n, _path(4), seed="a"),
         lambda n: transect.capture(nn.Linear(4, 2), torch.zeros(0, 4)),
+        lambda n: transect.capture(nn.Linear(4, 2), torch.zeros(4, device="meta")),
+        lambda n: transect.capture(nn.Linear(4, 2), torch.eye(4).to_sparse()),
+        lambda n: transect.capture(torch.export.export(nn.Linear(4, 2), (torch.ones(3, 4),)), torch.zeros(4)),
         lambda n: transect.capture(nn.Linear(4, 2), torch.zeros(4), device="gpu"),
         lambda n: transect.trace(Written(lambda m, x: x[:, :0]), _path(4)),
         lambda n: transect.Path(torch.eye(4).to_sparse()),

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import transect
-from transect.errors import InvalidInput, UnsupportedModel, VerificationError
+from transect.errors import InvalidInput, StudyError, UnsupportedModel, VerificationError
+from transect.study.config import StudyConfig
 
 
 class Function(nn.Module):
@@ -57,7 +58,7 @@ def test_every_offending_operation_is_listed_with_module_line_and_remedy():
     [
         (lambda m, x: m.linear(x - x.mean(0)), (4,), "mean"),
         (lambda m, x: m.linear(x.view(x.size(0) * 2, 4)).view(x.size(0), -1), (8,), "view"),
-        (lambda m, x: m.linear(x).transpose(0, 1).reshape(x.size(0), -1), (4,), "from sample to sample"),
+        (lambda m, x: m.linear(x).transpose(0, 1).reshape(x.size(0), -1), (4,), "number of samples|sample to sample"),
         (lambda m, x: m.linear(x) + torch.arange(x.size(0)).unsqueeze(1), (4,), "depends on the batch"),
         (lambda m, x: torch.relu(x)[1:], (4,), "row for each input"),
         (lambda m, x: x.cumsum(0), (4,), "cumsum"),
@@ -154,4 +155,35 @@ def test_a_model_that_is_random_is_refused():
 )
 def test_bad_arguments_are_named(call, message: str):
     with pytest.raises(InvalidInput, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "meant"),
+    [
+        (lambda: transect.trace(_network(), _path(), keep="mesures"), "measures"),
+        (lambda: transect.trace(_network(), _path(), verify="al"), "all"),
+        (lambda: transect.capture(_network(), torch.zeros(4), dtype="float32"), "torch.float32"),
+        (lambda: transect.trace(_network(), _path()).rounding("absolut_deviation"), "absolute_deviation"),
+        (lambda: transect.trace(_network(), _path()).across_outputs(torch.eye(2), "L2"), "l2"),
+        (lambda: transect.estimate(_network(), _path()).interval("total_variations"), "total_variation"),
+        (lambda: transect.measure(_network(), [_path()], method="Exact"), "exact"),
+        (lambda: transect.measure(_network(), [_path()]).column("crossing"), "crossings"),
+        (lambda: transect.measure(_network(), [_path()]).of("sequential"), "Sequential"),
+        (lambda: transect.measure(_network(), [_path()]).compare(0, 0, "mean_deviatoin"), "mean_deviation"),
+        (lambda: transect.capture(_network(), torch.zeros(4), fixed={"inputs": 1}), "input"),
+        (
+            lambda: (
+                transect.capture(Function(lambda m, x: torch.relu(m.act(x)), act=nn.ReLU()), torch.zeros(4))
+                .pattern(torch.ones(4))
+                .pieces("acc")
+            ),
+            "act",
+        ),
+        (lambda: StudyConfig.parse({"paths": {"kind": "circel"}}), "circle"),
+        (lambda: StudyConfig.parse({"train": {"optimizer": "Adam"}}), "adam"),
+    ],
+)
+def test_values_that_are_nearly_right_are_answered_with_the_right_one(call, meant: str):
+    with pytest.raises((InvalidInput, StudyError), match=rf"\(did you mean {meant}\?\)"):
         call()

@@ -53,6 +53,9 @@ def show_json(report: Report, console: Console) -> None:
 
 def _next_step(report: Report, operations: bool) -> str:
     if not report.traceable:
-        return "Replace what is refused, or trace a part of the model: --output NAME of a submodule before it."
+        return (
+            "Replace what is refused, or trace a part of the model: --output NAME of a submodule before it. "
+            "transect.estimate(model, path) samples the model as it is."
+        )
     more = "" if operations or not report.operations else "--operations lists the bending operations by name. "
     return f"{more}Next: transect.trace(model, path) finds every linear region along a path."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 from transect.findings import Problem, Treated
 
@@ -106,3 +107,29 @@ class UnresolvedWarning(TransectWarning):
 
 class RoundingWarning(TransectWarning):
     """A measure is not much larger than its own rounding bound."""
+
+
+def did_you_mean(given: object, known: Iterable[object], most: int = 3) -> str:
+    """A question in brackets that names what is nearly the same, whatever its case; empty where nothing is."""
+    names = {str(name).lower(): str(name) for name in known}
+    near = get_close_matches(str(given).lower(), list(names), n=most, cutoff=0.5)
+    return f" (did you mean {' or '.join(names[name] for name in near)}?)" if near else ""
+
+
+def check_one_of(argument: str, given: object, known: Iterable[object], otherwise: str = "") -> None:
+    """Refuse a value that is none of those that are known.
+
+    Args:
+        argument: Its name.
+        given: The value.
+        known: Those that are known.
+        otherwise: What else would have been right, such as ``", or its index"``.
+
+    Raises:
+        InvalidInput: Lists them, and names the one that is nearly the same.
+    """
+    values = tuple(known)
+    if given not in values:
+        listed = ", ".join(map(str, values)) or "none, since there is nothing to choose from"
+        near = did_you_mean(given, values, most=1)
+        raise InvalidInput(f"{argument}: expected one of {listed}{otherwise}, got {given!r}{near}.")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput, UnsupportedModel, VerificationError
+from transect.errors import InvalidInput, UnsupportedModel, VerificationError, check_one_of
 from transect.graph import (
     Called,
     Graph,
@@ -20,6 +20,7 @@ from transect.graph import (
     canonical_graph,
     check_usable,
     export_model,
+    quiet,
 )
 from transect.graph.canonical import refuse_mutated_output, refuse_unwritten_output
 from transect.graph.choosing import Step
@@ -135,6 +136,7 @@ class Network:
 
 
 @OneModuleAtATime()
+@quiet()
 def capture(
     model: nn.Module,
     example: Any,
@@ -182,12 +184,25 @@ def capture(
         program = " Its module is program.module()." * isinstance(model, torch.export.ExportedProgram)
         raise InvalidInput(f"model: expected a torch.nn.Module, got {type(model).__name__}.{program}")
     model = _unwrapped(model)
-    if dtype not in WORKING_DTYPES:
-        raise InvalidInput(f"dtype: expected torch.float64 (exact) or torch.float32 (fast), got {dtype}.")
+    check_one_of("dtype", dtype, WORKING_DTYPES)
     called = Called(model, argument, fixed, preprocess, output)
     check_usable(called)
     own_dtype, own_device = _own(model)
     working_device = own_device if device is None else _as_device(device)
+    with torch.random.fork_rng(
+        devices=[own_device] if own_device.type == "cuda" else []
+    ):  # a random model is called before it is refused
+        return _captured(called, example, dtype, own_dtype, own_device, working_device)
+
+
+def _captured(
+    called: Called,
+    example: Any,
+    dtype: torch.dtype,
+    own_dtype: torch.dtype,
+    own_device: torch.device,
+    working_device: torch.device,
+) -> Network:
     with state_kept(called) as changed:
         batch = accepted_batch(called, example, own_dtype, own_device)
         notes = tuple(f"the forward pass changes the buffer {name!r}; the change is ignored" for name in changed())
@@ -197,7 +212,7 @@ def capture(
     refuse_unwritten_output(exported, batch)
     with full_precision():
         graph = replace(canonical_graph(exported, dtype, working_device), notes=notes)
-    network = network_of(graph, tuple(batch.shape[1:]), type(model).__name__ + called.choice.label)
+    network = network_of(graph, tuple(batch.shape[1:]), type(called.model).__name__ + called.choice.label)
     network = replace(network, called=called)
     called.coarsest = _coarsest_dtype(exported, own_dtype)
     with state_kept(called), full_precision():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from transect.errors import InvalidInput, RoundingWarning
+from transect.errors import InvalidInput, RoundingWarning, check_one_of
 from transect.measures import Reduced
 from transect.path_measures import PathMeasures
 from transect.path_region import PathRegion
@@ -237,8 +237,7 @@ class Trace(PathMeasures):
         Raises:
             InvalidInput: There is no such measure.
         """
-        if measure not in self.reduced:
-            raise InvalidInput(f"measure: expected one of {', '.join(self.reduced)}, got {measure!r}.")
+        check_one_of("measure", measure, self.reduced)
         return self.reduced[measure].rounding
 
     def plot(self, **options: Any) -> Figure:

@@ -105,10 +105,19 @@ def test_names_and_shapes_are_those_of_a_trace():
     "name", ["segments", "crossings", "regions", "density", "slope_similarity", "linear_crossings"]
 )
 def test_what_samples_do_not_show_is_refused(name: str):
-    found = transect.estimate(torch.sin, _path(4))
+    found = transect.estimate(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), _path(4))
     with pytest.raises(NotEstimated, match=rf"estimate\.{name}: .*transect\.trace"):
         getattr(found, name)
     assert not hasattr(found, name)
+
+
+@pytest.mark.parametrize("function", [torch.sin, nn.Sequential(nn.Linear(4, 3), nn.GELU())], ids=["callable", "module"])
+def test_a_smooth_function_is_never_advised_to_be_traced(function: Any):
+    found = transect.estimate(function, _path(4))
+    for name in ("crossings", "flips"):
+        with pytest.raises((NotEstimated, InvalidInput), match="units cannot be seen") as caught:
+            getattr(found, name)
+        assert "trace" not in str(caught.value)
 
 
 def test_it_can_be_pickled_and_has_no_other_names():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -163,3 +166,112 @@ def test_a_single_layer_has_no_source_line_of_ours():
 def test_arrays_are_fixed_values_too():
     network = transect.capture(Gated(), np.zeros(2), fixed={"y": np.ones((1, 3))})
     assert network.input_shape == (2,)
+
+
+def _never(graph: Any, inputs: Any) -> Any:
+    raise RuntimeError("asked to compile")
+
+
+def _compiled(model: nn.Module) -> Any:
+    return torch.compile(model, backend=_never)
+
+
+def _in_place(model: nn.Module) -> nn.Module:
+    model.compile(backend=_never)
+    return model
+
+
+WRAPPED: dict[str, Callable[[nn.Sequential], Any]] = {
+    "compiled": _compiled,
+    "compiled in place": _in_place,
+    "spread over devices": nn.DataParallel,
+    "spread, of a compiled one": lambda m: nn.DataParallel(_compiled(m)),
+    "compiled, of a spread one": lambda m: _compiled(nn.DataParallel(m)),
+    "compiled in place, spread, compiled": lambda m: _compiled(nn.DataParallel(_in_place(m))),
+    "a part compiled": lambda m: nn.Sequential(_compiled(m[:2]), m[2]),
+    "a part compiled in place": lambda m: nn.Sequential(_in_place(m[0]), *m[1:]),
+    "a part spread": lambda m: nn.Sequential(nn.DataParallel(m), nn.Identity()),
+    "a compiled function": lambda m: Applied(torch.compile(lambda x: m(x), backend=_never), m),
+    "averaged": torch.optim.swa_utils.AveragedModel,
+}
+
+
+class Applied(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor], layers: nn.Module) -> None:
+        super().__init__()
+        self.function, self.layers = function, layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+@pytest.mark.parametrize("what", WRAPPED)
+def test_wrappers_are_looked_through_and_nothing_is_compiled(what: str):
+    plain, x = _layers(), torch.randn(5, 4, dtype=torch.float64)
+    with torch.no_grad():
+        expected = plain(x)
+    wrapped = WRAPPED[what](plain).eval()
+    torch.testing.assert_close(transect.capture(wrapped, x)(x), expected, rtol=1e-13, atol=1e-13)
+    with pytest.raises(Exception, match="asked to compile"):  # the user's own calls are compiled as before
+        _compiled(_layers())(x)
+
+
+@pytest.mark.parametrize("output", ["0.0", "0._orig_mod.0"])
+def test_a_part_of_a_compiled_part_is_chosen_by_its_name_with_and_without_the_wrapper(output: str):
+    plain, x = _layers(), torch.randn(5, 4, dtype=torch.float64)
+    network = transect.capture(nn.Sequential(_compiled(plain), nn.Softmax(1)), x, output=output)
+    torch.testing.assert_close(network(x), plain[0](x).detach(), rtol=1e-13, atol=1e-13)
+
+
+def test_a_model_spread_over_processes(tmp_path: Path):
+    plain, x = _layers(), torch.randn(5, 4, dtype=torch.float64)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        spread = nn.parallel.DistributedDataParallel(plain)
+        for model in (spread, nn.parallel.DistributedDataParallel(_compiled(plain))):
+            torch.testing.assert_close(transect.capture(model, x)(x), plain(x).detach(), rtol=1e-13, atol=1e-13)
+        with pytest.raises(UnsupportedModel, match=r"0 \(DistributedDataParallel\) is spread.*ddp\.module"):
+            transect.capture(nn.Sequential(spread, nn.ReLU()), x)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def _layers() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).double().eval()
+
+
+class Batch(dict):
+    """A dictionary of a kind of its own."""
+
+
+State = namedtuple("State", ["mask", "scale"])
+
+
+@dataclass(frozen=True)
+class Settings:
+    mask: Any
+    scale: Any
+
+
+class OfBatch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, batch: Batch, state: Any = None) -> Tensor:
+        assert isinstance(batch, Batch)
+        assert state is None or type(state) in (State, Settings, Batch)
+        mask, scale = (state["mask"], state["scale"]) if isinstance(state, dict) else (state.mask, state.scale)
+        return torch.relu(self.layer(batch["x"])) * scale * mask
+
+
+@pytest.mark.parametrize("kind", [State, Settings, lambda mask, scale: Batch(mask=mask, scale=scale)])
+@pytest.mark.parametrize("mask", [np.array([1.0, 0.0, 2.0]), torch.tensor([[1.0, 0.0, 2.0]])])
+def test_fixed_values_keep_their_kind_beside_a_batch_made_in_front(kind: Any, mask: Any):
+    """Arrays and tensors in them become the model's own dtype; the batch is no tensor, and has no shape."""
+    model, x = OfBatch().double(), torch.randn(5, 4, dtype=torch.float64)
+    network = transect.capture(model, x, preprocess=lambda x: Batch(x=2 * x), fixed={"state": kind(mask, 0.5)})
+    expected = torch.relu(model.layer(2 * x)) * 0.5 * torch.as_tensor(mask, dtype=torch.float64)
+    torch.testing.assert_close(network(x), expected.detach(), rtol=1e-13, atol=1e-13)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,8 +121,8 @@ def test_a_submodule_that_returns_several_tensors():
         (None, r"returns a dict with the keys 'aux', 'out'; choose one.*output='aux', output='out'\."),
         ("logits", r"there is no 'logits' in a dict with the keys 'aux', 'out'"),
         (2, r"there is no 2 in a dict"),
-        ("iner", r"there is no 'iner' in a dict.*Submodules with a similar name: inner"),
-        ("iner@1", r"no submodule 'iner'\. Submodules with a similar name: inner"),
+        ("iner", r"there is no 'iner' in a dict.*did you mean inner"),
+        ("iner@1", r"no submodule 'iner' \(did you mean inner"),
         ("inner@2", r"'inner' is called 2 time\(s\).*call number 3"),
         (("out", 0), r"there is no 0 in a tensor of"),
         (True, r"expected an index, a key, an attribute or the name of a submodule.*got True"),
@@ -138,3 +140,136 @@ def test_a_submodule_that_is_never_called():
     model.unused = nn.Linear(2, 2)
     with pytest.raises(InvalidInput, match=r"'unused' is called 0 time\(s\)"):
         transect.capture(model, torch.zeros(3), output="unused")
+
+
+@dataclass(frozen=True)
+class Frozen:
+    hidden: Tensor
+
+
+class Slots:
+    __slots__ = ("hidden",)
+
+    def __init__(self, hidden: Tensor) -> None:
+        self.hidden = hidden
+
+
+class Property:
+    def __init__(self, hidden: Tensor) -> None:
+        self._kept = hidden
+
+    @property
+    def hidden(self) -> Tensor:
+        return self._kept
+
+
+class Attributes(OrderedDict):
+    """As the outputs of transformers: keys that are attributes too."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+
+class Encoded(nn.Module):
+    """An encoder whose result lies in a container, and what is done with that afterwards."""
+
+    def __init__(self, hold: Callable[[Tensor], Any], after: Callable[[nn.Module, Any], Any]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.inner = nn.Sequential(nn.Linear(4, 8), Held(hold)), nn.Linear(8, 8)
+        self.after = after
+
+    def forward(self, x: Tensor) -> Any:
+        return self.after(self, self.encoder(x))
+
+
+class Held(nn.Module):
+    def __init__(self, hold: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.hold = hold
+
+    def forward(self, x: Tensor) -> Any:
+        return self.hold(x)
+
+
+HOLDERS: dict[str, tuple[Callable[[Tensor], Any], tuple[Any, ...]]] = {
+    "frozen dataclass": (Frozen, ("hidden",)),
+    "named tuple": (namedtuple("Named", ["hidden"]), ("hidden",)),
+    "plain object": (lambda h: SimpleNamespace(hidden=h), ("hidden",)),
+    "slots": (Slots, ("hidden",)),
+    "property": (Property, ("hidden",)),
+    "dictionary with attributes": (lambda h: Attributes(hidden=h), ("hidden",)),
+    "object in a list in a dictionary": (lambda h: {"states": [Frozen(h)]}, ("states", 0, "hidden")),
+    "the only tensor of an object in an object": (lambda h: SimpleNamespace(a=Slots(h), b=3), ()),
+}
+
+
+@pytest.mark.parametrize("what", HOLDERS)
+def test_what_a_submodule_returns_is_recorded_before_it_is_changed_whatever_holds_it(what: str):
+    hold, steps = HOLDERS[what]
+    returned: list[Tensor] = []
+
+    def change(model: nn.Module, held: Any) -> Tensor:
+        return model.inner(returned[-1].relu_())
+
+    def keep(h: Tensor) -> Any:
+        returned.append(h)
+        return hold(h)
+
+    model, x = Encoded(keep, change).double(), torch.randn(5, 4, dtype=torch.float64)
+    network = transect.capture(model, x, output=("encoder", *steps))
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), model.encoder[0](x), rtol=1e-13, atol=1e-13)
+
+
+def _no_exception_passes(model: nn.Module, h: Tensor) -> Tensor:
+    try:
+        return model.encoder[0](h)
+    except BaseException:  # as some write
+        return h
+
+
+def _raises(model: nn.Module, h: Tensor) -> Tensor:
+    raise NotImplementedError("no loss without labels")
+
+
+AFTERWARDS: dict[str, Callable[[nn.Module, Tensor], Any]] = {
+    "sampling": lambda m, h: torch.distributions.Normal(h, h.exp()).sample(),
+    "an index": lambda m, h: h.argmax(1),
+    "an array": lambda m, h: h.numpy().copy(),
+    "a number": lambda m, h: h * h.sum().item(),
+    "a branch": lambda m, h: h if h.sum() > 0 else -h,
+    "numbers in a list": lambda m, h: [float(number) for number in h.flatten()],
+    "rows by their values": lambda m, h: h[h[:, 0] > 0],
+    "nothing": lambda m, h: None,
+    "an error": _raises,
+    "an error that the module catches, whatever it is": _no_exception_passes,
+}
+
+
+@pytest.mark.parametrize("what", AFTERWARDS)
+def test_what_a_forward_pass_does_after_the_chosen_tensor_does_not_matter(what: str):
+    """Also after the second call of a submodule; operations keep the names of their modules."""
+    after = AFTERWARDS[what]
+    model = Encoded(lambda h: h, lambda m, h: after(m, m.inner(torch.relu(m.inner(h))))).double()
+    x = torch.randn(5, 4, dtype=torch.float64)
+    network = transect.capture(model, x, output="inner@1")
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), model.inner(torch.relu(model.inner(model.encoder(x)))))
+    sources = {node.module for node in network.graph.nodes}
+    assert sources == {"encoder.0 (Linear)", "inner (Linear)", "model (Encoded)"}
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_example_is_read_by_the_whole_forward_pass():
+    """The first layer takes two inputs of 4 numbers as well as one of (2, 4); what comes after it does not."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.Flatten(), nn.Linear(6, 2))
+    for output in ("0", "0@0"):
+        assert transect.capture(model, torch.zeros(2, 4), output=output).input_shape == (2, 4)
+
+
+def test_a_shared_module_is_found_by_any_of_its_names():
+    relu = nn.ReLU(inplace=True)
+    model = nn.Sequential(nn.Linear(3, 4), relu, nn.Linear(4, 4), relu)
+    x = torch.randn(5, 3)
+    torch.testing.assert_close(transect.capture(model, x, output="3@1")(x).float(), model(x).detach())

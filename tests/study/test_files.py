@@ -50,7 +50,7 @@ def test_lists_are_grids_and_the_name_is_that_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[train]\nepocs = 3", r"(?s)mine.toml.*train: unknown key 'epocs': did you mean 'epochs'\?"),
+        ("[train]\nepocs = 3", r"(?s)mine.toml.*train: unknown key 'epocs' \(did you mean epochs\?"),
         ("[train]\nepochs = 'many'", "train.epochs: .*got 'many'"),
         ("[train\nepochs = 3", "mine.toml is not TOML: .*line 1"),
         ("[measures]\nepoch = 9\n[train]\nepochs = 3", "epochs up to train.epochs"),

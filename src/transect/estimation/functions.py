@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput, UnsupportedModel
+from transect.errors import InvalidInput, UnsupportedModel, check_one_of
 from transect.estimation.pieces import record, undecided
 from transect.graph import as_float_tensor
 from transect.network import WORKING_DTYPES, Network, capture
@@ -160,6 +160,8 @@ def as_function(model: Any, paths: Sequence[Path], dtype: torch.dtype | None) ->
     Raises:
         InvalidInput: It is neither a network nor callable, the dtype does not fit, or its outputs are not usable.
     """
+    if not isinstance(dtype, torch.dtype | None):
+        check_one_of("dtype", dtype, (None, *WORKING_DTYPES))
     if isinstance(model, Network):
         if dtype not in (None, model.dtype):
             raise InvalidInput(
@@ -184,13 +186,23 @@ def _module(model: nn.Module, paths: Sequence[Path], dtype: torch.dtype | None) 
     try:
         return NetworkFunction(capture(model, paths[0].anchors[:4], dtype=working), "module")
     except UnsupportedModel as error:
-        reason = f"the module cannot be captured. {error}"
+        reason = _uncounted(error)
     if dtype not in (None, own):
         raise InvalidInput(
             f"dtype: this module is called as it is, since it cannot be captured, and computes in {own}; convert it "
             f"with model.to({dtype})."
         )
     return PlainFunction(model, "module, outputs only", paths[0].anchors[:3], own, device, reason)
+
+
+def _uncounted(refused: UnsupportedModel) -> str:
+    operations = dict.fromkeys(problem.operation for problem in refused.problems)
+    why = (
+        f"because of {', '.join(operations)} (transect check says where)"
+        if operations
+        else str(refused).splitlines()[0]
+    )
+    return f"the module cannot be captured, and so its units cannot be seen: {why}"
 
 
 def _own(model: nn.Module, otherwise: torch.device) -> tuple[torch.dtype, torch.device]:

@@ -9,7 +9,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from transect.errors import InvalidInput, NotEstimated
+from transect.errors import InvalidInput, NotEstimated, check_one_of
 from transect.estimation.extrapolation import FEW, Estimated
 from transect.path_measures import PathMeasures
 from transect.paths import Path
@@ -110,16 +110,13 @@ class Estimate(PathMeasures):
             return self.flips_interval
         if measure == "mean_deviation":
             return self.estimates["absolute_deviation"].interval / self.length.reshape(-1, 1, 1)
-        if measure not in self.estimates:
-            known = ("flips", "mean_deviation", *(name for name in self.estimates if name != "flips"))
-            raise InvalidInput(f"measure: expected one of {', '.join(known)}, got {measure!r}.")
+        check_one_of("measure", measure, dict.fromkeys(("flips", "mean_deviation", *self.estimates)))
         return self.estimates[measure].interval
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in _EXACT_ONLY:
-            raise NotEstimated(
-                f"estimate.{name}: samples do not show it; transect.trace(network, path).{name} has it exactly."
-            )
+            exact = f"transect.trace(network, path).{name} has it exactly"  # which no smooth function has
+            raise NotEstimated(f"estimate.{name}: samples do not show it; {self.uncounted or exact}.")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:

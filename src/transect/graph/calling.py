@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, did_you_mean
 from transect.graph.choosing import Choice, Step
 from transect.graph.preprocessing import as_module
 
@@ -112,16 +112,17 @@ def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, tuple | list):
         parts = [_changed(part, change) for part in value]
         return value._make(parts) if hasattr(value, "_make") else type(value)(parts)
+    is_dataclass = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    if not is_dataclass and not isinstance(value, dict):
+        return change(value)
     made: Any = copy.copy(value)
     if isinstance(value, dict):
         for key, part in value.items():
             made[key] = _changed(part, change)
-        return made
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    else:
         for field in dataclasses.fields(value):
             object.__setattr__(made, field.name, _changed(getattr(value, field.name), change))
-        return made
-    return change(value)
+    return made
 
 
 def own_name(name: str) -> str:
@@ -157,8 +158,8 @@ class _Signature:
         if whole and (unknown or key < len(self.positional) or inspect.Parameter.VAR_POSITIONAL in self.kinds):
             return
         raise InvalidInput(
-            f"{what}: the forward pass of {type(self.model).__name__} has no parameter {key!r}; it has "
-            f"{', '.join(self.named) or 'none that can be named'}."
+            f"{what}: the forward pass of {type(self.model).__name__} has no parameter {key!r}"
+            f"{did_you_mean(key, self.named)}; it has {', '.join(self.named) or 'none that can be named'}."
         )
 
     def position(self, key: int | str) -> int | str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from torch import Tensor, fx, nn
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, did_you_mean
 
 Step = int | str
 _MOST_NAMED = 12  # choices that an error lists
@@ -31,7 +30,7 @@ class Choice:
 
     Attributes:
         submodule: The submodule of that name, if there is one.
-        may_fail: Whether a forward pass may raise an error after the chosen tensor was recorded.
+        may_end: Whether a forward pass may end, with or without an error, once the tensor of the submodule is recorded.
 
     Raises:
         InvalidInput: It is none of these.
@@ -53,10 +52,10 @@ class Choice:
         modules = {_plain(known): module for known, module in model.named_modules(remove_duplicate=False)}
         self._names = [known for known in modules if known]
         self.submodule = modules.get(_plain(self._name)) if self._name and isinstance(steps[0], str) else None
-        self.may_fail = False
-        self._ends_there = called  # whether the submodule is meant, and no key of the same name
+        self.may_end = False
+        self._only_submodule, self._is_key = called, False  # or a key of the same name, as a whole pass shows
         if called and self.submodule is None:
-            raise InvalidInput(f"output: the model has no submodule {self._name!r}.{self._similar()}")
+            raise InvalidInput(f"output: the model has no submodule {self._name!r}{self._similar()}.")
 
     @property
     def label(self) -> str:
@@ -64,12 +63,12 @@ class Choice:
         return "".join(f"[{step!r}]" for step in self.steps)
 
     def of(self, forward: Callable[[], Any]) -> Tensor:
-        """The tensor, from a forward pass, which ends where it is known that the tensor is that of a submodule.
+        """The tensor, from a forward pass.
 
         Raises:
             InvalidInput: There is none, or more than one; the message lists what there is.
         """
-        if self.submodule is None:
+        if self.submodule is None or self._is_key:
             return self._tensor(forward(), self.steps)
         recorded: list[Tensor | InvalidInput] = []
         modules = _modules_being_traced()
@@ -80,14 +79,15 @@ class Choice:
         except PassEnded:
             made = None
         except Exception:
-            if not (self.may_fail or self._ends_there) or len(recorded) <= self.call:
+            if not self.may_end or len(recorded) <= self.call:
                 raise
             made = None
         finally:
             hook.remove()
         modules.clear()  # torch.export does not notice that modules were left by an exception
         modules.update(inside)
-        if not self._ends_there and _has(made, self.steps[0]):
+        self._is_key = not self._only_submodule and _has(made, self.steps[0])
+        if self._is_key:
             return self._tensor(made, self.steps)
         return self._recorded(recorded)
 
@@ -98,7 +98,7 @@ class Choice:
                 recorded.append(self._tensor(made, self.steps[1:]).clone())
             except InvalidInput as error:  # which counts only if the submodule is meant, and this call of it
                 recorded.append(error)
-            if self._ends_there and len(recorded) > self.call:
+            if self.may_end and len(recorded) > self.call:
                 raise PassEnded
 
     def _recorded(self, recorded: list[Tensor | InvalidInput]) -> Tensor:
@@ -111,13 +111,12 @@ class Choice:
         found = recorded[self.call]
         if isinstance(found, InvalidInput):
             raise found
-        self._ends_there = True  # from now on, since a whole pass had no key of that name
         return found
 
     def _tensor(self, made: Any, steps: tuple[Step, ...]) -> Tensor:
         for step in steps:
             if not _has(made, step):
-                raise InvalidInput(f"output: there is no {step!r} in {_described(made)}.{self._similar()}")
+                raise InvalidInput(f"output: there is no {step!r} in {_described(made)}{self._similar()}.")
             made = _part(made, step)
         found = list(_tensors(made, self.steps))
         if len(found) == 1:
@@ -125,8 +124,7 @@ class Choice:
         raise InvalidInput(f"output: {_named(self.steps)} {_described(made)}; {_choices(found)}")
 
     def _similar(self) -> str:
-        found = get_close_matches(self._name, self._names, n=3, cutoff=0.5) if self._name else []
-        return f" Submodules with a similar name: {', '.join(found)}." if found else ""
+        return did_you_mean(self._name, self._names)
 
 
 def _modules_being_traced() -> dict[str, Any]:

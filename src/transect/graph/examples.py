@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from transect.errors import InvalidInput, UnsupportedModel
-from transect.graph.calling import Called
+from transect.graph.calling import Called, own_name
 
 
 def accepted_batch(called: Called, example: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -31,11 +31,12 @@ def accepted_batch(called: Called, example: Any, dtype: torch.dtype, device: tor
     candidates = [tensor, tensor.unsqueeze(0)] if tensor.dim() > 1 else [tensor.unsqueeze(0)]
     tried: list[_Tried] = []
     ways = itertools.product((False, True) if called.choice.submodule else (False,), called.ways(), candidates)
-    for called.choice.may_fail, called.rows, batch in ways:
+    for called.choice.may_end, called.rows, batch in ways:
         tried.append(_Tried(called, batch, {2, 3, len(batch)} - {1}))
         if not any(tried[-1].outcomes.values()):
+            called.choice.may_end = True  # from now on
             return batch
-    called.rows, called.choice.may_fail = called.ways()[0], False
+    called.rows, called.choice.may_end = called.ways()[0], False
     first = [_Tried(called, reading.batch, {1, *reading.outcomes}) for reading in tried[: len(candidates)]]
     _refuse_fixed_batch(first)
     raise InvalidInput(_not_taken(called, tensor, first))
@@ -92,6 +93,8 @@ def _not_taken(called: Called, example: Tensor, tried: list[_Tried]) -> str:
     remedy = f" Its forward pass also takes {', '.join(missing)}: give capture(..., fixed={{{needed}}})." * bool(
         missing
     )
+    imaginary = [own_name(name) for name, weight in called.named_parameters() if weight.is_complex()]
+    remedy += f" Its weights {', '.join(imaginary[:3])} are complex numbers, and inputs are real." * bool(imaginary)
     return (
         "example: the model does not map a batch of it to one tensor with a row for each input (the example has shape "
         f"{tuple(example.shape)}); give one input, or a batch of inputs in dimension 0.{remedy}\n{shapes}"
@@ -131,6 +134,9 @@ def as_float_tensor(x: Any, argument: str) -> Tensor:
         raise InvalidInput(
             f"{argument}: expected a tensor or array of real numbers, got {type(x).__name__}."
         ) from error
+    if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
+        kind = "one on the meta device" if tensor.is_meta else f"{tensor.dtype} ({tensor.layout})"
+        raise InvalidInput(f"{argument}: expected a dense tensor of real numbers, got {kind}.")
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise InvalidInput(f"{argument}: expected real numbers, got {tensor.dtype}.")
     tensor = tensor.detach()

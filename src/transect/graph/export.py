@@ -11,7 +11,7 @@ from contextlib import ContextDecorator, contextmanager
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._decomp import get_decompositions
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim, ExportedProgram
@@ -156,8 +156,8 @@ def _constants_known(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """What torch would log or warn of in this thread goes into our error instead."""
+def quiet() -> Iterator[None]:
+    """What torch would log or warn of while a module is captured goes into our error instead."""
     here = threading.get_ident()
 
     def of_others(record: logging.LogRecord) -> bool:
@@ -264,10 +264,12 @@ def _where_the_batch_is_fixed(called: Called, batch: Tensor) -> BaseException | 
         def _set_replacement(self, *args: Any, **options: Any) -> None:
             raise _BatchFixed
 
-    sizes: StatelessSymbolicContext = StatelessSymbolicContext([DimDynamic.DYNAMIC, *[DimDynamic.STATIC] * (batch.dim() - 1)])
+    sizes: StatelessSymbolicContext = StatelessSymbolicContext(
+        [DimDynamic.DYNAMIC, *[DimDynamic.STATIC] * (batch.dim() - 1)]
+    )
     mode = FakeTensorMode(shape_env=Shapes(), allow_non_fake_inputs=True)
     try:
-        with torch.no_grad(), _quiet(), mode:
+        with torch.no_grad(), mode:
             called(mode.from_tensor(batch, symbolic_context=sizes))
     except _BatchFixed as fixed:
         return fixed

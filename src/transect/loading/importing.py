@@ -1,17 +1,17 @@
-"""Objects of a user's own code by name, and hints for names that are nearly right."""
+"""Objects of a user's own code by name."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, did_you_mean
 
 
 @contextmanager
@@ -40,12 +40,6 @@ def imported(place: str, attribute: str) -> Any:
     return found
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question in brackets that names what is nearly the same; empty where nothing is."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f" (did you mean {' or '.join(near)}?)" if near else ""
-
-
 def _module(place: str) -> ModuleType:
     importlib.invalidate_caches()
     try:
@@ -53,7 +47,8 @@ def _module(place: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (place == error.name or place.startswith(f"{error.name}.")):
             raise InvalidInput(
-                f"model: there is no module {place!r}, neither in the current folder nor installed; expected "
+                f"model: there is no module {place!r}, neither in the current folder nor installed"
+                f"{did_you_mean(place, (file.stem for file in Path().glob('*.py')))}; expected "
                 "package.module:callable, as in an import, without .py."
             ) from error
         raise InvalidInput(f"model: importing {place} failed: {error}; install what it needs.") from error

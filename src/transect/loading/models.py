@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
-from transect.errors import InvalidInput, MissingDependency
+from transect.errors import InvalidInput, MissingDependency, did_you_mean
 from transect.loading.archive import load_program
-from transect.loading.importing import current_folder, did_you_mean, imported
+from transect.loading.importing import current_folder, imported
 from transect.loading.weights import load_weights
 
 _IMAGE, _FRAMES = 224, 16  # of a torchvision model that does not say

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from transect.errors import InvalidInput
+from transect.errors import check_one_of
 
 
 def across_outputs(values: Tensor, how: str = "l2") -> Tensor:
@@ -18,10 +18,5 @@ def across_outputs(values: Tensor, how: str = "l2") -> Tensor:
     Raises:
         InvalidInput: ``how`` is something else.
     """
-    if how == "l2":
-        return values.norm(dim=1)
-    if how == "mean":
-        return values.mean(1)
-    if how == "max":
-        return values.amax(1)
-    raise InvalidInput(f'how: expected "l2", "mean" or "max", got {how!r}.')
+    check_one_of("how", how, ("l2", "mean", "max"))
+    return values.norm(dim=1) if how == "l2" else values.mean(1) if how == "mean" else values.amax(1)

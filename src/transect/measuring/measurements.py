@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from transect.errors import InvalidInput, MissingDependency, StudyError
+from transect.errors import InvalidInput, MissingDependency, StudyError, check_one_of
 from transect.measuring.columns import NUMBERS, SCHEMA
 from transect.measuring.comparing import Comparison, compare_pairs
 from transect.storage.atomic import replacing
@@ -67,8 +67,7 @@ class Measurements:
         Raises:
             InvalidInput: There is no such column.
         """
-        if name not in self.table.column_names:
-            raise InvalidInput(f"name: expected one of {', '.join(self.table.column_names)}, got {name!r}.")
+        check_one_of("name", name, self.table.column_names)
         found: NDArray[Any] = self.table[name].to_numpy()
         return found
 
@@ -92,8 +91,7 @@ class Measurements:
         Raises:
             InvalidInput: There is no such model or measure, or the two have no path in common.
         """
-        if measure not in NUMBERS:
-            raise InvalidInput(f"measure: expected one of {', '.join(NUMBERS)}, got {measure!r}.")
+        check_one_of("measure", measure, NUMBERS)
         if not isinstance(confidence, int | float) or not 0 < confidence < 1:
             raise InvalidInput(f"confidence: expected a number between 0 and 1, got {confidence!r}.")
         names = self._name(one), self._name(other)
@@ -141,8 +139,7 @@ class Measurements:
         models = self.models
         if isinstance(model, int) and -len(models) <= model < len(models):
             return models[model]
-        if model not in models:
-            raise InvalidInput(f"model: expected one of {', '.join(models)}, or a position, got {model!r}.")
+        check_one_of("model", model, models, ", or a position")
         return str(model)
 
     def _by_path(self, model: str, measure: str) -> dict[int, float]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, check_one_of
 from transect.network import WORKING_DTYPES
 
 METHODS = ("exact", "estimate")
@@ -42,10 +42,8 @@ class Options:
     verify: bool = True
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InvalidInput(f'method: expected "exact" or "estimate", got {self.method!r}.')
-        if self.dtype not in (None, *WORKING_DTYPES):
-            raise InvalidInput(f"dtype: expected torch.float64, torch.float32 or None, got {self.dtype}.")
+        check_one_of("method", self.method, METHODS)
+        check_one_of("dtype", self.dtype, (None, *WORKING_DTYPES))
         _check_device(self.device)
         for name, least in (("budget", 1), ("max_samples", 18)):
             value = getattr(self, name)

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, check_one_of
 from transect.patterns.bits import bytes_for, pack, planes_for
 from transect.regions.program import Program
 
@@ -65,15 +65,11 @@ class Layout:
         Raises:
             InvalidInput: There is no such operation.
         """
-        if isinstance(operation, str) and operation in self.operations:
-            return self.operations.index(operation)
         count = len(self.operations)
         if isinstance(operation, int) and -count <= operation < count:
             return operation % count
-        raise InvalidInput(
-            f"operation: expected one of {', '.join(self.operations) or 'none (the network is affine)'}, or its index, "
-            f"got {operation!r}."
-        )
+        check_one_of("operation", operation, self.operations, ", or its index")
+        return self.operations.index(str(operation))
 
     def check_same(self, other: Layout) -> None:
         """Hold that two patterns list the same units.

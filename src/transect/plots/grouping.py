@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, did_you_mean
 from transect.plots.words import describe, path_kind
 
 IDENTIFYING = (
@@ -267,5 +267,6 @@ def _order(value: Any) -> tuple[bool, Any]:
 def _need(table: pa.Table, columns: Collection[str]) -> None:
     if missing := [name for name in columns if name not in table.column_names]:
         raise InvalidInput(
-            f"table: expected the columns {list(columns)}; {missing} are not among {table.column_names}."
+            f"table: expected the columns {list(columns)}; {missing} are not among {table.column_names}"
+            f"{did_you_mean(missing[0], table.column_names)}."
         )

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from matplotlib.figure import Figure
 
-from transect.errors import InvalidInput
+from transect.errors import check_one_of
 from transect.plots.style import house_style
 
 Format = Literal["png", "svg"]
@@ -30,8 +30,7 @@ def render(figure: Figure, file_format: Format) -> bytes:
     Raises:
         InvalidInput: If the format is another one.
     """
-    if file_format not in get_args(Format):
-        raise InvalidInput(f"file_format: expected one of {get_args(Format)}, got {file_format!r}.")
+    check_one_of("file_format", file_format, get_args(Format))
     buffer = io.BytesIO()
     with house_style():
         figure.savefig(buffer, format=file_format, dpi=_DOTS_PER_INCH, metadata=_UNDATED[file_format])

@@ -73,9 +73,10 @@ def _random(nodes: Sequence[Node]) -> set[str]:
 
 
 def _filled(nodes: Sequence[Node]) -> set[str]:
-    """Names of the values that are read in order to be overwritten with random numbers, and for nothing else."""
+    """Names of the constants that are read in order to be overwritten with random numbers, and for nothing else."""
+    constants = {node.name for node in nodes if not node.from_input}
     overwritten = {value.name for node in nodes if _draws(node) for value in node.inputs()}
-    return overwritten - {value.name for node in nodes if not _draws(node) for value in node.inputs()}
+    return constants & overwritten - {value.name for node in nodes if not _draws(node) for value in node.inputs()}
 
 
 def _draws(node: Node) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 import tomllib
@@ -10,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transect.errors import StudyError
+from transect.errors import StudyError, did_you_mean
 from transect.study.checks import check_study
 from transect.study.config import StudyConfig
 
@@ -35,9 +34,8 @@ def study_file(name: str | os.PathLike[str]) -> Path:
     if path.exists() or path.suffix or path.parent != Path():
         return path
     if path.name not in ready:
-        near = difflib.get_close_matches(path.name, ready, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise StudyError(f"there is no study file {path.name}: {meant}The ready ones are {', '.join(ready)}")
+        meant = did_you_mean(path.name, ready, most=1)
+        raise StudyError(f"there is no study file {path.name}{meant}. The ready ones are {', '.join(ready)}")
     return ready[path.name]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -10,9 +9,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from transect.errors import StudyError
+from transect.errors import StudyError, did_you_mean
 from transect.labels import is_controlling
-from transect.loading.importing import did_you_mean
 
 _SHOWN = 200
 
@@ -96,9 +94,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
 
 
 def _unknown_key(key: str, valid: list[str]) -> str:
-    near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(valid)}"
-    return f"unknown key {key!r}: {hint}"
+    return f"unknown key {key!r}" + (did_you_mean(key, valid, most=1) or f": valid keys are {', '.join(valid)}")
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -112,7 +108,7 @@ def _reason(problem: Any) -> str:
     if problem["type"] == "value_error":
         return message
     given = repr(problem["input"])
-    nearest = did_you_mean(problem["input"], re.findall(r"'([^']*)'", message)) if _is_choice(problem) else ""
+    nearest = did_you_mean(problem["input"], re.findall(r"'([^']*)'", message), most=1) if _is_choice(problem) else ""
     return f"{message}, got {given if len(given) <= _SHOWN else given[:_SHOWN] + '...'}{nearest}"
 
 

@@ -8,7 +8,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput
+from transect.errors import check_one_of
 from transect.network import Network
 from transect.paths import Path
 from transect.patterns import Layout
@@ -106,10 +106,8 @@ def trace(
         >>> found.segments[0].t.tolist(), found.crossings.tolist(), found.absolute_deviation().tolist()
         ([0.0, 0.25, 1.0], [1], [[3.0]])
     """
-    if keep not in ("all", "measures"):
-        raise InvalidInput(f'keep: expected "all" or "measures", got {keep!r}.')
-    if verify not in (True, False, "all"):
-        raise InvalidInput(f'verify: expected True, False or "all", got {verify!r}.')
+    check_one_of("keep", keep, ("all", "measures"))
+    check_one_of("verify", verify, (True, False, "all"))
     check_whole(1, max_bytes=max_bytes)
     check_whole(0, seed=seed)
     paths = as_paths(path, between)

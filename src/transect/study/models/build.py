@@ -9,9 +9,8 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
-from transect.errors import StudyError
+from transect.errors import StudyError, did_you_mean
 from transect.loading import load_weights
-from transect.loading.importing import did_you_mean
 from transect.study.config import ModelConfig
 from transect.study.models.cnn1d import cnn1d
 from transect.study.models.cnn5 import cnn5

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput, MissingDependency, StudyError
-from transect.loading.importing import current_folder, did_you_mean, imported
+from transect.errors import InvalidInput, MissingDependency, StudyError, did_you_mean
+from transect.loading.importing import current_folder, imported
 from transect.study.config import ModelConfig
 from transect.study.sections import TORCHVISION
 
