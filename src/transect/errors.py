@@ -86,7 +86,15 @@ class MissingDependency(TransectError, ImportError):
 
 
 class MeasuringError(TransectError):
-    """Measuring cannot go on, though its arguments are right: a worker process died, or a model raised an error."""
+    """Measuring cannot go on, though its arguments are right: a worker process died, or a model raised an error.
+
+    Attributes:
+        lost: Whether a worker died: for want of memory, or because somebody ended it; the same call tries again.
+    """
+
+    def __init__(self, message: str, lost: bool = False) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class FolderInUse(TransectError):
@@ -103,6 +111,10 @@ class TransectWarning(UserWarning):
 
 class UnresolvedWarning(TransectWarning):
     """Some crossings are closer than rounding can tell apart; ``trace.unresolved`` lists them."""
+
+
+class ScaleWarning(TransectWarning):
+    """Two models are compared by a measure that grows with their outputs, and these differ in scale."""
 
 
 class RoundingWarning(TransectWarning):

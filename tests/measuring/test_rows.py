@@ -63,19 +63,19 @@ def test_alone_every_row_is_that_of_the_trace_bit_for_bit(networks):
 
 def test_together_every_row_is_that_of_the_traces_of_its_group(networks):
     given = paths(7)
-    found = measure(networks["mlp"], given, together=3, progress=False)
+    found = measure(networks["mlp"], given, together=3, std=2.0, progress=False)
     traces = [one for low in (0, 3, 6) for one in transect.trace(networks["mlp"], given[low : low + 3])]
     for row, trace in zip(found.rows, traces, strict=True):
         expected = row_by_hand(trace)
         assert {name: row[name] for name in expected} == expected
-    alone = measure(networks["mlp"], given, together=1, progress=False)
+    alone = measure(networks["mlp"], given, together=1, std=2.0, progress=False)
     for name in BOUNDED:
         assert found.column(name) == pytest.approx(alone.column(name), rel=1e-9)
 
 
 def test_bounds_hold_what_another_way_of_tracing_gives(networks):
-    found = measure(networks, paths(4), progress=False)
-    single = measure(networks, paths(4), together=1, progress=False)
+    found = measure(networks, paths(4), std=[1.0, 2.0, 3.0], progress=False)
+    single = measure(networks, paths(4), together=1, std=[1.0, 2.0, 3.0], progress=False)
     for name in BOUNDED:
         low, value, high = (found.column(name + end) for end in ("_low", "", "_high"))
         assert (low <= value).all()

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from transect.errors import StudyError
-from transect.storage.tables import make_schema, make_table, read_table, write_table
+from transect.storage.tables import make_schema, make_table, read_table, write_csv, write_table
 from transect.study.columns import RUN_SCHEMA, TIMING_SCHEMA
 
 
@@ -76,6 +76,32 @@ def test_what_is_no_parquet_file_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(StudyError, match="cannot read"):
         read_table(path, RUN_SCHEMA)
+
+
+def test_a_bit_that_flips_is_noticed_or_changes_nothing(tmp_path):
+    right = make_table([timing(width) for width in range(40)], TIMING_SCHEMA)
+    path = write_table(right, tmp_path / "t.parquet", csv=False)
+    content, noticed = path.read_bytes(), 0
+    for place in range(3, len(content), len(content) // 300):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        try:
+            assert read_table(path, TIMING_SCHEMA).equals(right)
+        except StudyError:
+            noticed += 1
+    assert noticed > 100
+
+
+def test_text_that_a_spreadsheet_would_run_is_escaped_and_numbers_are_not(tmp_path):
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "plain", "a=b", None, "'=1", ""]
+    table = pa.table({"=name": texts, "number": [-1.5] * len(texts), "words": ["-x"] * len(texts)})
+    with write_csv(table, tmp_path / "t.csv").open(newline="") as file:
+        head, *lines = csv.reader(file)
+    assert head == ["'=name", "number", "words"]
+    escaped = ["'" + text for text in texts[:8]] + ["plain", "a=b", "", "'=1", ""]
+    assert lines == [[text, "-1.5", "'-x"] for text in escaped]
+    back = read_table(write_table(make_table([timing(3) | {"label": "=x"}], TIMING_SCHEMA), tmp_path / "p.parquet"),
+                      TIMING_SCHEMA)  # fmt: skip
+    assert back["label"].to_pylist() == ["=x"]
 
 
 def test_foreign_parquet_and_the_other_table_are_refused(tmp_path):

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from transect.confidence import FEWEST_PATHS, Estimate, mean_of
 from transect.errors import InvalidInput
 
+_SAME_SCALE = 1.5
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -28,6 +30,8 @@ class Comparison:
         ratio: Geometric mean of one / other; NaN where a value is not positive.
         ratio_interval: Student's t interval of the mean logarithm, exponentiated.
         confidence: Coverage of the intervals.
+        scales: Standard deviations of the outputs of the one and the other: over the data set that ``measure`` was
+            given, or over the anchors of these paths; None for a measure that does not grow with them.
     """
 
     one: str
@@ -41,6 +45,12 @@ class Comparison:
     ratio: float
     ratio_interval: tuple[float, float]
     confidence: float
+    scales: tuple[float, float] | None = None
+
+    @property
+    def scales_differ(self) -> bool:
+        """Whether the scales of the outputs differ by a factor of more than 1.5: they are part of the difference."""
+        return self.scales is not None and max(self.scales) > _SAME_SCALE * min(self.scales)
 
     def __str__(self) -> str:
         def shown(value: float, ends: tuple[float, float]) -> str:
@@ -52,12 +62,27 @@ class Comparison:
         return (
             f"{self.measure} on {self.pairs} paths{left_out}: {self.one} {self.means[0]:.4g}, {self.other} "
             f"{self.means[1]:.4g}; difference {shown(self.difference, self.difference_interval)}, ratio "
-            f"{shown(self.ratio, self.ratio_interval)} ({over})"
+            f"{shown(self.ratio, self.ratio_interval)} ({over}){self._caveat()}"
+        )
+
+    def _caveat(self) -> str:
+        if not self.scales_differ or self.scales is None:
+            return ""
+        return (
+            f"; the outputs of {self.one} and {self.other} have standard deviations of {self.scales[0]:.3g} and "
+            f"{self.scales[1]:.3g}, and {self.measure} grows with them"
         )
 
 
-def compare_pairs(one: str, other: str, measure: str, pairs: NDArray[np.float64], confidence: float) -> Comparison:
-    """Compare values of two models, ``(N, 2)``, a row a path.
+def compare_pairs(
+    one: str,
+    other: str,
+    measure: str,
+    pairs: NDArray[np.float64],
+    confidence: float,
+    scales: tuple[float, float] | None = None,
+) -> Comparison:
+    """Compare values of two models, ``(N, 2)``, a row a path; with the scales of their outputs, where these matter.
 
     Raises:
         InvalidInput: No path has values of both.
@@ -86,4 +111,5 @@ def compare_pairs(one: str, other: str, measure: str, pairs: NDArray[np.float64]
         ratio=ratio.value,
         ratio_interval=ratio.interval or (math.nan, math.nan),
         confidence=confidence,
+        scales=scales,
     )

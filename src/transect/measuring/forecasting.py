@@ -15,7 +15,7 @@ from transect.estimation.estimate import BUDGET, bytes_held
 from transect.graph.node import leaves
 from transect.measuring.chunks import Paths, traced_together
 from transect.measuring.guesses import Guess, mean_of
-from transect.measuring.models import Model, Source, as_sources, survey
+from transect.measuring.models import Model, Source, as_sources, lies_on_cpu
 from transect.measuring.options import Options, checked_outputs, is_whole
 from transect.measuring.prepared import prepare
 from transect.measuring.work import Row, measure_together, one_thread
@@ -145,7 +145,7 @@ def forecast_of(sources: Sequence[Source], paths: Paths, count: int | None, work
 
 
 def _cost(source: Source, paths: Paths, count: int | None, options: Options) -> _Cost:
-    together = traced_together(paths.first, survey(source).on_cpu)
+    together = traced_together(paths.first, lies_on_cpu(source))
     sample = paths.sample(max(_PATHS, together))
     # Timed in groups as large as those that will be measured, though of the same few paths again and again.
     group = (sample * together)[: max(len(sample), min(together, count or together))]

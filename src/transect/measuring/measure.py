@@ -11,17 +11,20 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from transect.errors import InvalidInput
+from transect.errors import FolderInUse, InvalidInput, MeasuringError
 from transect.execution import ProgressCallback
 from transect.measuring.chunks import Paths, traced_together
 from transect.measuring.forecasting import forecast_of
 from transect.measuring.measurements import Measurements
-from transect.measuring.models import Source, Survey, as_sources, survey
+from transect.measuring.models import Source, as_sources, lies_on_cpu
 from transect.measuring.options import Options, checked_outputs, is_whole
 from transect.measuring.pool import Task, work_through
 from transect.measuring.prepared import Prepared, prepare
 from transect.measuring.progress import Watcher, watching
-from transect.measuring.stores import TABLE, Folder, Memory, Store, as_folder, ordered
+from transect.measuring.rows import ordered
+from transect.measuring.scales import Scale, as_scale
+from transect.measuring.stores import TABLE, Folder, Memory, OtherMeasurements, Store, as_folder
+from transect.measuring.work import one_thread
 from transect.network import Network
 from transect.paths import Path
 from transect.storage.ownership import Ownership, owned
@@ -38,6 +41,8 @@ def measure(
     workers: int = 1,
     together: int | None = None,
     outputs: Sequence[int] | None = None,
+    data: Any = None,
+    std: float | Sequence[float] | None = None,
     dtype: torch.dtype | None = None,
     device: str | None = None,
     budget: int | None = None,
@@ -68,6 +73,9 @@ def measure(
             spawned: a script that uses them must call this under ``if __name__ == "__main__":``.
         together: Paths traced together; by default as many as share rows well (at most 32; on a GPU 1024).
         outputs: Indices of the outputs to measure; all by default.
+        data: Inputs of a data set, ``(N, *input_shape)``: deviations are given beside in units of the outputs' standard
+            deviations over it, so that models with outputs of different scales can be compared.
+        std: These standard deviations, where they are known: one for each output measured, or one for all.
         dtype: Working dtype of modules; by default float64, for estimates their own.
         device: Where modules are captured to; their own device by default.
         budget: Most numbers that are kept alive, as in ``trace`` and ``estimate``.
@@ -104,17 +112,19 @@ def measure(
     for name, value in (("workers", workers), ("together", 1 if together is None else together)):
         if not is_whole(value, 1):
             raise InvalidInput(f"{name}: expected a whole number of at least 1, got {value!r}.")
+    scale = as_scale(data, std)
     if out is None:
-        return _measured(models, paths, options, workers, together, progress, None, None)
+        return _measured(models, paths, options, scale, workers, together, progress, None, None)
     folder = as_folder(out)
     with owned(folder) as ownership:
-        return _measured(models, paths, options, workers, together, progress, folder, ownership)
+        return _measured(models, paths, options, scale, workers, together, progress, folder, ownership)
 
 
 def _measured(
     models: Any,
     paths: Any,
     options: Options,
+    scale: Scale,
     workers: int,
     together: int | None,
     progress: ProgressCallback | Literal[False] | None,
@@ -123,22 +133,22 @@ def _measured(
 ) -> Measurements:
     sources = as_sources(models)
     given = Paths(paths, again=len(sources) > 1)
-    surveys = {source.name: survey(source) for source in sources}
-    on_cpu = _on_cpu(surveys, options.device)
-    if workers > 1 and not on_cpu:
+    on_cpu = [lies_on_cpu(source) for source in sources]  # all are opened once: what cannot be loaded is named at once
+    device = torch.device(options.device or ("cpu" if all(on_cpu) else "cuda")).type
+    if workers > 1 and device != "cpu":
         raise InvalidInput(f"workers: one process feeds a GPU best, with many paths together; got workers={workers}.")
-    group = together or traced_together(given.first, on_cpu)
+    group = together or traced_together(given.first, device == "cpu")
     store: Store = Memory()
     if folder is not None and ownership is not None:
-        settings = options.settings() | {"together": group}
-        store = Folder(folder, ownership, settings, {name: found.fingerprint for name, found in surveys.items()})
+        settings = options.settings() | scale.settings() | {"device": device, "together": group}
+        store = Folder(folder, ownership, settings)
     kept = store.rows
     with watching(len(sources), given.total, progress) as watcher:
         try:
-            table = _worked_through(sources, given, group, options, workers, store, watcher)
+            table = _worked_through(sources, given, group, options, scale, workers, store, watcher)
         except BaseException as error:
-            if folder is not None:
-                error.add_note(f"{store.rows:,} finished rows are kept in {folder}; the same call goes on from there.")
+            if folder is not None and not isinstance(error, OtherMeasurements | FolderInUse):
+                error.add_note(f"{store.rows:,} finished rows are kept in {folder}; {_way_on(error)}")
             raise
         where = "" if folder is None else f" in {folder / TABLE} ({kept:,} rows kept from before)"
         found = Measurements(ordered(table, {source.name: index for index, source in enumerate(sources)}))
@@ -151,6 +161,7 @@ def _worked_through(
     paths: Paths,
     together: int,
     options: Options,
+    scale: Scale,
     workers: int,
     store: Store,
     watcher: Watcher,
@@ -160,18 +171,31 @@ def _worked_through(
         for chunk in paths.chunks(paths.total):
             store.expect(chunk)
         store.end(paths.total)
+    with one_thread():
+        for source in (source for source in sources if store.knows(source.name)):
+            store.admit(prepare(source, paths.first, options, scale))
     _say_what_is_coming(sources, paths, options, workers, store, watcher)
-    tasks = _tasks(sources, paths, together, options, store, watcher)
+    tasks = _tasks(sources, paths, together, options, scale, store, watcher)
     if paths.total is not None:
         workers = min(workers, len(sources) * -(-paths.total // together))
     for finished in work_through(tasks, workers):
+        if finished.error is not None:
+            if not _may_go_next_time(finished.error):
+                store.failed(finished.model)
+            raise finished.error
         store.add(finished.model, finished.chunk, finished.rows)
         watcher.advanced(finished.model, len(finished.rows))
     return store.finish()
 
 
 def _tasks(
-    sources: Sequence[Source], paths: Paths, together: int, options: Options, store: Store, watcher: Watcher
+    sources: Sequence[Source],
+    paths: Paths,
+    together: int,
+    options: Options,
+    scale: Scale,
+    store: Store,
+    watcher: Watcher,
 ) -> Iterator[Task]:
     """What is not done yet, model after model; a model is opened when its first missing chunk is reached."""
     for source in sources:
@@ -185,10 +209,25 @@ def _tasks(
             if store.has(source.name, chunk):
                 watcher.advanced(source.name, len(chunk.paths))
                 continue
-            model = model or prepare(source, paths.first, options)
+            if model is None:
+                model = prepare(source, paths.first, options, scale)
+                store.admit(model)
             yield Task(model, chunk, options)
         store.end(seen)
         watcher.handed_out(source.name, seen)
+
+
+def _may_go_next_time(error: BaseException) -> bool:
+    """Whether the same call may go on where it ended: it was interrupted, or the machine gave out."""
+    if isinstance(error, MeasuringError):
+        return error.lost
+    return not isinstance(error, Exception) or isinstance(error, MemoryError | OSError | torch.OutOfMemoryError)
+
+
+def _way_on(error: BaseException) -> str:
+    if _may_go_next_time(error):
+        return "the same call goes on from there."
+    return "with what failed mended, replaced or left out, the call goes on from there."
 
 
 def _say_what_is_coming(
@@ -201,12 +240,6 @@ def _say_what_is_coming(
     seconds = found.exact_seconds if options.method == "exact" else found.estimate_seconds
     if seconds is not None and (seconds.value > _LONG or paths.total is None):
         watcher.say.line(f"Forecast: {found}")
-
-
-def _on_cpu(surveys: Mapping[str, Survey], device: str | None) -> bool:
-    if device is not None:
-        return torch.device(device).type == "cpu"
-    return all(found.on_cpu for found in surveys.values())
 
 
 def _remarks(found: Measurements) -> str:

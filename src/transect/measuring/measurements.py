@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 from numpy.typing import NDArray
 
-from transect.errors import InvalidInput, MissingDependency, StudyError, check_one_of
-from transect.measuring.columns import NUMBERS, SCHEMA
+from transect.errors import InvalidInput, MissingDependency, ScaleWarning, StudyError, check_one_of
+from transect.measuring.columns import NUMBERS, OF_SCALE, SCHEMA
 from transect.measuring.comparing import Comparison, compare_pairs
-from transect.storage.atomic import replacing
-from transect.storage.tables import read_table, write_table
+from transect.storage.tables import read_table, write_csv, write_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,16 @@ class Measurements:
         first, second = (self._by_path(name, measure) for name in names)
         shared = [path for path in first if path in second]
         pairs = np.array([(first[path], second[path]) for path in shared], dtype=np.float64).reshape(-1, 2)
-        return compare_pairs(*names, measure, pairs, float(confidence))
+        scales = self._scales(names, shared) if measure in OF_SCALE else None
+        found = compare_pairs(*names, measure, pairs, float(confidence), scales)
+        if found.scales_differ:
+            warnings.warn(
+                f"{found}. Compare 'normalised_deviation' of models that were measured with data=... as well, or a "
+                "measure without a scale, such as 'flips'.",
+                ScaleWarning,
+                stacklevel=2,
+            )
+        return found
 
     def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write the table as Parquet or CSV, by the suffix of ``path``, whole or not at all.
@@ -111,9 +121,7 @@ class Measurements:
             return write_table(self.table, path, csv=False)
         if path.suffix != ".csv":
             raise InvalidInput(f"path: expected a name that ends in .parquet or .csv, got {path.name}.")
-        with replacing(path) as temporary:
-            pyarrow.csv.write_csv(self.table, temporary)
-        return path
+        return write_csv(self.table, path)
 
     def to_pandas(self) -> Any:
         """The table as a ``pandas.DataFrame``.
@@ -141,6 +149,15 @@ class Measurements:
             return models[model]
         check_one_of("model", model, models, ", or a position")
         return str(model)
+
+    def _scales(self, models: tuple[str, str], paths: Sequence[int]) -> tuple[float, float] | None:
+        """Standard deviations of the outputs of two models: over a data set where both have them, or over anchors."""
+        for column in ("output_std", "anchor_std"):
+            of_each = [self._by_path(model, column) for model in models]
+            one, other = (float(np.mean([known[path] for path in paths] or [np.nan])) for known in of_each)
+            if max(one, other) > 0 and math.isfinite(one + other):
+                return one, other
+        return None
 
     def _by_path(self, model: str, measure: str) -> dict[int, float]:
         part = self.of(model)

@@ -1,19 +1,15 @@
-"""What a user gives to ``measure`` as models: named, opened one at a time, told apart by their weights."""
+"""What a user gives to ``measure`` as models: named, and opened one at a time."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from transect.errors import InvalidInput
-from transect.graph.node import leaves
 from transect.network import Network
 
 Model = Network | nn.Module
@@ -25,19 +21,6 @@ class Source:
 
     name: str
     open: Callable[[], Model]
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What is known of a model before it is measured.
-
-    Attributes:
-        fingerprint: Digest of its structure and weights.
-        on_cpu: Whether they lie on the CPU.
-    """
-
-    fingerprint: str
-    on_cpu: bool
 
 
 def as_sources(models: Any) -> list[Source]:
@@ -62,15 +45,16 @@ def as_sources(models: Any) -> list[Source]:
     return found
 
 
-def survey(source: Source) -> Survey:
-    """Open a model, look at it, and let it go.
+def lies_on_cpu(source: Source) -> bool:
+    """Open a model, look where its weights lie, and let it go.
 
     Raises:
         InvalidInput: It is not a model, or cannot be loaded.
     """
     model = source.open()
-    tensors = _tensors(model)
-    return Survey(_fingerprint(model, tensors), all(tensor.device.type == "cpu" for _, tensor in tensors))
+    if isinstance(model, Network):
+        return model.device.type == "cpu"
+    return all(tensor.device.type == "cpu" for tensor in (*model.parameters(), *model.buffers()))
 
 
 def _source(name: Any, open_it: Callable[[], Any]) -> Source:
@@ -87,31 +71,3 @@ def _source(name: Any, open_it: Callable[[], Any]) -> Source:
         return model
 
     return Source(name, opened)
-
-
-def _tensors(model: Model) -> list[tuple[str, Tensor]]:
-    if isinstance(model, nn.Module):
-        return [(name, value) for name, value in model.state_dict().items() if isinstance(value, Tensor)]
-    held = [part for node in model.graph.nodes for part in leaves((node.args, dict(node.kwargs)))]
-    return [(str(index), part) for index, part in enumerate(held) if isinstance(part, Tensor)]
-
-
-def _fingerprint(model: Model, tensors: list[tuple[str, Tensor]]) -> str:
-    structure = re.sub(r" at 0x[0-9a-fA-F]+", "", _structure(model))  # of functions: another one in every process
-    digest = hashlib.sha256(structure.encode())
-    for name, tensor in tensors:
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:32]
-
-
-def _structure(model: Model) -> str:
-    """The classes and settings of a module's parts, or the operations of a network with all that is no tensor."""
-    if isinstance(model, nn.Module):
-        return f"{type(model).__module__}.{type(model).__qualname__} {model}"
-    arguments = (
-        [repr(part) for part in leaves((node.args, dict(node.kwargs))) if not isinstance(part, Tensor)]
-        for node in model.graph.nodes
-    )
-    lines = [f"{node.operation} {known}" for node, known in zip(model.graph.nodes, arguments, strict=True)]
-    return "\n".join([f"{model.name} {model.dtype} {model.input_shape}", *lines])

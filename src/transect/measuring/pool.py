@@ -34,19 +34,19 @@ class Task:
 
 @dataclass(frozen=True)
 class Finished:
-    """What came of a task."""
+    """What came of a task: rows, or an error whose message begins with its model and paths."""
 
     model: str
     chunk: Chunk
     rows: list[Row]
+    error: Exception | None = None
 
 
 def work_through(tasks: Iterator[Task], workers: int) -> Iterator[Finished]:
     """Do tasks as they come, in bounded memory: none is asked for before there is somebody to do it (or nearly).
 
-    Raises:
-        TransectError: What a task raised; the message begins with its model and paths.
-        MeasuringError: A worker died twice over one task, or raised what it should not.
+    What a task raised is handed out too, and so is a :class:`MeasuringError` where a worker died twice over one, or
+    raised what it should not.
     """
     return _here(tasks) if workers == 1 else _on_workers(tasks, workers)
 
@@ -54,13 +54,20 @@ def work_through(tasks: Iterator[Task], workers: int) -> Iterator[Finished]:
 def _here(tasks: Iterator[Task]) -> Iterator[Finished]:
     with one_thread():
         while (task := next(tasks, None)) is not None:
-            try:
-                rows = measure_together(task.model.model, task.chunk.paths, task.options)
-            except TransectError as error:
-                raise with_place(error, str(task)) from error
-            finished = Finished(task.model.name, task.chunk, rows)
-            del task, rows  # before the next is made: of a folder of models only one is in memory
+            finished = _finished_here(task)
+            del task  # before the next is made: of a folder of models only one is in memory
             yield finished
+
+
+def _finished_here(task: Task) -> Finished:
+    try:
+        model = task.model
+        rows = measure_together(model.model, task.chunk.paths, task.options, model.std)
+        return Finished(model.name, task.chunk, rows)
+    except TransectError as error:
+        return Finished(task.model.name, task.chunk, [], with_place(error, str(task)))
+    except Exception as error:  # a model's own
+        return Finished(task.model.name, task.chunk, [], error)
 
 
 def _on_workers(tasks: Iterator[Task], workers: int) -> Iterator[Finished]:
@@ -86,12 +93,12 @@ class _Workers:
         """Hand out a task. The first starts all workers, when it is known that it can be sent."""
         packed = task.model.packed
         self._crew.gather()
-        job = Job(str(task), measure_packed, (packed, packed_paths(task.chunk.paths), task.options))
+        job = Job(str(task), measure_packed, (packed, packed_paths(task.chunk.paths), task.options, task.model.std))
         self._tasks[job.key] = task
         self._crew.give(job)
 
     def hear(self) -> Iterator[Finished]:
-        """Wait until a worker is done, or dies; what is finished, before an error of another worker is raised."""
+        """Wait until a worker is done, or dies; what is finished comes before an error of another worker."""
         ended = [(job, said) for job, said in self._crew.hear() if not isinstance(said, Step)]
         for job, outcome in sorted(ended, key=lambda pair: not isinstance(pair[1].result, list)):
             if _died(outcome) and self._deaths.setdefault(job.key, 1) < _TRIES:
@@ -99,7 +106,8 @@ class _Workers:
                 self._crew.give(job)
                 continue
             task = self._tasks.pop(job.key)
-            yield Finished(task.model.name, task.chunk, _rows(outcome, task))
+            error = _error(outcome, task)
+            yield Finished(task.model.name, task.chunk, [] if error else outcome.result, error)
 
 
 def _died(outcome: Outcome) -> bool:
@@ -107,12 +115,11 @@ def _died(outcome: Outcome) -> bool:
     return outcome.error is not None and not outcome.details
 
 
-def _rows(outcome: Outcome, task: Task) -> list[Row]:
+def _error(outcome: Outcome, task: Task) -> Exception | None:
     if isinstance(outcome.result, TransectError):
-        raise with_place(outcome.result, str(task)) from outcome.result
-    if outcome.error is not None:
-        hint = f". {_GUARD}" if "exit code 1" in outcome.error else ""
-        details = f" ({_TRIES} times){hint}" if _died(outcome) else f"\n{outcome.details}"
-        raise MeasuringError(f"{task}: {outcome.error}{details.rstrip()}")
-    rows: list[Row] = outcome.result
-    return rows
+        return with_place(outcome.result, str(task))
+    if outcome.error is None:
+        return None
+    hint = f". {_GUARD}" if "exit code 1" in outcome.error else ""
+    details = f" ({_TRIES} times){hint}" if _died(outcome) else f"\n{outcome.details}"
+    return MeasuringError(f"{task}: {outcome.error}{details.rstrip()}", lost=_died(outcome))

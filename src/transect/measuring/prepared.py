@@ -10,11 +10,13 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from transect.errors import InvalidInput, TransectError, UnsupportedModel
+from transect.measuring.fingerprints import fingerprint
 from transect.measuring.models import Model, Source
 from transect.measuring.options import Options
+from transect.measuring.scales import Scale
 from transect.network import WORKING_DTYPES, Network, capture, network_of
 from transect.paths import Path
 
@@ -33,10 +35,16 @@ class Prepared:
     Args:
         name: Its name.
         model: A network; or a module that cannot be captured, of which only outputs are sampled.
+        std: Standard deviations of its outputs over a data set, where they are known.
     """
 
-    def __init__(self, name: str, model: Model) -> None:
-        self.name, self.model = name, model
+    def __init__(self, name: str, model: Model, std: Tensor | None = None) -> None:
+        self.name, self.model, self.std = name, model, std
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of what it computes."""
+        return fingerprint(self.model)
 
     @cached_property
     def packed(self) -> Packed:
@@ -57,13 +65,14 @@ class Prepared:
         return Packed(hashlib.sha256(data.getbuffer()).hexdigest(), data.getvalue())
 
 
-def prepare(source: Source, first: Path, options: Options) -> Prepared:
+def prepare(source: Source, first: Path, options: Options, scale: Scale | None = None) -> Prepared:
     """Open a model and capture it.
 
     Args:
         source: The model.
         first: The first path: an example of what the model takes.
         options: How it will be measured.
+        scale: What its deviations will be normalised by.
 
     Raises:
         TransectError: It cannot be captured, or does not take such inputs; the message begins with its name.
@@ -76,9 +85,10 @@ def prepare(source: Source, first: Path, options: Options) -> Prepared:
                 f"paths: their anchors have shape {tuple(first.anchors.shape[1:])}, but the network takes inputs of "
                 f"shape {network.input_shape}."
             )
+        std = None if scale is None else scale.of(network, first.anchors, options.outputs)
     except TransectError as error:
         raise with_place(error, f"model {source.name!r}") from error
-    return Prepared(source.name, network)
+    return Prepared(source.name, network, std)
 
 
 @lru_cache(maxsize=1)  # a worker gets the chunks of one model one after the other

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from transect.errors import InvalidInput
 from transect.estimation import Estimate
 from transect.measures import across_outputs
 from transect.results import Trace
@@ -15,8 +16,14 @@ _OF_OUTPUTS = ("absolute_deviation", "centred_deviation", "total_variation", "ex
 _OF_SEGMENTS = ("deviation_norm", "arc_length")
 
 
-def row_of(found: Trace | Estimate) -> dict[str, Any]:
-    """The columns of one path, but for its names and the time it took; what a method does not give is left out."""
+def row_of(found: Trace | Estimate, anchors: Tensor, std: Tensor | None = None) -> dict[str, Any]:
+    """The columns of one path, but for its names and the time it took; what is not known is left out.
+
+    Args:
+        found: The path's trace, or estimate.
+        anchors: Outputs at its anchors, ``(A, C)``.
+        std: Standard deviation of each output over a data set, ``(C,)``, or one for all, ``(1,)``.
+    """
     segments = len(found.length)
     of_outputs, of_segments = (_bounded(found, names) for names in (_OF_OUTPUTS, _OF_SEGMENTS))
     norms = across_outputs(torch.cat(of_outputs)).reshape(
@@ -30,7 +37,19 @@ def row_of(found: Trace | Estimate) -> dict[str, Any]:
         row |= _three(name, sums[3 * index : 3 * index + 3])
     row |= _three("mean_deviation", [number / length for number in (deviation, *ends)])
     row |= {"absolute_deviation_max": largest, "mean_deviation_max": largest / length}
+    row["anchor_std"] = _root_mean_square(anchors.double().std(0, correction=0))
+    if std is not None:
+        if len(std) not in (1, anchors.shape[1]):
+            raise InvalidInput(
+                f"std: expected one number, or one for each of the {anchors.shape[1]} outputs measured, got {len(std)}."
+            )
+        normalised = (float(across_outputs(part / std).sum()) / length for part in of_outputs[:3])
+        row |= _three("normalised_deviation", list(normalised)) | {"output_std": _root_mean_square(std)}
     return row | (_exact(found, length) if isinstance(found, Trace) else _estimated(found))
+
+
+def _root_mean_square(numbers: Tensor) -> float:
+    return float(numbers.square().mean().sqrt())
 
 
 def _exact(trace: Trace, length: float) -> dict[str, Any]:

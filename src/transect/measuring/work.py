@@ -25,19 +25,29 @@ from transect.results import Trace
 from transect.tracing import trace
 
 Row = dict[str, Any]
+_ANCHORS = 256  # evaluated together
 
 
-def measure_together(model: Model, paths: Sequence[Path], options: Options) -> list[Row]:
+def measure_together(model: Model, paths: Sequence[Path], options: Options, std: Tensor | None = None) -> list[Row]:
     """Measure paths together; a row for each, without names.
 
-    What the warnings would say of single values is in the rows: bounds, and unresolved crossings.
+    What the warnings would say of single values is in the rows: bounds, and unresolved crossings. With standard
+    deviations of the outputs there are normalised deviations too.
     """
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TransectWarning)
-        rows = [row_of(found) for found in found_along(model, paths, options)]
+        rows = [row_of(found, _at_anchors(found, model), std) for found in found_along(model, paths, options)]
     seconds = (time.perf_counter() - began) / len(paths)
     return [row | {"seconds": seconds} for row in rows]
+
+
+def _at_anchors(found: Trace | Estimate, model: Model) -> Tensor:
+    """Outputs at the anchors of a path, ``(A, C)``."""
+    if isinstance(found, Estimate):
+        return found.start if found.path.closed else torch.cat([found.start, found.end[-1:]])
+    outputs = torch.cat([model(part).cpu() for part in found.path.anchors.split(_ANCHORS)])
+    return outputs[:, list(found.outputs)]
 
 
 def found_along(model: Model, paths: Sequence[Path], options: Options) -> list[Trace] | list[Estimate]:
@@ -65,10 +75,12 @@ def _plain(model: nn.Module) -> tuple[Callable[[Tensor], Any], torch.dtype]:
     return (lambda x: model(x.to(like.device))), like.dtype
 
 
-def measure_packed(model: Packed, paths: bytes, options: Options, report: Report) -> list[Row] | TransectError:
+def measure_packed(
+    model: Packed, paths: bytes, options: Options, std: Tensor | None, report: Report
+) -> list[Row] | TransectError:
     """The work of a worker process; an error made on purpose is handed back as a value, with all it says."""
     try:
-        return measure_together(unpacked(model), unpacked_paths(paths), options)
+        return measure_together(unpacked(model), unpacked_paths(paths), options, std)
     except TransectError as error:
         return error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -15,6 +16,7 @@ from transect.errors import StudyError
 from transect.storage.atomic import replacing
 
 SCHEMA_VERSION = 3  # 2: density and the crossings of studies counted anchors too
+_FORMULA = r"^[=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]"  # the last four are full-width = + - @
 _VERSION_KEY = b"transect.schema_version"
 
 
@@ -96,11 +98,25 @@ def write_table(table: pa.Table, path: str | os.PathLike[str], csv: bool = True)
     """
     path = Path(path)
     if csv:
-        with replacing(path.with_suffix(".csv")) as temporary:
-            pyarrow.csv.write_csv(table, temporary)
+        write_csv(table, path.with_suffix(".csv"))
     with replacing(path) as temporary:
-        pyarrow.parquet.write_table(table, temporary)
+        pyarrow.parquet.write_table(table, temporary, write_page_checksum=True)
     return path
+
+
+def write_csv(table: pa.Table, path: str | os.PathLike[str]) -> Path:
+    """Write a table as CSV, atomically. Text that a spreadsheet would run as a formula has an apostrophe before it."""
+    path = Path(path)
+    columns = [_harmless(column) if pa.types.is_string(column.type) else column for column in table.columns]
+    names = _harmless(pa.array(table.column_names)).to_pylist()
+    with replacing(path) as temporary:
+        pyarrow.csv.write_csv(pa.table(columns, names=names), temporary)
+    return path
+
+
+def _harmless(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    begun = pyarrow.compute.match_substring_regex(text, _FORMULA)
+    return pyarrow.compute.if_else(begun, pyarrow.compute.binary_join_element_wise("'", text, ""), text)
 
 
 def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
@@ -117,9 +133,9 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
         StudyError: If there is no such file, it is not Parquet, is of another schema version or has other columns.
     """
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise StudyError(f"cannot read the table {path}: {error}") from error
     _refuse_other_version(table.schema, path)
     if not pa.schema([field for field in table.schema if not is_setting(field.name)]).equals(schema):
@@ -141,7 +157,7 @@ def _refuse_other_columns(row: Mapping[str, Any], schema: pa.Schema) -> None:
 
 
 def _refuse_other_version(schema: pa.Schema, path: str | os.PathLike[str]) -> None:
-    found = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    found = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode(errors="replace")
     if found != str(SCHEMA_VERSION):
         raise StudyError(
             f"expected a table of schema version {SCHEMA_VERSION} in {path}, found version {found}; "

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import get_args
 
 import pyarrow as pa
-import pyarrow.csv
 
 from transect.plots import render, sweep_figure, sweeps
 from transect.plots.curves import as_table
 from transect.plots.grouping import distinct, path_kinds_of
 from transect.plots.rendering import Format
 from transect.storage.atomic import replacing, write_text
-from transect.storage.tables import read_table
+from transect.storage.tables import read_table, write_csv
 from transect.study.columns import RUN_SCHEMA
 from transect.study.figures import drawn_over, study_figures, trained_rows
 from transect.study.statistics.claims import ClaimsVerdict
@@ -110,9 +109,7 @@ def _write(path: Path, contents: pa.Table | str) -> Path:
     if isinstance(contents, str):
         write_text(path, contents)
         return path
-    with replacing(path) as temporary:
-        pyarrow.csv.write_csv(contents, temporary)
-    return path
+    return write_csv(contents, path)
 
 
 def _write_bytes(path: Path, contents: bytes) -> Path:
