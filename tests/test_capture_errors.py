@@ -42,7 +42,7 @@ def _path(*shape: int) -> transect.Path:
 MIXING: dict[str, tuple[Forward, tuple[int, ...], str]] = {
     "order reversed": (lambda m, x: torch.relu(x.flip(0)), (4,), "flip"),
     "order reversed by index": (lambda m, x: x[torch.arange(x.size(0) - 1, -1, -1)], (4,), "arange"),
-    "neighbours added": (lambda m, x: x + x.roll(1, 0), (4,), "sample to sample"),
+    "neighbours added": (lambda m, x: x + x.roll(1, 0), (4,), "depends on the batch"),
     "mean of the batch": (lambda m, x: x - x.mean(0), (4,), "mean"),
     "maximum of the batch": (lambda m, x: x - x.amax(0), (4,), "amax"),
     "first sample": (lambda m, x: m.linear(x) - m.linear(x[0]), (4,), "select"),
