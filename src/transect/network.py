@@ -28,11 +28,13 @@ from transect.graph.state import state_kept, stored_numbers
 from transect.patterns import InputSpace, Pattern, Region, pattern_at, region_at
 from transect.precision import full_precision
 from transect.regions.program import Program, compile_program
+from transect.regions.rounding import spread_along
 from transect.report import Report, report_network
 from transect.rules import fold_batch_norms, prove_coverage, rewrite, without_infinities
 
 WORKING_DTYPES = (torch.float64, torch.float32)
 
+_DEVIATIONS = 64.0  # standard deviations of rounding by which two evaluations may differ
 _FEW = 4  # points of a kind at which a captured graph is compared with its module
 # Largest difference, relative to the largest output, between the captured graph and the user's module in its own dtype.
 AGREEMENT = {torch.float64: 1e-10, torch.float32: 2e-3, torch.bfloat16: 0.3, torch.float16: 0.1}
@@ -309,15 +311,22 @@ def _compare(called: Called, network: Network, points: Tensor, coarsest: torch.d
             "or does its output depend on buffers that its forward pass changes? Freeze them in evaluation mode."
         )
     allowed = max(AGREEMENT.get(coarsest, 2e-3), AGREEMENT[network.dtype])
-    if float((own[-1:] - alone).abs().max()) > allowed * size:
+    apart = float((own[-1:] - alone).abs().max())
+    if apart > allowed * size and not _is_rounding(apart, network, points, eps):
         raise UnsupportedModel(
             "model: it mixes the samples of a batch, since its outputs for one input depend on whether there are "
             "others; make it treat each sample on its own."
         )
     worst = float((own - network(points).to(own)).abs().max()) / size
-    if not worst <= allowed:
+    if not worst <= allowed and not _is_rounding(worst * size, network, points, eps):
         raise VerificationError(
             f"capture: the captured graph and the model differ by {worst:.1e} of the largest output at {where} "
             f"(at most {allowed:.0e} is expected of {coarsest}). Does the model branch on its values, or change from "
             "call to call? Otherwise please report it with the model."
         )
+
+
+def _is_rounding(difference: float, network: Network, points: Tensor, eps: float) -> bool:
+    """Whether rounding inside the model explains a difference, as where outputs are differences of large values."""
+    spread = spread_along(network.program, points.to(device=network.device, dtype=network.dtype)).outputs
+    return difference <= _DEVIATIONS * float(spread.max()) * max(1.0, eps / torch.finfo(network.dtype).eps)
