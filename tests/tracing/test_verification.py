@@ -152,5 +152,5 @@ def test_every_path_has_points_of_its_own():
 
 
 def test_what_cannot_be_asked_for_is_refused():
-    with pytest.raises(InvalidInput, match='expected True, False or "all"'):
+    with pytest.raises(InvalidInput, match="expected one of True, False, all"):
         transect.trace(seeded(), some_paths(1)[0], verify="some")
