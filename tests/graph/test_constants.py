@@ -40,6 +40,11 @@ CONSTANT = {
     "an order": (lambda s, h: torch.relu(h)[:, s.v.argsort(descending=True)], {"v": T([3.0, 1, 2, 5, 4, 0])}),
     "repetitions": (lambda s, h: torch.relu(h).repeat_interleave(s.n, 1), {"n": T([1, 0, 2, 1, 3, 1])}),
     "a branch": (lambda s, h: torch.relu(h) if s.n > 2 else h.abs(), {"n": T(3.0)}),
+    "a norm as a number": (lambda s, h: torch.relu(h) / s.layer.weight.norm().item(), {}),
+    "a list of quotients": (lambda s, h: torch.relu(h) * max((s.layer.bias / s.layer.weight.norm()).tolist()), {}),
+    "whole numbers that divide": (lambda s, h: torch.relu(h) / s.n, {"n": T([3, 7, 1, 9, 2, 5])}),
+    "a number from what was written to": (lambda s, h: torch.relu(h) * _filled(torch.zeros(6), s.v).sum().item(),
+                                          {"v": torch.arange(6.0)}),
     "a branch on a norm": (lambda s, h: h.abs() if (s.layer.weight.norm() > 99).all() else torch.relu(h), {}),
     "whether two are equal": (lambda s, h: torch.relu(h) if torch.equal(s.n, s.n + 0) else h, {"n": T(3.0)}),
     "edges of a graph": (lambda s, h: torch.relu(h)[:, s.e[0][s.e[0] != s.e[1]]], {"e": T([[0, 1, 3], [0, 2, 1]])}),
@@ -55,6 +60,12 @@ CONSTANT = {
 def _written(y: Tensor, where: Tensor | slice, what: Tensor) -> Tensor:
     y = y.clone()
     y[:, where] = what
+    return y
+
+
+def _filled(y: Tensor, v: Tensor) -> Tensor:
+    y[2:5] = v[2:5]
+    y[0].add_(2)
     return y
 
 

@@ -20,6 +20,8 @@ from transect.graph.origin import module_path, source_line
 
 UNWRITTEN = ("aten.empty", "aten.new_empty")  # operations whose results hold what was in memory before
 _CHECKS = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten.sym_constrain_range.default")
+# Operations of activations with whole numbers, which alone would be rounded to torch's default dtype.
+_ARITHMETIC = tuple(f"aten.{name}." for name in "add sub rsub mul div maximum minimum".split())
 _PROBES = (3, 5)  # numbers of rows with which it is found out what of a constant depends on them
 
 
@@ -123,6 +125,8 @@ class _Fold:
         if str(target) == "aten.sym_size.int":
             for probe, rows in zip(self.probes, _PROBES, strict=True):
                 probe[name] = rows
+        if value is not None and value.floating and operation_name(target).startswith(_ARITHMETIC):
+            args = mapped(args, lambda part: part.to(self.dtype) if isinstance(part, Tensor) else part)
         origin = module_path(node), source_line(node)
         self.nodes.append(
             Node(name, operation_name(target), target, tuple(args), kwargs, value, *origin, from_input, part)

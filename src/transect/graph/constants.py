@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from transect.precision import full_precision
 
@@ -54,6 +54,9 @@ class KnownConstants(TorchFunctionMode):
     def __init__(self, module: nn.Module, numbers: Mapping[str, Tensor]) -> None:
         super().__init__()
         self._known: dict[int, tuple[Tensor, Tensor]] = {}  # a tensor of the export, kept alive, and its numbers
+        self._exact: dict[
+            int, tuple[Tensor, Tensor]
+        ] = {}  # numbers, kept alive, and the same without float32's rounding
         self._given = {_memory(number) for number in numbers.values()}
         for name, part in (*module.named_parameters(), *module.named_buffers()):
             if name in numbers:
@@ -111,7 +114,39 @@ class KnownConstants(TorchFunctionMode):
                     number = self._number(part) if isinstance(part, Tensor) else None
                     if number is not None and _memory(number) in self._given:
                         self._learn(part, number.clone())
-            return function(*self._as_numbers(args), **self._as_numbers(kwargs))
+            own = function(*self._as_numbers(args), **self._as_numbers(kwargs))
+            if _writes(name, kwargs):  # also through views: what is known beyond its dtype is not followed there
+                self._exact = {}
+                return own
+            return self._exactly(function, own, args, kwargs)
+
+    def _exactly(self, function: Callable[..., Any], own: Any, args: tuple, kwargs: dict) -> Any:
+        """The same result with Python's floating-point numbers as float64 arithmetic makes them.
+
+        Sizes, truth values and whole numbers are those of the module's own arithmetic.
+        """
+        parts, structure = tree_flatten(own)
+        if not any(isinstance(part, float) or _is_rounded(part) for part in parts):
+            return own
+        try:
+            exact = tree_leaves(function(*tree_map(self._doubled, args), **tree_map(self._doubled, kwargs)))
+        except Exception:  # of dtypes that do not go together
+            return own
+        if len(exact) != len(parts):
+            return own
+        for part, more in zip(parts, exact, strict=True):
+            if _is_rounded(part) and isinstance(more, Tensor) and more.shape == part.shape:
+                self._exact[id(part)] = part, more
+        return tree_unflatten(
+            [more if isinstance(part, float) else part for part, more in zip(parts, exact)], structure
+        )
+
+    def _doubled(self, part: Any) -> Any:
+        number = self._number(part) if isinstance(part, Tensor) else None
+        if number is None or not number.is_floating_point():
+            return part if number is None else number
+        found = self._exact.get(id(number))
+        return number.double() if found is None else found[1]
 
     def _as_numbers(self, arguments: Any) -> Any:
         return tree_map(lambda part: self._number(part) if isinstance(part, Tensor) else part, arguments)
@@ -180,6 +215,10 @@ class KnownConstants(TorchFunctionMode):
         if isinstance(part, Tensor) and part.dtype == torch.bool:
             return self._number(part)
         return None
+
+
+def _is_rounded(part: Any) -> bool:
+    return isinstance(part, Tensor) and part.is_floating_point() and part.dtype != torch.float64
 
 
 def _memory(number: Tensor) -> int:
