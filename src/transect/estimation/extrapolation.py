@@ -3,6 +3,9 @@
 Between samples the function is taken to be affine. In the limit the error of a deviation is a fourth of what it was on
 the grid half as fine; what a variation, an arc length or a count of flips misses is between a fourth (smooth) and a
 half (kinks). So the last change says what is still missing, and all changes together how sure that is.
+
+Where a function jumps nothing falls: a change that neighbouring intervals do not share stays as it is when the grid
+doubles. Such a change is taken out of what is extrapolated, and its interval may be off by all of it.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from transect.measures.absolute_deviation import mean_absolute_value
 from transect.measures.centred_deviation import centred
@@ -19,6 +23,7 @@ from transect.measures.deviation_norm import mean_norm
 
 FEW = 50  # flips below which nothing is extrapolated: exact is cheap there
 _SURE = 16.0  # multiples of eps max|f| by which rounding may move an output, as for traces
+_GRIDS = 4  # on which a jump is looked for: on two in a row, each compared with two coarser ones
 _THIRD, _WEIGHT = 4.0, 12.0  # twelve flips' worth of belief that a doubling finds a third of what the last one found
 
 
@@ -57,10 +62,10 @@ def estimated_measures(outputs: Tensor, length: Tensor, eps: float) -> dict[str,
     level = centred(outputs.flatten(0, 1)).reshape(outputs.shape)
     intervals = outputs.shape[1] - 1
     total, arc = _total_variation(outputs, 2 * r * intervals), _arc_length(outputs, 2 * r * root * intervals)
-    norm = _deviation(_bent(outputs), _norm, along, 2 * r * root)
+    norm = _deviation(outputs, _norm, along, 2 * r * root)
     return {
-        "absolute_deviation": _deviation(_bent(outputs), mean_absolute_value, along, 2 * r),
-        "centred_deviation": _deviation(_bent(level), mean_absolute_value, along, 4 * r),
+        "absolute_deviation": _deviation(outputs, _absolute, along, 2 * r),
+        "centred_deviation": _deviation(level, _absolute, along, 4 * r),
         "deviation_norm": norm.part((slice(None), 0)),
         "total_variation": total,
         "excess_variation": _less(total, (outputs[:, -1] - outputs[:, 0]).abs(), 2 * r),
@@ -72,10 +77,11 @@ def deviation_error(outputs: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     """Mean deviation of every output from every ``stride``-th sample, and its stated error without rounding.
 
     The error adds up, as if they were independent, what halving each interval changed. It holds for one kink (the
-    extrapolated value is off by at most two thirds of the change) and for many.
+    extrapolated value is off by at most two thirds of the change) and for many. Jumps are not taken for independent
+    (the steps of a staircase lie alike in their intervals): each adds its height times the width of an interval, of
+    which it can use one half.
     """
-    value, error = _extrapolated(_bent(outputs)[:, ::stride], mean_absolute_value)
-    return value, error
+    return _extrapolated(outputs[:, ::stride], _absolute)
 
 
 def rounding_of_deviation(outputs: Tensor, eps: float) -> Tensor:
@@ -89,21 +95,66 @@ def _bent(outputs: Tensor) -> Tensor:
     return outputs - torch.lerp(outputs[:, :1], outputs[:, -1:], t)
 
 
-def _norm(left: Tensor, right: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class _Size:
+    """How large a vector is, and how large on average over an interval on which it is affine."""
+
+    of: Callable[[Tensor], Tensor]
+    mean: Callable[[Tensor, Tensor], Tensor]
+
+
+def _mean_norm(left: Tensor, right: Tensor) -> Tensor:
     return mean_norm(left.flatten(0, 1), right.flatten(0, 1)).reshape(*left.shape[:2], 1)
 
 
-def _extrapolated(bent: Tensor, mean: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Integral of the mean over [0, 1] and its stated error: Richardson's extrapolation of order 2."""
-    fine = mean(bent[:, :-1], bent[:, 1:]) / (bent.shape[1] - 1)
+_absolute = _Size(torch.abs, mean_absolute_value)
+_norm = _Size(lambda vector: vector.norm(dim=2, keepdim=True), _mean_norm)
+
+
+def _extrapolated(outputs: Tensor, size: _Size) -> tuple[Tensor, Tensor]:
+    """Integral of the mean deviation over [0, 1] and its stated error: Richardson's extrapolation of order 2."""
+    bent, intervals = _bent(outputs), outputs.shape[1] - 1
+    fine = size.mean(bent[:, :-1], bent[:, 1:]) / intervals
     half = bent[:, ::2]
-    coarse = mean(half[:, :-1], half[:, 1:]) / (half.shape[1] - 1)
-    change = fine[:, ::2] + fine[:, 1::2] - coarse
-    return (fine.sum(1) + change.sum(1) / 3).clamp_min(0), change.square().sum(1).sqrt()
+    coarse = size.mean(half[:, :-1], half[:, 1:]) / (half.shape[1] - 1)
+    jumps, share = _jumps(outputs, size)
+    change = (fine[:, ::2] + fine[:, 1::2] - coarse) * (1 - share)
+    error = change.square().sum(1).sqrt() + jumps / intervals
+    return (fine.sum(1) + change.sum(1) / 3).clamp_min(0), error
 
 
-def _deviation(bent: Tensor, mean: Callable[[Tensor, Tensor], Tensor], length: Tensor, rounding: Tensor) -> Estimated:
-    value, error = _extrapolated(bent, mean)
+def _jumps(outputs: Tensor, size: _Size) -> tuple[Tensor, Tensor]:
+    """Heights of all jumps together, ``(M, C)``, and which share of every two intervals' bend they are.
+
+    Two jumps can hide from one another on one grid: where those of the grid before add up to more, these count.
+    """
+    changes = [outputs[:, :: 1 << level].diff(dim=1) for level in range(_GRIDS)]
+    bends = [size.of(one[:, ::2] - one[:, 1::2]) for one in changes if one.shape[1] > 1]
+    kept = [_kept(bends[level:], size.of(_slopes(changes[level]))) for level in range(min(2, len(bends)))]
+    heights = torch.stack([part.sum(1) for part in kept]).mean(0)
+    return heights, kept[0] / torch.where(bends[0] > 0, bends[0], 1.0)
+
+
+def _slopes(changes: Tensor) -> Tensor:
+    """By how much the intervals before and after every two differ; nothing for the first and the last two."""
+    inner = changes[:, 1:-1]
+    return functional.pad(inner[:, ::2][:, :-1] - inner[:, 1::2][:, 1:], (0, 0, 1, 1))
+
+
+def _kept(bends: list[Tensor], slopes: Tensor) -> Tensor:
+    """What of the finest bends is a jump.
+
+    A bend is by how much the changes of two neighbouring intervals differ. At a kink it is no more than the slopes on
+    its sides differ by, and is halved with the width of the intervals; where the function is smooth it falls faster.
+    """
+    most = bends[0]
+    for level, coarser in enumerate(bends[1:3], 1):
+        most = torch.maximum(most, coarser.repeat_interleave(1 << level, 1))
+    return (2 * bends[0] - most - slopes).clamp_min(0)
+
+
+def _deviation(outputs: Tensor, size: _Size, length: Tensor, rounding: Tensor) -> Estimated:
+    value, error = _extrapolated(outputs, size)
     error = error + rounding
     return Estimated(value * length, (value - error).clamp_min(0) * length, (value + error) * length)
 
