@@ -40,6 +40,7 @@ class Jumping:
     levels: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Its values, ``(N, C)``."""
         t = x.reshape(-1).contiguous()
         return self.smooth(t) + self.levels[torch.searchsorted(self.jumps, t)]
 

@@ -30,7 +30,8 @@ environment, options = _script("environment"), _script("options")
 processes, timing = _script("processes"), _script("timing")
 networks, noise, training = _script("networks"), _script("noise"), _script("training")
 WITH_TABLES = (
-    "against_marching against_regioncam against_sampling convolutions estimate interval_coverage linear_cost "
+    "against_marching against_regioncam against_sampling convolutions estimate interval_coverage jumps "
+    "linear_cost "
     "measure_workers on_gpu packed_paths resnet50_at_224 trace_against_forward where_time_goes zoo"
 ).split()
 
