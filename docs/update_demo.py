@@ -26,7 +26,7 @@ COLUMNS = {
     "test_error": ("test error", "{:.3f}"),
     "absolute_deviation": ("absolute deviation", "{:.1f}"),
     "logit_std": ("logit std", "{:.2f}"),
-    "normalised_deviation": ("deviation / std", "{:.2f}"),
+    "scaled_deviation": ("deviation / std", "{:.2f}"),
     "crossings": ("crossings a path", "{:,.0f}"),
     "density": ("density", "{:.2f}"),
 }
@@ -67,7 +67,7 @@ def _block(demo: Path) -> str:
 def _cell(curves: Curves, column: str, place: int) -> str:
     mean = curves.mean(column)
     text = COLUMNS[column][1].format(mean[place])
-    peaked = column in ("test_error", "absolute_deviation", "normalised_deviation", "density")
+    peaked = column in ("test_error", "absolute_deviation", "scaled_deviation", "density")
     return f"**{text}**" if peaked and place == mean.argmax() else text
 
 

@@ -26,6 +26,7 @@ import torch
 from pages import ROOT, markdown_table, save, update
 
 import transect
+from transect.labels import name_of
 from transect.plots import epoch_sweep, legacy_audit, path_kinds, select, width_sweep
 from transect.plots.words import describe
 from transect.storage.atomic import replacing
@@ -48,7 +49,7 @@ LENDERS = {"audit-small": ("poster-small",), "paths-small": ("poster-small", "cl
 KIND_MEASURES = ("absolute_deviation", "mean_deviation")
 SUMMARY = """label label_noise model batch_norm width seed epoch kind around split samples legacy method way parameters
 train_error test_error train_loss logit_std weight_norm paths path_length absolute_deviation absolute_deviation_std
-normalised_deviation flips path_crossings density slope_similarity total_variation unresolved""".split()
+scaled_deviation flips path_crossings density slope_similarity total_variation unresolved""".split()
 
 
 def main() -> None:
@@ -159,9 +160,9 @@ def epochs(found: dict[str, Study]) -> Blocks:
         figure = epoch_sweep(table, split="train", title="ResNet18 of width 6 in training, 20 % label noise")
         says = "Absolute deviation, flips, test and train error over the epochs of a ResNet18 of width 6"
         rows = sorted(select(table, split="train").to_pylist(), key=lambda row: row["epoch"])
-        columns = ["epoch", "train_error", "test_error", "absolute_deviation", "normalised_deviation", "flips"]
+        columns = ["epoch", "train_error", "test_error", "absolute_deviation", "scaled_deviation", "flips"]
         cells = [[cell(row[column]) for column in columns] for row in rows]
-        numbers = markdown_table([name.replace("_", " ") for name in columns], cells)
+        numbers = markdown_table([name_of(name) for name in columns], cells)
         yield "epochs-small", f"{save(figure, 'epochs-small', says)}\n\n{numbers}"
         yield "epochs-small-claims", claim_lines(judged(table, "epoch"))
 
@@ -253,13 +254,13 @@ def width_tables(table: pa.Table) -> str:
 
 def width_table(table: pa.Table) -> str:
     """Means over seeds by width, paths around training samples; exact columns from the exact part of the paths."""
-    columns = ("train_error", "test_error", "absolute_deviation", "normalised_deviation", "logit_std", "flips")
+    columns = ("train_error", "test_error", "absolute_deviation", "scaled_deviation", "logit_std", "flips")
     rows = []
     for width in sorted(set(table["width"].to_pylist())):
         here = select(table, width=width, split="train")
         values = [cell(_mean(select(here, method="estimate")[column])) for column in columns]
         rows.append([width, *values, cell(_mean(where(here, method="exact")["slope_similarity"]))])
-    return markdown_table(["width", *(name.replace("_", " ") for name in columns), "slope similarity (exact)"], rows)
+    return markdown_table(["width", *(name_of(name) for name in columns), "slope similarity (exact)"], rows)
 
 
 def judged(table: pa.Table, over: str = "width") -> list[Claim]:

@@ -32,7 +32,7 @@ def lifelike(seeds=3, scale=1.0, method="exact", over="width", spread=0.03, **co
     values = {name: np.asarray(curve, dtype=float) for name, curve in PROTOTYPE.items()}
     values["absolute_deviation"] = values["absolute_deviation"] * np.asarray(scale)
     values["logit_std"] = np.sqrt(values["absolute_deviation"])
-    values["normalised_deviation"] = values["absolute_deviation"] / values["logit_std"]
+    values["scaled_deviation"] = values["absolute_deviation"] / values["logit_std"]
     values["density"] = values["crossings"] / 25
     values["flips"] = values["crossings"] * 1.03
     values["slope_similarity"] = 1.1 - values["test_error"]

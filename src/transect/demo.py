@@ -30,7 +30,7 @@ _COLUMNS = {
     "test_error": ("test\nerror", "{:.3f}"),
     "absolute_deviation": ("deviation", "{:.1f}"),
     "logit_std": ("logit\nstd", "{:.2f}"),
-    "normalised_deviation": ("dev.\n/ std", "{:.2f}"),
+    "scaled_deviation": ("dev.\n/ std", "{:.2f}"),
     "crossings": ("crossings", "{:,.0f}"),
     "density": ("density", "{:.2f}"),
 }
@@ -81,7 +81,7 @@ def results_table(rows: pa.Table) -> Table:
 
 
 _CAPTION = "Means over seeds, per path; * peak, > interpolation threshold"
-_STARRED = ("test_error", "absolute_deviation", "normalised_deviation", "density")
+_STARRED = ("test_error", "absolute_deviation", "scaled_deviation", "density")
 
 
 def _cell(curves: Curves, column: str, place: int) -> str:

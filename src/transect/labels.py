@@ -11,7 +11,7 @@ from transect.errors import InvalidInput
 
 MEASURES = {
     "absolute_deviation": "absolute deviation",
-    "normalised_deviation": "deviation / logit std",
+    "scaled_deviation": "deviation / logit std",
     "mean_deviation": "mean absolute deviation",
     "centred_deviation": "centred deviation",
     "deviation_norm": "deviation norm",

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from transect.errors import StudyError
-from transect.storage.tables import make_schema, make_table, read_table, write_csv, write_table
+from transect.storage.tables import as_table, make_schema, make_table, read_table, write_csv, write_table
 from transect.study.columns import RUN_SCHEMA, TIMING_SCHEMA
 
 
@@ -119,3 +119,23 @@ def test_columns_that_may_be_empty_are_empty_where_nothing_is_given(tmp_path):
     assert read_table(path, schema).to_pylist() == [{"needed": 1, "other": None}, {"needed": 2, "other": 0.5}]
     with pytest.raises(StudyError, match="needed"):
         make_table([{"other": 0.5}], schema)
+
+
+def test_a_column_that_studies_called_as_traces_do_is_read_by_its_present_name(tmp_path):
+    def named(name):
+        numbers = ((name, pa.float64()), (f"{name}_std", pa.float64()))
+        return make_schema(("study", pa.string()), *numbers, also_null=[f"{name}_std"])
+
+    old = make_table([{"study": "a", "normalised_deviation": 2.0}], named("normalised_deviation"))
+    file, schema = write_table(old, tmp_path / "old.parquet"), named("scaled_deviation")
+    for found in (read_table(file, schema), as_table(file), as_table(old)):
+        assert found.to_pylist() == [{"study": "a", "scaled_deviation": 2.0, "scaled_deviation_std": None}]
+    of_traces = pa.table([[2.0], [1.0]], ["normalised_deviation", "normalised_deviation_low"])
+    assert as_table(of_traces).column_names == of_traces.column_names
+
+
+def test_tables_of_another_schema_version_are_drawn_neither(tmp_path):
+    old = pa.table([[1.0]], ["density"]).replace_schema_metadata({b"transect.schema_version": b"2"})
+    pyarrow.parquet.write_table(old, tmp_path / "old.parquet")
+    with pytest.raises(StudyError, match="found version 2; its columns mean something else"):
+        as_table(tmp_path / "old.parquet")

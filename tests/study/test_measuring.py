@@ -13,7 +13,7 @@ from transect.paths import Path
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA
 from transect.study.config import MeasureConfig
 from transect.study.measuring import measure_paths
-from transect.study.summary import summed_up, with_normalised
+from transect.study.summary import summed_up, with_scaled
 
 ROWS = [
     {"segments": 2, "path_length": 4.0, "absolute_deviation": 2.0, "crossings": 8, "density": 2.0, "flips": 9.0,
@@ -36,15 +36,15 @@ PATH = Path(torch.tensor([[-1.0], [1.0]], dtype=torch.float64), closed=True)
 
 
 def test_means_and_spreads_by_hand():
-    found = summed_up(with_normalised(ROWS, 4.0))
+    found = summed_up(with_scaled(ROWS, 4.0))
     expected = {
-        "paths": 2, "segments": 4, "path_length": 4.0, "absolute_deviation": 3.5, "normalised_deviation": 3.5 / 4,
+        "paths": 2, "segments": 4, "path_length": 4.0, "absolute_deviation": 3.5, "scaled_deviation": 3.5 / 4,
         "crossings": 10.0, "density": 2.5, "slope_similarity": 0.5, "anchor_crossings": 0.5, "flips": 11.5,
         "unresolved": 2,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == pytest.approx(expected)
     assert found["absolute_deviation_std"] == pytest.approx(np.std([2, 5], ddof=1))
-    assert found["normalised_deviation_std"] == pytest.approx(np.std([2, 5], ddof=1) / 4)
+    assert found["scaled_deviation_std"] == pytest.approx(np.std([2, 5], ddof=1) / 4)
     assert found["crossings_std"] == pytest.approx(np.std([8, 12], ddof=1))
     assert found["slope_similarity_std"] is None
     assert found["arc_length"] is None
@@ -52,8 +52,8 @@ def test_means_and_spreads_by_hand():
 
 def test_the_columns_are_those_of_the_tables():
     first = RUN_SCHEMA.names.index("paths")
-    assert set(summed_up(with_normalised(ROWS, 1.0))) == set(RUN_SCHEMA.names[first:])
-    columns = set(PATH_SCHEMA.names) - {"normalised_deviation"}
+    assert set(summed_up(with_scaled(ROWS, 1.0))) == set(RUN_SCHEMA.names[first:])
+    columns = set(PATH_SCHEMA.names) - {"scaled_deviation"}
     for method in ("exact", "estimate"):
         assert set(measure_paths(absolute_value(), [PATH], MeasureConfig(method=method))[0]) <= columns
 

@@ -82,7 +82,7 @@ def test_a_row_of_a_network_is_the_mean_of_its_rows_of_paths(undisturbed):
     for row in read_table(undisturbed / "table.parquet", RUN_SCHEMA).to_pylist():
         mine = [p for p in paths if (p["run"], p["measuring"]) == (row["run"], row["measuring"])]
         assert row["absolute_deviation"] == pytest.approx(sum(p["absolute_deviation"] for p in mine) / 3)
-        assert all(p["normalised_deviation"] * row["logit_std"] == pytest.approx(p["absolute_deviation"]) for p in mine)
+        assert all(p["scaled_deviation"] * row["logit_std"] == pytest.approx(p["absolute_deviation"]) for p in mine)
 
 
 def test_the_rows_are_those_of_the_weights_that_were_kept(undisturbed, cache):

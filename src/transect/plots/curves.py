@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
 from transect.plots.grouping import distinct, varying
+from transect.storage.tables import as_table
 
 INTERPOLATES = 0.01  # a network whose error on its training labels is below this interpolates them
 
@@ -94,17 +94,6 @@ class Curves:
         """First position whose mean train error is below 1 %; None if there is none. Needs the column train_error."""
         below = np.flatnonzero(self.mean("train_error") < INTERPOLATES)
         return self.positions[below[0]] if len(below) else None
-
-
-def as_table(table: pa.Table | str | os.PathLike[str]) -> pa.Table:
-    """A table as it is, or read from the Parquet file of the given path."""
-    if isinstance(table, pa.Table):
-        return table
-    try:
-        with pyarrow.parquet.ParquetFile(table) as file:
-            return file.read()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InvalidInput(f"table: expected a Parquet file, cannot read {os.fspath(table)}: {error}") from error
 
 
 def rows_of_split(table: pa.Table, split: str | None, columns: Sequence[str]) -> pa.Table:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
 from transect.labels import name_of
-from transect.plots.curves import Curves, as_table, rows_of_split
+from transect.plots.curves import Curves, rows_of_split
 from transect.plots.drawing import draw_positions
 from transect.plots.grouping import groups
 from transect.plots.style import CYCLE, INK, QUIET, house_style
 from transect.plots.words import fault_name
+from transect.storage.tables import as_table
 
 _MARKERS = "osD^vP"
 _STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))

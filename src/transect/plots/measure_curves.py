@@ -13,11 +13,12 @@ from matplotlib.ticker import FixedLocator
 from numpy.typing import NDArray
 
 from transect.labels import BASELINES, name_of, with_values
-from transect.plots.curves import Curves, as_table, rows_of_split
+from transect.plots.curves import Curves, rows_of_split
 from transect.plots.drawing import draw_positions
 from transect.plots.peaks import descent_peak
 from transect.plots.style import BLUE, GREEN, ORANGE, QUIET, house_style
 from transect.plots.words import setting_name
+from transect.storage.tables import as_table
 
 _IN_A_ROW = 4
 

@@ -13,10 +13,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from transect.errors import InvalidInput
 from transect.labels import count_column
-from transect.plots.curves import as_table, rows_of_split
+from transect.plots.curves import rows_of_split
 from transect.plots.grouping import distinct, groups, varying
 from transect.plots.style import BLUE, FAINT, GREEN, QUIET, VERMILION, house_style
 from transect.plots.words import describe, walked
+from transect.storage.tables import as_table
 
 MOST_NETWORKS = 40
 

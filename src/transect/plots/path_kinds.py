@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
 from transect.labels import name_of
-from transect.plots.curves import as_table
 from transect.plots.grouping import KIND, Group, distinct, groups, path_kinds_of, varying
 from transect.plots.style import CYCLE, QUIET, house_style
+from transect.storage.tables import as_table
 
 MOST_PANELS = 12
 _IN_A_ROW = 3

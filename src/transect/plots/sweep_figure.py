@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from transect.errors import InvalidInput
 from transect.labels import count_column
-from transect.plots.curves import Curves, as_table, rows_of_split
+from transect.plots.curves import Curves, rows_of_split
 from transect.plots.drawing import (
     CROSSINGS,
     DEVIATION,
@@ -32,6 +32,7 @@ from transect.plots.drawing import (
 from transect.plots.grouping import Group, along, distinct, sweeps
 from transect.plots.style import CYCLE, INK, QUIET, house_style, legend_above
 from transect.plots.words import describe, setting_name, walked
+from transect.storage.tables import as_table
 
 MOST_LINES = 24
 _COLUMNS = ("absolute_deviation", "train_error", "test_error")

@@ -12,11 +12,12 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
-from transect.errors import StudyError
+from transect.errors import InvalidInput, StudyError
 from transect.storage.atomic import replacing
 
 SCHEMA_VERSION = 3  # 2: density and the crossings of studies counted anchors too
 _FORMULA = r"^[=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]"  # the last four are full-width = + - @
+_STUDYS = "normalised_deviation"  # what studies called the scaled deviation
 _VERSION_KEY = b"transect.schema_version"
 
 
@@ -138,9 +139,37 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
     except (OSError, ValueError, pa.ArrowException) as error:
         raise StudyError(f"cannot read the table {path}: {error}") from error
     _refuse_other_version(table.schema, path)
+    table = with_present_names(table)
     if not pa.schema([field for field in table.schema if not is_setting(field.name)]).equals(schema):
         raise StudyError(f"expected the columns {schema.names} in {path}, found {table.schema.names}")
     return table
+
+
+def as_table(table: pa.Table | str | os.PathLike[str]) -> pa.Table:
+    """A table as it is, or read from the Parquet file of the given path; columns by their present names.
+
+    Raises:
+        InvalidInput: If the file cannot be read.
+        StudyError: If it is a table of this package, of another schema version.
+    """
+    source = "the given table" if isinstance(table, pa.Table) else os.fspath(table)
+    if not isinstance(table, pa.Table):
+        try:
+            with pyarrow.parquet.ParquetFile(table) as file:
+                table = file.read()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InvalidInput(f"table: expected a Parquet file, cannot read {source}: {error}") from error
+    if _VERSION_KEY in (table.schema.metadata or {}):
+        _refuse_other_version(table.schema, source)
+    return with_present_names(table)
+
+
+def with_present_names(table: pa.Table) -> pa.Table:
+    """A table with its columns as they are called now; before, two different measures had one name."""
+    names = list(table.column_names)
+    if _STUDYS in names and f"{_STUDYS}_low" not in names:  # with bounds it is that of a trace: per unit of length
+        names = [name.replace(_STUDYS, "scaled_deviation") for name in names]
+    return table.rename_columns(names)
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:

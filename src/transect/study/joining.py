@@ -17,7 +17,7 @@ from transect.study.summary import (
     measuring_columns,
     network_columns,
     summed_up,
-    with_normalised,
+    with_scaled,
 )
 
 Row = dict[str, Any]
@@ -82,6 +82,6 @@ def _rows(common: Row, folder: RunFolder, measuring: MeasuringConfig, way: str) 
     parts = [read_table(folder.part(measuring, index), PART_SCHEMA) for index in range(len(blocks(measuring)))]
     rows = [row for part in parts for row in part.to_pylist()]
     seconds = sum(row.pop("seconds") for row in rows)
-    rows = with_normalised(rows, known["logit_std"])
+    rows = with_scaled(rows, known["logit_std"])
     timing = identity | {"train_seconds": evaluation["train_seconds"], "measure_seconds": seconds}
     return identity | known | summed_up(rows), [identity | row for row in rows], timing

@@ -10,11 +10,10 @@ from typing import get_args
 import pyarrow as pa
 
 from transect.plots import render, sweep_figure, sweeps
-from transect.plots.curves import as_table
 from transect.plots.grouping import distinct, path_kinds_of
 from transect.plots.rendering import Format
 from transect.storage.atomic import replacing, write_text
-from transect.storage.tables import read_table, write_csv
+from transect.storage.tables import as_table, read_table, write_csv
 from transect.study.columns import RUN_SCHEMA
 from transect.study.figures import drawn_over, study_figures, trained_rows
 from transect.study.statistics.claims import ClaimsVerdict

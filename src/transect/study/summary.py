@@ -71,9 +71,9 @@ def evaluation_columns(evaluation: Mapping[str, Any], epoch: int | str, split: s
     }
 
 
-def with_normalised(rows: Sequence[Row], logit_std: float) -> list[Row]:
+def with_scaled(rows: Sequence[Row], logit_std: float) -> list[Row]:
     """Rows of paths with their deviation over the standard deviation of the logits."""
-    return [row | {"normalised_deviation": _over(row.get("absolute_deviation"), logit_std)} for row in rows]
+    return [row | {"scaled_deviation": _over(row.get("absolute_deviation"), logit_std)} for row in rows]
 
 
 def summed_up(rows: Sequence[Row]) -> Row:

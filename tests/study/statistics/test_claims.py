@@ -42,7 +42,7 @@ def test_a_double_descent_bears_out_all_claims_about_one_sweep():
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_with_fewer_than_three_seeds_nothing_is_more_than_seen(seeds):
-    halves = {"absolute_deviation": [v / 2 for v in PEAKED], "normalised_deviation": [0.25] * 11}
+    halves = {"absolute_deviation": [v / 2 for v in PEAKED], "scaled_deviation": [0.25] * 11}
     clean = [row | {"label_noise": 0.0} for row in long(seeds, **halves)]
     verdict = judge_claims(table_of(clean, long(seeds)))
     assert {claim.outcome for claim in verdict.claims} == {Outcome.SEEN}
@@ -125,9 +125,9 @@ def test_claim_4_is_about_similarity_as_the_error_falls(similarity, found):
 def test_claim_5_compares_label_noises_network_by_network(factor, normalised, found):
     noisy = long(
         absolute_deviation=[factor * value for value in PEAKED],
-        normalised_deviation=[normalised] * 11,
+        scaled_deviation=[normalised] * 11,
     )
-    clean = [row | {"label_noise": 0.0} for row in long(normalised_deviation=[1.0] * 11)]
+    clean = [row | {"label_noise": 0.0} for row in long(scaled_deviation=[1.0] * 11)]
     (claim,) = judge_claims(table_of(clean, noisy)).of(5)
     assert claim.outcome is found
     assert claim.parts[0].found.startswith(f"{factor:g} [")

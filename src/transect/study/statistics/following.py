@@ -13,9 +13,9 @@ from transect.confidence import mean_of
 from transect.errors import StudyError
 from transect.labels import name_of, with_values
 from transect.plots import Curves, sweeps
-from transect.plots.curves import as_table
 from transect.plots.grouping import Group
 from transect.plots.words import describe
+from transect.storage.tables import as_table
 from transect.study.statistics.comparison import Comparison, Curve, compare, curve_of
 from transect.study.statistics.peaks import Peak
 from transect.study.statistics.rows import columns_of, to_table

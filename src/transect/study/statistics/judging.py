@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from transect.confidence import FEWEST_POSITIONS, FEWEST_SEEDS, Estimate
 from transect.labels import BASELINES, has_values, name_of
-from transect.plots.curves import as_table
 from transect.plots.grouping import Group, along, distinct, sweeps
 from transect.plots.words import setting_name, walked
+from transect.storage.tables import as_table
 from transect.study.statistics.claims import Claim, ClaimsVerdict, Part
 from transect.study.statistics.comparison import Comparison
 from transect.study.statistics.following import FEWEST, Following, curves_of, follow_in
@@ -55,7 +55,7 @@ def judge_claims(table: pa.Table | str | os.PathLike[str], over: str = "width") 
 
 
 def _followed(sweep: Group, over: str) -> Following:
-    wanted = ("absolute_deviation", _counting(sweep.table), "normalised_deviation", "slope_similarity", *BASELINES)
+    wanted = ("absolute_deviation", _counting(sweep.table), "scaled_deviation", "slope_similarity", *BASELINES)
     columns = [name for name in wanted if name == "absolute_deviation" or has_values(sweep.table, name)]
     return follow_in(sweep, columns, over)
 
@@ -161,7 +161,7 @@ def _about_opposites(compared: Comparison) -> str:
 def _about_scale(found: Following) -> str:
     """What a reader needs to tell the deviation from the scale of the logits and the other baselines."""
     columns = {each.column: each.follows.words for each in found.comparisons}
-    others = [f"{name_of(name)}: {columns[name]}" for name in ("normalised_deviation", *BASELINES) if name in columns]
+    others = [f"{name_of(name)}: {columns[name]}" for name in ("scaled_deviation", *BASELINES) if name in columns]
     return f"Whether others follow the test error: {'; '.join(others)}." if others else ""
 
 

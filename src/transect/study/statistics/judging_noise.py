@@ -17,7 +17,7 @@ from transect.study.statistics.studies import PairedCurve, compare_studies
 LABEL_NOISE = "label noise raises the nonlinearity"
 _COLUMNS = {
     "absolute_deviation": "the absolute deviation is larger",
-    "normalised_deviation": "so is the deviation divided by the standard deviation of the logits",
+    "scaled_deviation": "so is the deviation divided by the standard deviation of the logits",
 }
 
 

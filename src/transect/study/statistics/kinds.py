@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
 from transect.labels import name_of
-from transect.plots.curves import as_table
 from transect.plots.grouping import KIND, Group, distinct, groups, path_kinds_of, varying
 from transect.plots.words import describe
+from transect.storage.tables import as_table
 from transect.study.statistics.rows import to_table
 from transect.study.statistics.several_tests import holm
 

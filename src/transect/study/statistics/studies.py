@@ -17,9 +17,9 @@ from transect.confidence import FEWEST_SEEDS, Estimate, mean_of
 from transect.errors import StudyError
 from transect.labels import BASELINES, MEASURES, has_values, name_of
 from transect.plots import Curves, sweeps
-from transect.plots.curves import as_table
 from transect.plots.grouping import Group
 from transect.plots.words import describe
+from transect.storage.tables import as_table
 from transect.study.statistics.pairing import Pairing, pair
 from transect.study.statistics.peaks import Peak, peak_of
 from transect.study.statistics.ranks import rank_correlation
