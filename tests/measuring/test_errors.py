@@ -52,11 +52,11 @@ def test_paths_that_are_none(given, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "exactly"}, 'method: expected "exact" or "estimate", got \'exactly\''),
+        ({"method": "exactly"}, 'method: expected one of exact, estimate, got \'exactly\''),
         ({"together": 0}, "together: expected a whole number of at least 1, got 0"),
         ({"outputs": ["a"]}, "outputs: expected a sequence of whole numbers"),
         ({"outputs": 3}, "outputs: expected a sequence of whole numbers"),
-        ({"dtype": torch.float16}, "dtype: expected torch.float64, torch.float32 or None"),
+        ({"dtype": torch.float16}, "dtype: expected one of None, torch.float64, torch.float32"),
         ({"device": "tpu"}, "device: expected a device of torch"),
         ({"budget": 0}, "budget: expected a whole number of at least 1"),
         ({"rtol": -1.0}, "rtol: expected a number of at least 0"),

@@ -278,7 +278,7 @@ def test_a_model_that_failed_half_way_may_be_replaced_and_another_that_failed_to
         with pytest.raises(LookupError) as caught:
             measure({"a": mlp(5), "b": Failing(seed, where).eval()}, paths(4), **arguments)
         assert "with what failed mended, replaced or left out" in caught.value.__notes__[0]
-        assert len(list((tmp_path / "parts").iterdir())) == where + (4 if seed == 1 else 0)
+        assert len(list((tmp_path / "parts").iterdir())) == 4 + where  # of the first model all
     assert len(measure({"a": mlp(5)}, paths(4), **arguments)) == 4
     assert Measurements.read(tmp_path).models == ("a",)  # what is not complete is in no table
     found = measure({"a": mlp(5), "b": mlp(5, 3)}, paths(4), **arguments)

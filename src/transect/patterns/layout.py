@@ -68,6 +68,8 @@ class Layout:
         count = len(self.operations)
         if isinstance(operation, int) and -count <= operation < count:
             return operation % count
+        if not count:
+            raise InvalidInput(f"operation: the network is affine, and has no operation that bends; got {operation!r}.")
         check_one_of("operation", operation, self.operations, ", or its index")
         return self.operations.index(str(operation))
 
