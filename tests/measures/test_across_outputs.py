@@ -20,5 +20,5 @@ def test_the_norm_is_taken_before_the_sum_over_segments() -> None:
 
 
 def test_other_ways_are_refused() -> None:
-    with pytest.raises(InvalidInput, match='expected one of l2, mean, max, got \'median\''):
+    with pytest.raises(InvalidInput, match="expected one of l2, mean, max, got 'median'"):
         across_outputs(torch.eye(2), "median")

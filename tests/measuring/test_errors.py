@@ -52,7 +52,7 @@ def test_paths_that_are_none(given, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "exactly"}, 'method: expected one of exact, estimate, got \'exactly\''),
+        ({"method": "exactly"}, "method: expected one of exact, estimate, got 'exactly'"),
         ({"together": 0}, "together: expected a whole number of at least 1, got 0"),
         ({"outputs": ["a"]}, "outputs: expected a sequence of whole numbers"),
         ({"outputs": 3}, "outputs: expected a sequence of whole numbers"),
