@@ -101,7 +101,7 @@ def test_one_of_several_outputs_by_index_or_by_submodule(check, tmp_path: Path):
     code, out, _ = check("parts_of_mine:Two", "--shape", "4", "--output", "1")
     assert (code, "aten.sigmoid.default, 1 time" in out) == (1, True)
     code, _, err = check("parts_of_mine:Two", "--shape", "4")
-    assert (code, "output" in err) == (1, True)
+    assert (code, "output" in err) == (2, True)
 
 
 # Family: operations that are refused, each with a module, and a line of torchvision where it has one.
@@ -173,9 +173,9 @@ def test_networks_that_are_not_piecewise_affine_are_refused_with_the_full_list(n
         (["weights.safetensors"], "is a file of weights"),
     ],
 )
-def test_errors_are_one_message_and_exit_code_1(words: list[str], message: str, check):
+def test_errors_are_one_message_and_exit_code_2(words: list[str], message: str, check):
     code, out, err = check(*words)
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert message in err
     assert "Traceback" not in err
 
@@ -183,7 +183,7 @@ def test_errors_are_one_message_and_exit_code_1(words: list[str], message: str, 
 def test_a_shape_that_does_not_fit_is_named_with_what_the_model_said(check):
     arguments = ("--arguments", '{"in_features": 3, "out_features": 2}')
     code, _, err = check("torch.nn:Linear", *arguments, "--shape", "7")
-    assert code == 1
+    assert code == 2
     assert "shape (7,)" in err
     assert "mat1 and mat2 shapes cannot be multiplied" in err
 
@@ -192,7 +192,7 @@ def test_weights_of_another_model_are_named(check, tmp_path: Path):
     torch.save(nn.Linear(3, 5).state_dict(), tmp_path / "weights.pt")
     arguments = ("--arguments", '{"in_features": 3, "out_features": 2}')
     code, _, err = check("torch.nn:Linear", *arguments, "--shape", "3", "--weights", "weights.pt")
-    assert code == 1
+    assert code == 2
     assert "2 of another shape: weight (5, 3) instead of (2, 3), bias (5,) instead of (2,)" in err
 
 
@@ -205,4 +205,4 @@ def test_an_unknown_dtype_is_refused_with_the_choices(check):
 def test_a_typo_in_a_name_of_torchvision(check):
     pytest.importorskip("torchvision")
     code, _, err = check("rsnet18")
-    assert (code, "did you mean resnet18" in err) == (1, True)
+    assert (code, "did you mean resnet18" in err) == (2, True)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from transect.asking import Opened
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, StudyError
 from transect.paths import Path as Polyline
 from transect.paths import line, translation_circle
 from transect.paths.translations import normalised
 from transect.study.data.decoding import decoded
+from transect.untrusted import Untrusted, read_array, refuse
 
+_RADIUS, _ANCHORS = 4.0, 8
 _GREY = (0.299, 0.587, 0.114)  # of ITU-R BT.601, as Pillow converts
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -31,8 +33,8 @@ class Way:
         start: File of the first input: an image, or an array saved by ``numpy.save``.
         end: File of the last.
         around: File of an image (or of one saved as an array) that is moved along a circle, in place of both.
-        radius: Of the circle, in pixels.
-        anchors: On the circle.
+        radius: Of the circle, in pixels; 4 where None.
+        anchors: On the circle; 8 where None.
         mean: Subtracted from images, with values from 0 to 1, one number a channel or one for all.
         std: By what they are divided then.
     """
@@ -40,8 +42,8 @@ class Way:
     start: str | os.PathLike[str] | None = None
     end: str | os.PathLike[str] | None = None
     around: str | os.PathLike[str] | None = None
-    radius: float = 4.0
-    anchors: int = 8
+    radius: float | None = None
+    anchors: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -57,9 +59,12 @@ def path_of(way: Way, model: Opened) -> Polyline:
         if way.start is not None or way.end is not None:
             raise InvalidInput("path: give either --from and --to, or --around.")
         image = _read(way.around, model.shape)
-        return translation_circle(image, way.radius, way.anchors, None if is_array(way.around) else normalisation)
+        circle = _RADIUS if way.radius is None else way.radius, _ANCHORS if way.anchors is None else way.anchors
+        return translation_circle(image, *circle, None if is_array(way.around) else normalisation)
     if way.start is None or way.end is None:
         raise InvalidInput("path: say where to walk: --from FILE --to FILE, or --around IMAGE.")
+    if way.radius is not None or way.anchors is not None:
+        raise InvalidInput("radius, anchors: they are those of the circle of --around; leave them out of a line.")
     return line(*(_input(file, model.shape, normalisation) for file in (way.start, way.end)))
 
 
@@ -69,6 +74,9 @@ def normalisation_of(way: Way, model: Opened) -> Normalisation | None:
     Raises:
         InvalidInput: One is given without the other, or there are not as many as channels.
     """
+    files = [file for file in (way.start, way.end, way.around) if file is not None]
+    if (way.mean, way.std) != (None, None) and files and all(map(is_array, files)):
+        raise InvalidInput("mean, std: arrays are taken as they are, only images are normalised; leave them out.")
     if way.mean is None and way.std is None:
         return model.loaded.normalisation
     if way.mean is None or way.std is None:
@@ -88,16 +96,17 @@ def parse_numbers(text: str) -> tuple[float, ...]:
         InvalidInput: It is something else.
     """
     try:
-        return tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
+        return numbers if all(map(math.isfinite, numbers)) else refuse("it is no finite number")
     except ValueError as error:
         raise InvalidInput(
-            f"mean, std: expected numbers with commas between them, such as 0.5,0.5,0.5, got {text!r}."
+            f"mean, std: expected finite numbers with commas between them, such as 0.5,0.5,0.5, got {text!r}."
         ) from error
 
 
 def is_array(file: str | os.PathLike[str]) -> bool:
     """Whether a file holds an input as it is, and no image."""
-    return Path(file).suffix == ".npy"
+    return Path(file).suffix.lower() in (".npy", ".npz")
 
 
 def _input(file: str | os.PathLike[str], shape: Sequence[int], normalisation: Normalisation | None) -> Tensor:
@@ -111,15 +120,9 @@ def _read(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:
 
 def _array(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:
     try:
-        found = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InvalidInput(f"path: cannot read the array {file}: {error}.") from error
-    if found.shape != tuple(shape) or not np.issubdtype(found.dtype, np.number) or np.iscomplexobj(found):
-        raise InvalidInput(
-            f"path: expected real numbers of shape {tuple(shape)} in {file}, found {found.dtype} of shape "
-            f"{found.shape}."
-        )
-    return torch.from_numpy(np.asarray(found, dtype=np.float64))
+        return torch.from_numpy(read_array(file, shape).astype("float64"))
+    except Untrusted as error:
+        raise InvalidInput(f"path: cannot take the array {os.fspath(file)}: {error}.") from error
 
 
 def _image(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:
@@ -128,9 +131,10 @@ def _image(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:
         raise InvalidInput(
             f"path: the model takes inputs of shape {tuple(shape)}, which are no images; give arrays as .npy files."
         )
-    if not Path(file).is_file():
-        raise InvalidInput(f"path: there is no file {file}.")
-    colours = decoded([os.fspath(file)], None).double() / 255
+    try:
+        colours = decoded([os.fspath(file)], None).double() / 255
+    except StudyError as error:
+        raise InvalidInput(f"path: {error}.") from error
     if shape[0] == 1:
         colours = (colours * torch.tensor(_GREY, dtype=colours.dtype).reshape(3, 1, 1)).sum(1, keepdim=True)
     if colours.shape[-2:] == tuple(shape[1:]):

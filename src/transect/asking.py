@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from transect.loading import Loaded, load_model
 from transect.network import Network, capture
 
 Dtype = Literal["float64", "float32"]
+_DIGITS, _MOST_NUMBERS = 12, 2**28
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -89,6 +91,8 @@ def opened(question: Question) -> Opened:
         raise InvalidInput(
             f"shape: give the shape of one input of {question.model}, without the batch, such as --shape 3,32,32."
         )
+    if math.prod(shape) > _MOST_NUMBERS:
+        raise InvalidInput(f"shape: expected one input of at most {_MOST_NUMBERS:,} numbers, got {math.prod(shape):,}.")
     return Opened(question, loaded, shape, _DTYPES[question.dtype or "float64"])
 
 
@@ -99,9 +103,9 @@ def parse_shape(text: str) -> tuple[int, ...]:
         InvalidInput: It is something else.
     """
     sizes = text.replace("x", ",").split(",")
-    if not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+    if not all(size.strip().isdecimal() and len(size) < _DIGITS and int(size) > 0 for size in sizes):
         raise InvalidInput(
-            f"shape: expected the sizes of one input without the batch, such as 3,224,224, got {text!r}."
+            f"shape: expected the sizes of one input without the batch, such as 3,224,224, got {text[:80]!r}."
         )
     return tuple(map(int, sizes))
 
@@ -114,10 +118,10 @@ def parse_arguments(text: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         found = error
     if not isinstance(found, dict):
-        raise InvalidInput(f"""arguments: expected a JSON object, such as '{{"width": 64}}', got {text!r}.""")
+        raise InvalidInput(f"""arguments: expected a JSON object, such as '{{"width": 64}}', got {text[:200]!r}.""")
     return found
 
 

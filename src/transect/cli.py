@@ -6,20 +6,21 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
 from transect._version import __version__
-from transect.errors import TransectError
+from transect.errors import InvalidInput, OutOfMemory, TransectError, refuse_for_memory
+from transect.terminal import Terminal
 
 if TYPE_CHECKING:
     from transect.asking import Question
 
+_UNUSABLE = 2  # what was given, as shells have it
 _INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 _AT_LEAST_ONE = Number(gte=1)
 
@@ -37,6 +38,7 @@ _DTYPE = Parameter(help="Working dtype.")
 app = App(
     name="transect",
     version=__version__,
+    error_console=Terminal(stderr=True),
     help="How nonlinear is this network, where, and does it matter? Walk along paths in a network's input space, find "
     "every linear region they cross, and measure how far the function bends away from an affine one.",
 )
@@ -62,10 +64,10 @@ def demo(
     try:
         from transect.demo import run_demo  # torch takes seconds to import: not for --help
 
-        run_demo(seeds, out, workers or _cores(), Console())
+        run_demo(seeds, out, workers or _cores(), Terminal())
     except KeyboardInterrupt:
         message = f"Interrupted. Finished runs are kept in {out}; the same command goes on from there."
-        Console(stderr=True).print(Text(message), soft_wrap=True)
+        Terminal(stderr=True).print(Text(message), soft_wrap=True)
         sys.exit(_INTERRUPTED)
 
 
@@ -92,9 +94,9 @@ def check(
 
     report = checking.check_model(_question(model, weights, shape, arguments, output, dtype))
     if json:
-        checking.show_json(report, Console())
+        checking.show_json(report, Terminal())
     else:
-        checking.show_report(report, Console(), operations)
+        checking.show_report(report, Terminal(), operations)
     sys.exit(0 if report.traceable else 1)
 
 
@@ -110,8 +112,8 @@ def trace_command(
     around: Annotated[
         Path | None, Parameter(help="Instead: an image, which is moved along a circle and comes back.")
     ] = None,
-    radius: Annotated[float, Parameter(help="Of the circle, in pixels.")] = 4.0,
-    anchors: Annotated[int, Parameter(help="Images on the circle.")] = 8,
+    radius: Annotated[float | None, Parameter(help="Of the circle, in pixels; 4 by default.")] = None,
+    anchors: Annotated[int | None, Parameter(help="Images on the circle; 8 by default.")] = None,
     mean: Annotated[
         str | None, Parameter(help="Of each channel of images with values from 0 to 1, as 0.5,0.5,0.5.")
     ] = None,
@@ -124,7 +126,7 @@ def trace_command(
         _Dtype | None, Parameter(help="Working dtype: float64 by default, of an estimate the model's own.")
     ] = None,
     estimate: Annotated[bool, Parameter(negative="", help="Sample instead of enumerating every region.")] = False,
-    rtol: Annotated[float, Parameter(help="Relative tolerance of an estimate.")] = 1e-2,
+    rtol: Annotated[float | None, Parameter(help="Relative tolerance of an estimate; 0.01 by default.")] = None,
     out: Annotated[
         Path | None, Parameter(help="Folder for the trace, its figure, and a table of its segments.")
     ] = None,
@@ -140,17 +142,17 @@ def trace_command(
     way = asked_paths.Way(start, end, around, radius, anchors, *numbers)
     question = _question(model, weights, shape, arguments, output, dtype)
     try:
-        found = trace_command.find(question, way, estimate, rtol, Console(stderr=True))
+        found = trace_command.find(question, way, estimate, rtol, Terminal(stderr=True))
     except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted. Nothing was written; --estimate takes a part of the time.")
+        Terminal(stderr=True).print("Interrupted. Nothing was written; --estimate takes a part of the time.")
         sys.exit(_INTERRUPTED)
     files = trace_command.write(found, out) if out else []
     if json:
-        trace_command.show_json(found, Console())
+        trace_command.show_json(found, Terminal())
         return
-    trace_command.show(found, Console())
+    trace_command.show(found, Terminal())
     for file in files:
-        Console().print(Text(f"Written: {file}"), soft_wrap=True)
+        Terminal().print(Text(f"Written: {file}"), soft_wrap=True)
 
 
 study = App(name="study", help="Declared studies: run a study file, look at it, compare and publish its tables.")
@@ -165,7 +167,7 @@ def study_list() -> None:
     """List the study files that come with Transect: study run takes their names."""
     from transect import study_commands
 
-    study_commands.list_ready(Console())
+    study_commands.list_ready(Terminal())
 
 
 @study.command(name="run")
@@ -204,14 +206,14 @@ def study_run(
     from transect import study_commands  # torch takes seconds to import: not for --help
 
     if dry_run:
-        study_commands.dry_run(file, out, workers or _cores(), Console(), build)
+        study_commands.dry_run(file, out, workers or _cores(), Terminal(), build)
         return
     try:
         where = study_commands.Where(executor, workers, address, cpus, gpus)
-        study_commands.run(file, out, networks or [], where, _cores(), Console())
+        study_commands.run(file, out, networks or [], where, _cores(), Terminal())
     except KeyboardInterrupt:
         message = "Interrupted. What is finished is kept; the same command goes on from there."
-        Console(stderr=True).print(Text(message), soft_wrap=True)
+        Terminal(stderr=True).print(Text(message), soft_wrap=True)
         sys.exit(_INTERRUPTED)
 
 
@@ -232,7 +234,7 @@ def study_status(
 
     try:
         look = study_commands.watch_status if watch else study_commands.show_status
-        found = look(folder, Console())
+        found = look(folder, Terminal())
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     sys.exit(1 if found.count("failed") else 0)
@@ -251,7 +253,7 @@ def study_plot(
     """Draw the figures of a study and say which claims of the paper hold in it."""
     from transect import study_commands
 
-    study_commands.plot(folder, folder if to is None else to, over, Console())
+    study_commands.plot(folder, folder if to is None else to, over, Terminal())
 
 
 @study.command(name="compare")
@@ -267,7 +269,7 @@ def study_compare(
     """Compare two studies, network by network, with intervals."""
     from transect import study_commands
 
-    study_commands.compare(first, second, to, Console())
+    study_commands.compare(first, second, to, Terminal())
 
 
 @study.command(name="export")
@@ -280,23 +282,35 @@ def study_export(
     """Write the tables of all that is finished so far, as Parquet and CSV; also while the study is running."""
     from transect import study_commands
 
-    study_commands.export(folder, to, Console())
+    study_commands.export(folder, to, Terminal())
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Entry point: errors that are not bugs are one message and exit code 1, without a traceback.
+    """Entry point: errors that are not bugs are one message, without a traceback.
+
+    The exit code is 2 where what was given cannot be used (words, a file, a model that is not there), else 1.
 
     Args:
         words: What follows ``transect``; the words of the process' own command line where None.
     """
     try:
-        app(sys.argv[1:] if words is None else list(words))
+        app(sys.argv[1:] if words is None else list(words), exit_on_error=False)
+    except CycloptsError:  # which has said it
+        sys.exit(_UNUSABLE)
     except (TransectError, OSError) as error:  # of the system: no room on the disk, no permission, ...
-        from transect.labels import visible
+        _end(error)
+    except (MemoryError, RuntimeError) as error:
+        try:
+            refuse_for_memory(error)
+        except OutOfMemory as lack:
+            _end(lack)
+        raise
 
-        panel = Panel(Text(visible(str(error))), title=type(error).__name__, title_align="left", border_style="red")
-        Console(stderr=True).print(panel)
-        sys.exit(1)
+
+def _end(error: Exception) -> NoReturn:
+    panel = Panel(Text(str(error)), title=type(error).__name__, title_align="left", border_style="red")
+    Terminal(stderr=True).print(panel)
+    sys.exit(_UNUSABLE if isinstance(error, InvalidInput) else 1)
 
 
 def _question(

@@ -12,7 +12,6 @@ from rich.table import Column
 from rich.text import Text
 
 from transect.execution import JobEvent, ProgressCallback
-from transect.labels import visible
 
 _ROOM_FOR_A_RUN = len("  width 1000, seed 10: training")  # so that the bars do not jump from stage to stage
 
@@ -131,5 +130,5 @@ def _line(event: JobEvent) -> Text:
     if event.kind == "kept":
         return Text(f"{event.job}: finished before, kept", style="dim")
     if event.kind == "failed":
-        return Text(visible(f"{event.job}: failed: {event.message}"), style="red")
-    return Text(visible(f"{event.job}: {event.message}"))
+        return Text(f"{event.job}: failed: {event.message}", style="red")
+    return Text(f"{event.job}: {event.message}")

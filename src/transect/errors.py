@@ -6,10 +6,19 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from transect.findings import Problem, Treated
+from transect.texts import visible
 
 
 class TransectError(Exception):
-    """Base of every error raised on purpose by Transect."""
+    """Base of every error raised on purpose by Transect.
+
+    Args:
+        message: What was expected, what was given, what to do; names in it may be those of strangers' files, so that
+            characters a terminal obeys are spelt out.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(visible(str(message)))
 
 
 class InvalidInput(TransectError, ValueError):
@@ -106,7 +115,10 @@ class StudyError(TransectError):
 
 
 class TransectWarning(UserWarning):
-    """Base of every warning issued by Transect."""
+    """Base of every warning issued by Transect; its message is spelt out like that of an error."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(visible(str(message)))
 
 
 class UnresolvedWarning(TransectWarning):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -78,13 +77,3 @@ def with_values(table: pa.Table, columns: Sequence[str] | None) -> tuple[str, ..
 def count_column(table: pa.Table) -> str:
     """``crossings`` where a table has them; else ``flips``, which an estimate gives too."""
     return "flips" if has_values(table, "flips") and not has_values(table, "crossings") else "crossings"
-
-
-def is_controlling(letter: str) -> bool:
-    """Whether a terminal obeys a character, or hides it, in place of showing it."""
-    return unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-
-def visible(text: str) -> str:
-    """A text for a terminal: what it would obey in place of showing it, but for line breaks, is spelt out."""
-    return "".join(ascii(one)[1:-1] if is_controlling(one) and one != "\n" else one for one in text)

@@ -20,7 +20,6 @@ from transect.graph import (
     canonical_graph,
     check_usable,
     export_model,
-    quiet,
 )
 from transect.graph.canonical import refuse_mutated_output, refuse_unwritten_output
 from transect.graph.choosing import Step
@@ -31,6 +30,7 @@ from transect.regions.program import Program, compile_program
 from transect.regions.rounding import spread_along
 from transect.report import Report, report_network
 from transect.rules import fold_batch_norms, prove_coverage, rewrite, without_infinities
+from transect.terminal import quiet
 
 WORKING_DTYPES = (torch.float64, torch.float32)
 

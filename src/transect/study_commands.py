@@ -17,7 +17,6 @@ from rich.text import Text
 from transect.console import study_progress
 from transect.errors import StudyError
 from transect.execution import Executor, LocalExecutor, RayExecutor
-from transect.labels import visible
 from transect.plots.grouping import axis_named
 from transect.storage.tables import read_table, write_table
 from transect.study.columns import RUN_SCHEMA
@@ -70,11 +69,11 @@ def run(file: Path, out: Path | None, networks: Sequence[Path], where: Where, co
         f"{config.name}: {_many(len(config.networks()), 'network')}, each measured in {_many(len(measurings), 'way')}. "
         f"Everything goes to {folder}; Ctrl-C loses nothing that is finished."
     )
-    console.print(Text(visible(says)), soft_wrap=True)
+    console.print(Text(says), soft_wrap=True)
     _say_defaults(config, console)
 
     def told(line: str) -> None:
-        console.print(Text(visible(line)), soft_wrap=True)
+        console.print(Text(line), soft_wrap=True)
 
     resources = Resources(cpus=where.cpus, gpus=where.gpus)
     with where.open(cores) as executor, study_progress(console, config.name, "networks") as progress:
@@ -92,7 +91,7 @@ def run(file: Path, out: Path | None, networks: Sequence[Path], where: Where, co
 
 def _say_defaults(config: StudyConfig, console: Console) -> None:
     if said := defaults_said(config):
-        console.print(Text(f"Not asked for, so by default:\n{visible(said)}", style="dim"), soft_wrap=True)
+        console.print(Text(f"Not asked for, so by default:\n{said}", style="dim"), soft_wrap=True)
 
 
 def list_ready(console: Console) -> None:
@@ -119,7 +118,7 @@ def dry_run(file: Path, out: Path | None, workers: int, console: Console, build:
     with console.status("Looking at the networks") as shown:
 
         def told(label: str) -> None:
-            shown.update(Text(visible(f"Timing a few steps of {label}")))
+            shown.update(Text(f"Timing a few steps of {label}"))
 
         rows = list(forecast_study(config, folder, told=told, build=build))
     console.print(forecast_table(rows))
@@ -145,11 +144,11 @@ def show_status(folder: Path, console: Console) -> StudyStatus:
     counts = ", ".join(f"{found.count(condition)} {condition}" for condition in _STYLES)  # type: ignore[arg-type]
     left = found.seconds_left
     end = f"; about {duration(left)} left" if left else ""
-    console.print(Text(visible(f"{found.name}: {counts}{end}")), soft_wrap=True)
+    console.print(Text(f"{found.name}: {counts}{end}"), soft_wrap=True)
     for run_ in found.runs:
         if run_.condition == "failed":
             console.print(
-                Text(visible(f"{run_.label}: {run_.error}\n  {run_.folder / 'error.txt'}"), style="red"), soft_wrap=True
+                Text(f"{run_.label}: {run_.error}\n  {run_.folder / 'error.txt'}", style="red"), soft_wrap=True
             )
     return found
 
@@ -223,7 +222,7 @@ def forecast_table(rows: list[RunForecast]) -> Table:
         table.add_column(heading, justify="right")
     for row in rows:
         times = [_time(row, seconds) for seconds in (row.train_seconds, row.measure_seconds)]
-        table.add_row(Text(visible(row.label)), *times, style="dim" if row.finished else None)
+        table.add_row(Text(row.label), *times, style="dim" if row.finished else None)
     return table
 
 
@@ -238,13 +237,13 @@ def status_table(found: StudyStatus) -> Table:
         table.add_column(heading)
     for row in found.runs:
         blocks = f"{row.blocks_done}/{row.blocks}" if row.trained else ""
-        table.add_row(Text(visible(row.label)), Text(row.condition, style=_STYLES[row.condition]), _doing(row), blocks)
+        table.add_row(Text(row.label), Text(row.condition, style=_STYLES[row.condition]), _doing(row), blocks)
     return table
 
 
 def _doing(row: RunStatus) -> Text:
     said = (f"{state.stage} {state.step}/{state.steps}, {duration(state.seconds)}" for state in row.states)
-    return Text(visible("; ".join(said)))
+    return Text("; ".join(said))
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from transect.asked_paths import Way, is_array, normalisation_of, path_of
 from transect.asking import Opened, Question, opened
-from transect.errors import TransectWarning
+from transect.errors import InvalidInput, TransectWarning
 from transect.estimation import Estimate, estimate
 from transect.measuring import forecast
 from transect.network import Network
@@ -54,19 +54,21 @@ class Found:
     notes: tuple[str, ...]
 
 
-def find(question: Question, way: Way, sampled: bool, rtol: float, console: Console) -> Found:
+def find(question: Question, way: Way, sampled: bool, rtol: float | None, console: Console) -> Found:
     """Walk along the path, exactly or by samples.
 
     Args:
         question: The model.
         way: The path.
         sampled: Whether to estimate instead of tracing.
-        rtol: Relative tolerance of an estimate.
+        rtol: Relative tolerance of an estimate; 0.01 where None.
         console: Hears how long a long trace will take, and shows that it is under way.
 
     Raises:
         TransectError: There is no such model or input, or the model cannot be traced.
     """
+    if rtol is not None and not sampled:
+        raise InvalidInput("rtol: it is the tolerance of --estimate; a trace is exact, and has none.")
     asked = opened(question)
     path = path_of(way, asked)
     notes = [said] if (said := _about_normalisation(way, asked)) else []
@@ -77,7 +79,7 @@ def find(question: Question, way: Way, sampled: bool, rtol: float, console: Cons
             # A module that cannot be captured is sampled all the same, if it has one output.
             model = asked.loaded.module if question.output is None else asked.captured()
             result: Trace | Estimate = estimate(
-                model, path, rtol=rtol, dtype=None if question.dtype is None else asked.dtype
+                model, path, rtol=1e-2 if rtol is None else rtol, dtype=None if question.dtype is None else asked.dtype
             )
         else:
             network = asked.captured()

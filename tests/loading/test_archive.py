@@ -19,6 +19,7 @@ from loading.exported import PROGRAM, SAMPLE, SHAPE, WEIGHTS, changed, convnet, 
 from transect.errors import InvalidInput
 from transect.loading import load_model
 from transect.loading.archive import load_program
+from transect.untrusted import is_size
 
 
 class Varied(nn.Module):
@@ -159,3 +160,124 @@ def test_a_program_of_an_older_torch_is_named_with_the_way_out(tmp_path: Path):
         archive.writestr("serialized_exported_program.json", "{}")
     with pytest.raises(InvalidInput, match=r"model\.pt2 was saved by a version of torch before 2\.8.*save it again"):
         load_model(str(path))
+
+
+_SIZE = "Symbol('s{}', positive=True, integer=True)"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "Pow(s31, Integer(99999999))",
+        "9**9**9",
+        "Pow(Integer(9), Pow(Integer(9), Integer(9)))",
+        "PowByNatural(s31, s31)",
+        "Pow(s31, -9999999)",
+        "Pow(Pow(Pow(Pow(s31, 8), 8), 8), 8)",
+        "Mul(" + ", ".join(["Pow(Integer(9223372036854775806), Integer(8))"] * 5) + ")",
+        "Pow(Add(" + ", ".join(f"s{index}" for index in range(60)) + "), Integer(8))",
+        "Mul(" + ", ".join(["Add(s1, s2)"] * 9) + ")",
+        "FloorDiv(Pow(Add(s1, s2, s3), 8), Pow(Add(s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15), 8))",
+        "Max(" + ", ".join(f"s{index}" for index in range(99)) + ")",
+        "Integer(" + "9" * 4000 + ")",
+        "9" * 6000,
+        "Integer('99')",
+        "1e308",
+        "Rational(1, 10**10)",
+        "-" * 9000 + "s31",
+        "Add(" * 60 + "s31" + ", 1)" * 60,
+        "+".join(["s31"] * 9000),
+        "1 << 99999999999",
+        "Symbol('s31', **{'positive': True})",
+        "Add()",
+    ],
+)
+def test_sizes_that_would_grow_are_refused_before_anything_works_them_out(expression: str):
+    assert not is_size(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        _SIZE.format(31),
+        f"Mul(Integer(3), Pow({_SIZE.format(5)}, Integer(2)), {_SIZE.format(6)})",
+        f"Add(FloorDiv(Add({_SIZE.format(5)}, Integer(-1)), Integer(2)), Integer(1))",
+        f"Mul(Rational(1, 2), {_SIZE.format(0)})",
+        "Mod(s0, 2) + s1 // 2",
+    ],
+)
+def test_sizes_of_real_programs_are_taken(expression: str):
+    assert is_size(expression)
+
+
+def test_a_size_that_would_grow_is_refused_in_a_file(tmp_path: Path):
+    bomb = _text("Symbol('s", "Pow(9**9**9, 99) + Symbol('s")
+    path = changed(save(convnet(), tmp_path / "model.pt2"), PROGRAM, bomb)
+    with pytest.raises(InvalidInput, match=r"Pow.* could grow without bound"):
+        load_program(path)
+
+
+def _compressed(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/models/model.json", b" " * 10_000_000 + b"{}")
+
+
+def _twice(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/models/model.json", "{}")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a/models/model.json", "[]")
+
+
+def _elsewhere(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/../models/model.json", "{}")
+
+
+def _overlapping(path: Path) -> None:
+    """The second entry of the directory gives the bytes of the first once more."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/models/model.json", "{}" * 99)
+        archive.writestr("a/models/other.json", "{}" * 99)
+        archive.getinfo("a/models/other.json").header_offset = 0
+
+
+def _inflated(path: Path) -> None:
+    """The directory says that a record has a terabyte."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/models/model.json", "{}")
+        archive.getinfo("a/models/model.json").file_size = archive.getinfo("a/models/model.json").compress_size = 2**40
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (_compressed, r"is compressed, [\d,]+ bytes that say they are 10,000,002"),
+        (_twice, "two of its records have one name"),
+        (_elsewhere, r"the name of its record 'a/\.\./models/model\.json' leads elsewhere"),
+        (_overlapping, "longer than its place"),
+        (_inflated, "longer than its place"),
+    ],
+)
+def test_archives_that_are_not_what_they_say_are_refused(write: Callable[[Path], None], message: str, tmp_path: Path):
+    write(tmp_path / "model.pt2")
+    with pytest.raises(InvalidInput, match=rf"model\.pt2 is damaged.*{message}"):
+        load_program(tmp_path / "model.pt2")
+
+
+@pytest.mark.parametrize(
+    ("record", "change", "said"),
+    [
+        ("weight_0", lambda contents: b"", r"of shape \[4, 3, 3, 3\] has only 0 bytes"),
+        (WEIGHTS, _text('{"as_int": 36}', '{"as_int": 3600000000}'), r"\[5, 3600000000\] has only 720 bytes"),
+        (PROGRAM, lambda contents: b"[" * 100_000, r"\(2\.\S*\)\.$"),
+        (PROGRAM, _text("aten.relu.default", "aten.no_such.default"), r"\(2\.\S*\)\.$"),
+        (PROGRAM, _text('"as_int": 36', '"as_int": ' + "9" * 4000), r"\(2\.\S*\)\.$"),
+        (SAMPLE, lambda contents: contents[:-30], r"\(2\.\S*\)\.$"),
+    ],
+)
+def test_damage_inside_is_told_in_our_words_alone(record, change, said: str, tmp_path: Path, capfd):
+    path = changed(save(convnet(), tmp_path / "model.pt2"), record, change)
+    with pytest.raises(InvalidInput, match=said):
+        load_program(path)
+    assert capfd.readouterr() == ("", "")

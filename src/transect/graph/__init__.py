@@ -3,7 +3,7 @@
 from transect.graph.calling import Called
 from transect.graph.canonical import canonical_graph
 from transect.graph.examples import accepted_batch, as_batch, as_float_tensor
-from transect.graph.export import OneModuleAtATime, export_model, quiet
+from transect.graph.export import OneModuleAtATime, export_model
 from transect.graph.node import Graph, Node, Rows, Value, is_random
 from transect.graph.usable import check_usable
 
@@ -21,5 +21,4 @@ __all__ = [
     "check_usable",
     "export_model",
     "is_random",
-    "quiet",
 ]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import logging
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager
 from typing import Any, cast
@@ -153,28 +151,6 @@ def _constants_known(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         del model.forward
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """What torch would log or warn of while a module is captured goes into our error instead."""
-    here = threading.get_ident()
-
-    def of_others(record: logging.LogRecord) -> bool:
-        return record.thread != here or not record.name.startswith("torch")
-
-    torchs = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "torch"]
-    places: list[logging.Filterer] = [logging.getLogger(name) for name in torchs]
-    places += [*logging.getLogger("torch").handlers, *logging.root.handlers]  # for loggers that are made meanwhile
-    for place in places:
-        place.addFilter(of_others)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for place in places:
-            place.removeFilter(of_others)
 
 
 def _decompositions() -> dict:

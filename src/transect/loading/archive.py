@@ -8,9 +8,9 @@ written into a new archive in memory. Only that one is given to torch.
 
 from __future__ import annotations
 
-import ast
 import io
 import json
+import math
 import os
 import pickle
 import re
@@ -22,13 +22,16 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, refuse_for_memory
+from transect.terminal import quiet
+from transect.untrusted import Untrusted, check_records, is_size, refuse
 
 _PROGRAM, _OLD_PROGRAM = "models/model.json", "serialized_exported_program.json"
 _JSON = (_PROGRAM, "data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
 _PICKLED = ("data/weights/model.pt", "data/constants/model.pt", "data/sample_inputs/model.pt")
 _NUMBERS = re.compile(r"data/(weights/weight|constants/tensor)_\d+")  # bytes of tensors, as they are
 _MARKS = ("archive_format", "archive_version", "byteorder", ".data/version")
+_EXPANDED = 2**26  # numbers by which a tensor that repeats its bytes may be larger than they are
 _LEFT_OUT = ("guards_code", "treespec_namedtuple_fields", "torch_fn", "source_fn_stack", "from_node", "custom")
 
 _PLAIN = re.compile(r"[\w .,:+*/<>\[\]-]*")
@@ -48,11 +51,6 @@ _PATTERNS = {
     "stack_trace": _ANY,  # shown, never run
     "as_string": _ANY,  # an argument, given as it is
 }
-_FUNCTIONS = frozenset(
-    "Symbol Integer Rational Add Mul Pow Max Min Mod PythonMod FloorDiv CleanDiv CeilDiv PowByNatural".split()
-)
-_EXPRESSIONS = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp,
-                ast.operator, ast.unaryop)  # fmt: skip
 _TREES = (None, "builtins.tuple", "builtins.list", "builtins.dict")
 
 
@@ -67,7 +65,8 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
     if not path.is_file():
         raise InvalidInput(f"model: there is no file {path}.")
     try:
-        return torch.export.load(_copy_of_data(path))
+        with quiet():
+            return torch.export.load(_copy_of_data(path))
     except _Old as error:
         raise InvalidInput(
             f"model: {path} was saved by a version of torch before 2.8, whose programs cannot be read without "
@@ -79,10 +78,11 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
             "if the file is your own, give the model itself instead, as package.module:callable."
         ) from error
     except Exception as error:  # whatever torch raises on a file that is not what it writes
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        refuse_for_memory(error)
+        why = f": {error}" if isinstance(error, Untrusted) else ""
         raise InvalidInput(
             f"model: {path} is damaged, or was not saved by torch.export.save of this version of torch "
-            f"({torch.__version__}): {first}"
+            f"({torch.__version__}){why}."
         ) from error
 
 
@@ -97,11 +97,12 @@ class _Unsafe(Exception):
 def _copy_of_data(path: Path) -> io.BytesIO:
     copy = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as rebuilt:
+        check_records(archive, path.stat().st_size)
         if _OLD_PROGRAM in archive.namelist():
             raise _Old
         root = archive.namelist()[0].partition("/")[0]
         if f"{root}/{_PROGRAM}" not in archive.namelist():
-            raise ValueError(f"it has no {_PROGRAM}")
+            refuse(f"it has no {_PROGRAM}")
         for name in archive.namelist():
             for contents in _record(name.removeprefix(f"{root}/"), archive, name):
                 rebuilt.writestr(name, contents)
@@ -112,17 +113,31 @@ def _copy_of_data(path: Path) -> io.BytesIO:
 def _record(record: str, archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
     """What a record becomes in the copy: nothing for what is not needed."""
     if record in _JSON:
-        yield json.dumps(_checked(json.loads(archive.read(name)))).encode()
+        found = _checked(json.loads(archive.read(name)))
+        if record != _PROGRAM:
+            _check_tensors(found["config"], archive, name.rpartition("/")[0])
+        yield json.dumps(found).encode()
     elif record in _PICKLED:
         yield _tensors_only(record, archive.read(name))
     elif record in _MARKS or _NUMBERS.fullmatch(record):
         yield archive.read(name)
 
 
+def _check_tensors(config: dict[str, Any], archive: zipfile.ZipFile, folder: str) -> None:
+    """Hold that tensors are no larger than the bytes that are there for them: what has none is made of zeros."""
+    for tensor, about in config.items():
+        sizes = [size["as_int"] for size in about["tensor_meta"]["sizes"]]
+        there = archive.getinfo(f"{folder}/{about['path_name']}").file_size
+        if min(sizes, default=0) < 0 or math.prod(sizes) > (there + _EXPANDED if there else 0):
+            refuse(f"its tensor {tensor[:80]!r} of shape {str(sizes)[:80]} has only {there:,} bytes")
+
+
 def _tensors_only(record: str, pickled: bytes) -> bytes:
     if not pickled:
         return pickled
     try:
+        with zipfile.ZipFile(io.BytesIO(pickled)) as inner:
+            check_records(inner, len(pickled))
         found = torch.load(io.BytesIO(pickled), weights_only=True)
     except pickle.UnpicklingError as error:
         raise _Unsafe(f"{record} in it holds pickled Python objects, and not only tensors") from error
@@ -144,30 +159,16 @@ def _checked(value: Any, key: str = "") -> Any:
 
 def _string(text: str, key: str) -> str:
     if key == "expr_str":
-        allowed = _is_size(text)
+        allowed = is_size(text)
     elif key in ("in_spec", "out_spec"):
         allowed = _is_tree(json.loads(text)[1])
     else:
         allowed = _PATTERNS.get(key, _PLAIN).fullmatch(text) is not None
     if not allowed:
         what = "the operation" if key == "target" else f"as {key or 'key'}"
-        raise _Unsafe(f"it uses {what} {text[:80]!r}, which loading could run")
+        grows = ", or which could grow without bound" if key == "expr_str" else ""
+        raise _Unsafe(f"it uses {what} {text[:80]!r}, which loading could run{grows}")
     return text
-
-
-def _is_size(text: str) -> bool:
-    """Whether an expression only computes a size from symbols and whole numbers."""
-    nodes = list(ast.walk(ast.parse(text, mode="eval")))
-    names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    return (
-        all(isinstance(node, _EXPRESSIONS) for node in nodes)
-        and all(isinstance(node.func, ast.Name) for node in nodes if isinstance(node, ast.Call))
-        and called <= _FUNCTIONS
-        and all(re.fullmatch(r"[su]\d+", name) for name in names - called)
-        and all(re.fullmatch(r"[A-Za-z]\w*", part) for part in texts)
-    )
 
 
 def _is_tree(tree: dict[str, Any]) -> bool:

@@ -83,11 +83,10 @@ def watching(models: int, paths: int | None, progress: ProgressCallback | Litera
     if progress is not None or not sys.stderr.isatty():
         yield Watcher(models, paths, progress or None, Say(logger.info, logger.isEnabledFor(logging.INFO)))
         return
-    from rich.console import Console
-
     from transect.console import study_progress
+    from transect.terminal import Terminal
 
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

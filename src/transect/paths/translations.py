@@ -18,6 +18,7 @@ from transect.errors import InvalidInput
 from transect.paths.path import Path
 
 Normalise = Callable[[Tensor], Tensor] | tuple[Any, Any] | None
+_MOST_ANCHORS, _LARGEST_RADIUS = 100_000, 4096
 Displacement = tuple[float, float]
 
 
@@ -41,8 +42,7 @@ def translation_circle(image: Any, radius: float = 4, anchors: int = 8, normalis
 
 def translation_circles(images: Any, radius: float = 4, anchors: int = 8, normalise: Normalise = None) -> list[Path]:
     """One :func:`translation_circle` for each image of a batch, ``(N, channels, height, width)``."""
-    if anchors < 3:
-        raise InvalidInput(f"anchors: expected at least 3 for a closed circle, got {anchors}.")
+    _check_anchors(anchors, 3, "closed circle")
     angles = [2 * math.pi * k / anchors for k in range(anchors)]
     return _paths(images, [(radius * math.cos(a), radius * math.sin(a)) for a in angles], radius, normalise, True)
 
@@ -67,10 +67,17 @@ def translation_arc(image: Any, radius: float = 4, anchors: int = 7, normalise: 
 
 def translation_arcs(images: Any, radius: float = 4, anchors: int = 7, normalise: Normalise = None) -> list[Path]:
     """One :func:`translation_arc` for each image of a batch, ``(N, channels, height, width)``."""
-    if anchors < 2:
-        raise InvalidInput(f"anchors: expected at least 2 for an open path, got {anchors}.")
+    _check_anchors(anchors, 2, "open path")
     angles = [math.pi * k / (anchors - 1) - math.pi / 2 for k in range(anchors)]
     return _paths(images, [(radius, radius * math.sin(angle)) for angle in angles], radius, normalise, False)
+
+
+def _check_anchors(anchors: int, least: int, what: str) -> None:
+    if not isinstance(anchors, int) or isinstance(anchors, bool) or not least <= anchors <= _MOST_ANCHORS:
+        raise InvalidInput(
+            f"anchors: expected at least {least} for a{'n' if what[0] == 'o' else ''} {what}, and at most "
+            f"{_MOST_ANCHORS:,}, got {anchors!r}."
+        )
 
 
 def translated(images: Tensor, right: int, down: int, margin: int) -> Tensor:
@@ -91,8 +98,10 @@ def _paths(
     images: Any, displacements: Sequence[Displacement], radius: float, normalise: Normalise, closed: bool
 ) -> list[Path]:
     images = _batch(images)
-    if not 0 < radius < math.inf:
-        raise InvalidInput(f"radius: expected a positive, finite number of pixels, got {radius}.")
+    if not 0 < radius <= _LARGEST_RADIUS:
+        raise InvalidInput(
+            f"radius: expected a positive, finite number of pixels, got {radius} (at most {_LARGEST_RADIUS:,})."
+        )
     pixels = [(_nearest_pixel(right), _nearest_pixel(down)) for right, down in displacements]
     _check_distinct(pixels, radius, closed)
     margin = math.ceil(2 * radius)

@@ -16,6 +16,7 @@ from transect.study.grid import LARGEST_GRID, asked_in, variants
 from transect.study.naming import as_cells, differing, said
 from transect.study.sections import DataConfig, MeasureConfig, ModelConfig, PathConfig, TrainConfig
 from transect.study.settings import Settings, Text, canonical_json, plain_text
+from transect.texts import is_file_name
 
 __all__ = [
     "DataConfig",
@@ -123,8 +124,8 @@ class StudyConfig(Settings):
     @field_validator("name")
     @classmethod
     def _refuse_places(cls, given: str) -> str:
-        if set(given) & set('/\\:*?"<>|') or given != given.strip() or given.startswith((".", "-", "~")):
-            raise ValueError(f"expected the name of a folder, without separators, got {given!r}")
+        if not is_file_name(given):
+            raise ValueError(f"expected a name that a folder can have, short and without separators, got {given!r}")
         return given
 
     @model_validator(mode="before")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from transect.errors import StudyError, did_you_mean
-from transect.labels import is_controlling
+from transect.texts import is_controlling
 
 _SHOWN = 200
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,8 +11,11 @@ import torch
 from torch import Tensor
 
 from transect.errors import StudyError
+from transect.untrusted import Untrusted, refuse, regular_file
 
 _FILES_AT_ONCE = 64
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # which Pillow decodes itself, starting no programs
+_MOST_PIXELS = 2**27
 _EIGHT_BITS = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
 
@@ -19,13 +23,22 @@ def decoded(paths: Sequence[str], size: int | None) -> Tensor:
     """Images as RGB, ``(N, 3, height, width)``, uint8.
 
     Args:
-        paths: Files that Pillow reads.
+        paths: Files of PNG, JPEG, BMP, GIF, TIFF, WebP or PPM, whatever they are called.
         size: Side in pixels to which every image is resized, bilinear with antialiasing, whatever its shape; None to
             keep them as they are, which needs all of one size.
 
     Raises:
-        StudyError: If a file cannot be read, has more than 8 bits a channel, or is of another size than the first.
+        StudyError: If a file cannot be read, declares too many pixels, has more than 8 bits a channel, or is of
+            another size than the first.
     """
+    from PIL import Image  # here: only images need it
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is an error
+        return _decoded(paths, size)
+
+
+def _decoded(paths: Sequence[str], size: int | None) -> Tensor:
     first = _decoded_image(paths[0], size)
     images = np.empty((len(paths), *first.shape), dtype=np.uint8)
 
@@ -43,16 +56,28 @@ def decoded(paths: Sequence[str], size: int | None) -> Tensor:
 
 
 def _decoded_image(path: str, size: int | None) -> np.ndarray:
-    from PIL import Image  # here: only image folders need it
+    from PIL import Image
 
     try:
-        with Image.open(path) as file:
+        with Image.open(regular_file(path), formats=_FORMATS) as file:
+            if file.width * file.height > _MOST_PIXELS:
+                refuse(f"it declares {file.width} x {file.height} pixels, and {_MOST_PIXELS:,} are the most")
             if file.mode not in _EIGHT_BITS:
-                raise StudyError(f"expected images of 8 bits a channel, got {path} of mode {file.mode}; convert it")
+                refuse(f"expected images of 8 bits a channel, got mode {file.mode}")
             image = file.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StudyError(f"cannot read the image {path}: {error}; repair it, or leave it out") from error
+    except Image.DecompressionBombError as error:
+        raise _unreadable(path, f"it declares far more than {_MOST_PIXELS:,} pixels") from error
+    except Untrusted as error:
+        raise _unreadable(path, str(error)) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever decoders raise on a file that is cut off, or is something else
+        raise _unreadable(path, f"it is damaged, or no image ({', '.join(_FORMATS)})") from error
     return np.asarray(image if size is None else image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _unreadable(path: str, why: str) -> StudyError:
+    return StudyError(f"cannot read the image {path}: {why}; repair or convert it, or leave it out")
 
 
 def _of_two_sizes(first: str, expected: np.ndarray, path: str, got: np.ndarray) -> str:
