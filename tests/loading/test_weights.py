@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, OutOfMemory
 from transect.loading import load_weights, read_weights
 
 
@@ -196,3 +197,71 @@ def test_tensors_that_nothing_shares_must_all_be_there(tmp_path: Path):
     torch.save(state, tmp_path / "short.pt")
     with pytest.raises(InvalidInput, match=r"missing: last\.bias"):
         load_weights(Tied(), tmp_path / "short.pt")
+
+
+def test_one_of_several_different_state_dicts_is_asked_for(tmp_path: Path):
+    one, other = _model().state_dict(), {name: value + 1 for name, value in _model().state_dict().items()}
+    found: dict[str, Any]
+    for found in (
+        {"model": one, "ema": other},
+        {"state_dict": one, "model_ema": {"state_dict": other}, "epoch": 3},
+        {"model": {"net": one, "ema": other}},
+    ):
+        torch.save(found, tmp_path / "both.pt")
+        with pytest.raises(InvalidInput, match=r"several state dicts.*torch\.load\('both\.pt', weights_only=True\)\["):
+            read_weights(tmp_path / "both.pt")
+    for found in ({"model": one, "ema": dict(one)}, {"model": one, "ema": {}}, {"ema": {"decay": 0.9}, "model": one}):
+        torch.save(found, tmp_path / "one.pt")
+        assert read_weights(tmp_path / "one.pt").keys() == one.keys()
+
+
+def _compressed(state: dict[str, Tensor], path: Path) -> None:
+    torch.save(state, path.with_suffix(".stored"))
+    with (
+        zipfile.ZipFile(path.with_suffix(".stored")) as stored,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in stored.namelist():
+            new.writestr(name, stored.read(name))
+
+
+def _overlapping(state: dict[str, Tensor], path: Path) -> None:
+    torch.save(state, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("more", b"0" * 99)
+        archive.getinfo("more").header_offset = 0
+
+
+@pytest.mark.parametrize("write", [
+    _compressed,
+    _overlapping,
+    lambda state, path: path.write_bytes(pickle.dumps(bytearray) + b"\x80\x02" * 9),
+    lambda state, path: path.write_bytes(b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R."),
+    lambda state, path: path.write_bytes(b"\x80\x02" + b"(" * 99_999),
+    lambda state, path: path.write_bytes(b"\x80\x04\x8d" + b"\xff" * 8),
+    lambda state, path: path.mkdir(),
+], ids=["compressed", "overlapping", "pickles", "huge array", "nested", "huge text", "folder"])  # fmt: skip
+def test_crafted_files_are_one_error(write: Callable[[dict[str, Tensor], Path], object], tmp_path: Path, capfd):
+    write(_model().state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(InvalidInput, match=r"weights: .*weights\.pt"):
+        read_weights(tmp_path / "weights.pt")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("length", [2**63, 2**40, 100, 0])
+def test_headers_of_safetensors_that_declare_too_much_are_one_error(length: int, tmp_path: Path):
+    about = b'{"a":{"dtype":"F64","shape":[99999999999,999],"data_offsets":[0,8]}}'
+    (tmp_path / "a.safetensors").write_bytes(length.to_bytes(8, "little") + about.ljust(100) + b"\0" * 8)
+    with pytest.raises(InvalidInput, match=r"a\.safetensors is damaged, or not a safetensors file"):
+        read_weights(tmp_path / "a.safetensors")
+
+
+def test_a_lack_of_memory_is_called_that(tmp_path: Path, monkeypatch):
+    torch.save(_model().state_dict(), tmp_path / "weights.pt")
+
+    def load(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(OutOfMemory, match="not enough memory"):
+        read_weights(tmp_path / "weights.pt")

@@ -88,3 +88,10 @@ def test_errors(tmp_path):
         checkpoints(tmp_path, None)
     with pytest.raises(InvalidInput, match=r"builder: expected a torch\.nn\.Module for .*a\.pt, got .* dict"):
         measure(checkpoints(tmp_path, dict), paths(1))
+
+
+def test_every_ending_that_weights_have_is_taken(tmp_path):
+    saved(tmp_path, ["a_1.pt", "a_2.pth", "a_3.ckpt", "a_4.bin", "a_5.pth.tar", "a_6.tar", "a_7.safetensors"])
+    found = checkpoints(tmp_path, mlp)
+    assert list(found) == [f"a_{index}" for index in range(1, 8)]
+    assert len(list(found.values())) == 7

@@ -13,6 +13,7 @@ from torch import nn
 import transect
 from transect.errors import InvalidInput
 from transect.results import Doubtful
+from transect.storage import traces
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -138,3 +139,90 @@ def rewritten(trace, folder, about=None, **tensors):
 def test_damaged_traces_and_those_of_other_formats_are_refused(trace, tmp_path, about, tensors, message):
     with pytest.raises(InvalidInput, match=message):
         transect.load_trace(rewritten(trace, tmp_path, about, **tensors))
+
+
+def cut(name: str, by: int = 1):
+    return lambda found: found[name][:-by]
+
+
+@pytest.mark.parametrize(
+    ("about", "tensors"),
+    [
+        ({"units": [48, -1, 8]}, {}),
+        ({"units": [2**70, 12, 8]}, {}),
+        ({"units": [48.0, 12, 8]}, {}),
+        ({"units": [True, 12, 8]}, {}),
+        ({"units": "48"}, {}),
+        ({"units": 48}, {}),
+        ({"units": None}, {}),
+        ({"pieces": [0, 2, 2]}, {}),
+        ({"pieces": [2]}, {}),
+        ({"pieces": [1, 1, 1]}, {}),
+        ({"operations": [1, 2, 3]}, {}),
+        ({"operations": {}}, {}),
+        ({"outputs": [0]}, {}),
+        ({"outputs": [[0], [1], [2]]}, {}),
+        ({"outputs": ["0"] * 3}, {}),
+        ({"closed": False}, {}),
+        ({"closed": 1}, {}),
+        ({"anchor_crossings": -1}, {}),
+        ({"anchor_crossings": 1e400}, {}),
+        ({"measures": ["no such measure"]}, {}),
+        ({"measures": [["flips"]]}, {}),
+        ({"dtype": None}, {}),
+        ({"unresolved": [{"segment": 99, "t": 0.5, "operation": "a", "unit": 1, "reason": "b"}]}, {}),
+        ({"unresolved": [{"segment": "0", "t": 0.5, "operation": "a", "unit": 1, "reason": "b"}]}, {}),
+        ({"unresolved": [7]}, {}),
+        ({"verification": {"points": "many"}}, {}),
+        ({"verification": {"points": 1, "pints": 2}}, {}),
+        ({}, {"knots": cut("knots")}),
+        ({}, {"knots": lambda found: -found["knots"]}),
+        ({}, {"knots": lambda found: found["knots"] + torch.tensor([1, -1, 0])}),
+        ({}, {"knots": lambda found: found["knots"].double()}),
+        ({}, {"knots": lambda found: torch.tensor([2**62, 2**62, 2**62])}),
+        ({}, {"flips": lambda found: found["flips"] + torch.tensor([-(2**62), 0, 2**62])}),
+        ({}, {"segment.t": lambda found: found["segment.t"].flip(0)}),
+        ({}, {"segment.t": lambda found: found["segment.t"] * float("nan")}),
+        ({}, {"segment.outputs": lambda found: found["segment.outputs"][:, :1]}),
+        ({}, {"segment.t_error": cut("segment.t_error")}),
+        ({}, {"flip.unit": lambda found: found["flip.unit"] + 1000}),
+        ({}, {"flip.unit": lambda found: -found["flip.unit"] - 1}),
+        ({}, {"flip.operation": lambda found: found["flip.operation"] + 3}),
+        ({}, {"flip.knot": lambda found: found["flip.knot"] + 10_000}),
+        ({}, {"flip.after": lambda found: found["flip.after"] + 100}),
+        ({}, {"pattern.0": lambda found: found["pattern.0"] + 200}),
+        ({}, {"pattern.1": lambda found: found["pattern.1"][:, 1:]}),
+        ({}, {"anchors": lambda found: found["anchors"][:1]}),
+        ({}, {"anchors": lambda found: torch.tensor(1.0)}),
+        ({}, {"anchors": lambda found: found["anchors"] * float("inf")}),
+        ({}, {"start": lambda found: found["start"].int()}),
+        ({}, {"flips_by_operation": lambda found: found["flips_by_operation"][:, :1]}),
+        ({}, {"value.absolute_deviation": lambda found: found["value.absolute_deviation"][:, :1]}),
+    ],
+)
+def test_crafted_traces_are_one_error(trace, tmp_path, about, tensors):
+    original = safetensors.torch.load_file(trace.save(tmp_path / "trace.safetensors"))
+    made = {name: change(original).contiguous() for name, change in tensors.items()}
+    with pytest.raises(InvalidInput, match=r"other\.safetensors.*damaged trace"):
+        transect.load_trace(rewritten(trace, tmp_path, about, **made))
+
+
+@pytest.mark.parametrize("header", ["[" * 100_000, "9" * 5000, '{"format": ' + "9" * 5000 + "}", "nonsense", '{"a": "'])
+def test_headers_that_are_no_json_are_one_error(tmp_path, header):
+    safetensors.torch.save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors", {"transect.trace": header})
+    with pytest.raises(InvalidInput, match=r"cannot read the trace .*a\.safetensors: it is a damaged trace"):
+        transect.load_trace(tmp_path / "a.safetensors")
+
+
+def test_nothing_of_a_crafted_trace_is_read(trace, tmp_path, monkeypatch):
+    """Shapes are compared before a tensor takes memory."""
+    file = rewritten(trace, tmp_path, None, length=torch.ones(5))
+    monkeypatch.setattr(traces, "_trace", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(InvalidInput, match="damaged trace"):
+        transect.load_trace(file)
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "it is a folder"), ("none", "there is no"), ("a\0b", "there is no")])
+def test_what_is_no_file_is_one_error(tmp_path, name, said):
+    with pytest.raises(InvalidInput, match=f"cannot read the trace.*{said}"):
+        transect.load_trace(f"{tmp_path}/{name}")

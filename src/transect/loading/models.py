@@ -17,10 +17,9 @@ from torch.export import ExportedProgram
 from transect.errors import InvalidInput, MissingDependency, did_you_mean
 from transect.loading.archive import load_program
 from transect.loading.importing import current_folder, imported
-from transect.loading.weights import load_weights
+from transect.loading.weights import WEIGHTS_SUFFIXES, load_weights
 
 _IMAGE, _FRAMES = 224, 16  # of a torchvision model that does not say
-_WEIGHTS = (".safetensors", ".pt", ".pth")
 _BATCH = "dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)"
 
 
@@ -106,7 +105,7 @@ def _written(arguments: Mapping[str, Any]) -> str:
 
 
 def _from_zoo(name: str, arguments: Mapping[str, Any]) -> Loaded:
-    if name.endswith(_WEIGHTS):
+    if name.endswith(WEIGHTS_SUFFIXES):
         raise InvalidInput(
             f"model: {name} is a file of weights, which do not say what to compute with them. Name the model, and give "
             "the file as --weights."

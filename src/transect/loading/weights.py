@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import pickle
-import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, refuse_for_memory
+from transect.terminal import quiet
+from transect.untrusted import Untrusted, check_records, regular_file
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".tar")
+WEIGHTS_SUFFIXES = (".safetensors", *_SUFFIXES)
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "ema", "model_ema", "ema_state_dict", "weights")
 _PREFIXES = ("module.", "model.", "net.")  # of DataParallel, Lightning and others that hold the model as a part
 _COMPILED = "_orig_mod."  # what torch.compile puts into names, at any place
@@ -60,7 +61,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
     Args:
         path: ``.safetensors``, or ``.pt``, ``.pth``, ``.ckpt``, ``.bin``, ``.tar`` as ``torch.save`` writes a state
-            dict, alone or in a dictionary under ``state_dict``, ``model_state_dict``, ``model``, ``ema`` or the like.
+            dict, alone or in a dictionary under ``state_dict``, ``model_state_dict``, ``model``, ``ema`` or the like;
+            of a dictionary with several (weights and their moving averages) none is taken.
 
     Raises:
         InvalidInput: There is no such file, it is damaged, of another kind, or holds objects that are not data.
@@ -81,37 +83,51 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise InvalidInput(f"weights: {path} is damaged, or not a safetensors file ({error}).") from error
+        return safetensors.torch.load_file(regular_file(path))
+    except Exception as error:  # whatever is raised on a file that is something else
+        refuse_for_memory(error)
+        raise InvalidInput(f"weights: {path} is damaged, or not a safetensors file.") from error
 
 
 def _read_torch(path: Path) -> Any:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch would say of a file that is then refused
+        with quiet():  # what torch would say of a file that is then refused
+            if zipfile.is_zipfile(regular_file(path)):
+                with zipfile.ZipFile(path) as archive:
+                    check_records(archive, path.stat().st_size)
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # whatever torch raises on a file that is something else
+        refuse_for_memory(error)
         if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
             raise InvalidInput(
                 f"weights: {path} holds Python objects, such as a whole pickled module, and not only tensors. "
                 "Unpickling would run code of the file, so nothing in it was loaded. If you trust the file, load it "
                 'where its code is and save the tensors alone: torch.save(model.state_dict(), "weights.pt").'
             ) from error
+        why = f" ({error})" if isinstance(error, Untrusted) else ""
         raise InvalidInput(
-            f"weights: {path} is damaged, or not a file of tensors alone: modules that were pickled whole and "
+            f"weights: {path} is damaged, or not a file of tensors alone{why}: modules that were pickled whole and "
             "TorchScript archives are not loaded, since that would run code of the file. Save weights with "
             'torch.save(model.state_dict(), "weights.pt").'
         ) from error
 
 
 def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict itself, or the one a checkpoint holds."""
-    for key in _NESTED:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping) and found[key]:
-            found = found[key]
-    if isinstance(found, Mapping) and found and all(isinstance(value, Tensor) for value in found.values()):
-        return {str(name): value for name, value in found.items()}
+    """The state dict itself, or the one a checkpoint holds.
+
+    Raises:
+        InvalidInput: It holds none, or several that are not the same.
+    """
+    states = _states(found, "", _DEEPEST)
+    first = next(iter(states.values()), None)
+    if first is not None and all(_same(first, other) for other in states.values()):
+        return {str(name): value for name, value in first.items()}
+    if states:
+        chosen = "".join(f"[{key!r}]" for key in next(iter(states)).split("."))
+        raise InvalidInput(
+            f"weights: {path} holds several state dicts with other values, {', '.join(states)}; expected one. Save the "
+            f'one you mean alone: torch.save(torch.load({path.name!r}, weights_only=True){chosen}, "weights.pt").'
+        )
     what = (
         f"a dictionary with the keys {_some(map(str, found))}" if isinstance(found, Mapping) else type(found).__name__
     )
@@ -119,6 +135,20 @@ def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
         f"weights: expected a state dict in {path} (names and tensors), alone or under one of {', '.join(_NESTED)}; "
         f'found {what}. Save one with torch.save(model.state_dict(), "weights.pt").'
     )
+
+
+def _states(found: Any, place: str, depth: int) -> dict[str, Mapping[Any, Tensor]]:
+    """Every state dict in nested dictionaries under the names that people give them, by where it is."""
+    if not isinstance(found, Mapping) or not found or not depth:
+        return {}
+    if all(isinstance(value, Tensor) for value in found.values()):
+        return {place: found}
+    parts = [_states(found.get(key), f"{place}.{key}".lstrip("."), depth - 1) for key in _NESTED]
+    return {name: state for part in parts for name, state in part.items()}
+
+
+def _same(one: Mapping[Any, Tensor], other: Mapping[Any, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def _fitted(state: dict[str, Tensor], own: Mapping[str, Any]) -> dict[str, Tensor]:

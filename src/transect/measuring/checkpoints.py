@@ -6,15 +6,14 @@ import inspect
 import os
 import pathlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import nn
 
 from transect.errors import InvalidInput
-from transect.loading import load_weights
-
-_SUFFIXES = (".safetensors", ".pt", ".pth")
+from transect.loading import WEIGHTS_SUFFIXES, load_weights
 
 
 class Checkpoints(Mapping[str, nn.Module]):
@@ -62,8 +61,8 @@ def checkpoints(
         folder: Where the files are.
         builder: Makes the module whose weights they are: called without arguments or, where it has a parameter without
             a default, with the file's path, so that one folder may hold networks of several widths.
-        pattern: Which files, such as ``"epoch_*.pt"`` or ``"**/*.pth"``; every ``.safetensors``, ``.pt`` and ``.pth``
-            file directly in the folder by default.
+        pattern: Which files, such as ``"epoch_*.pt"`` or ``"**/*.pth"``; every file of weights directly in the
+            folder by default (``.safetensors``, ``.pt``, ``.pth``, ``.ckpt``, ``.bin``, ``.pth.tar``).
 
     Returns:
         A mapping from the files' names without their suffix (with it, where that is not unique; of files in folders of
@@ -78,21 +77,25 @@ def checkpoints(
     if not folder.is_dir():
         raise InvalidInput(f"folder: there is no folder {folder}.")
     files = [file for file in folder.glob(pattern or "*") if file.is_file() and not file.name.startswith(".")]
-    files = [file for file in files if file.suffix in _SUFFIXES]
+    files = [file for file in files if file.suffix in WEIGHTS_SUFFIXES]
     if not files:
         wanted = f"fits {pattern!r} and ends in" if pattern else "ends in"
-        raise InvalidInput(f"folder: no file of {folder} {wanted} {', '.join(_SUFFIXES)}.")
+        raise InvalidInput(f"folder: no file of {folder} {wanted} {', '.join(WEIGHTS_SUFFIXES)}.")
     return Checkpoints(_by_name(files, folder), builder)
 
 
 def _by_name(files: list[pathlib.Path], folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    whole = {file: file.relative_to(folder) for file in files}
-    stems = [str(relative.with_suffix("")) for relative in whole.values()]
-    names = {
-        file: str(relative if stems.count(str(relative.with_suffix(""))) > 1 else relative.with_suffix(""))
-        for file, relative in whole.items()
-    }
+    whole = {file: str(file.relative_to(folder)) for file in files}
+    short = {file: _without_suffix(name) for file, name in whole.items()}
+    twice = {name for name, number in Counter(short.values()).items() if number > 1}
+    names = {file: whole[file] if short[file] in twice else short[file] for file in files}
     return {names[file]: file for file in sorted(files, key=lambda file: _natural(names[file]))}
+
+
+def _without_suffix(name: str) -> str:
+    for suffix in (".tar", *WEIGHTS_SUFFIXES):  # .pth.tar are two
+        name = name.removesuffix(suffix)
+    return name
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

@@ -23,11 +23,15 @@ from transect.regions.run import Flips
 from transect.results import Doubtful, Trace, Verification
 from transect.storage.atomic import replacing
 from transect.tracing.keeping import Segment
+from transect.untrusted import Untrusted, refuse, regular_file
 
 FORMAT = 1
 _KEY = "transect.trace"
 _FLIPS = ("knot", "operation", "unit", "before", "after")
 _WHOLE = ("start", "end", "length", "flips_by_operation")
+_REDUCED = ("value", "rounding")
+_KINDS = {"F": ("F64", "F32"), "I": ("I64", "I32"), "U": ("U8", "I32", "I16", "I64")}
+_Declared = Mapping[str, tuple[str, tuple[int, ...]]]
 _DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float64, torch.float32)}
 
 
@@ -79,11 +83,20 @@ def load_trace(path: str | os.PathLike[str]) -> Trace:
     Raises:
         InvalidInput: There is no such file, it is not a trace, is damaged, or is of a later format.
     """
-    about, tensors = _read(path)
     try:
-        return _trace(about, tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
-        raise InvalidInput(f"path: {path} is a damaged trace ({type(error).__name__}: {error}).") from error
+        return _trace(*_read(regular_file(path)))
+    except Untrusted as error:
+        raise InvalidInput(f"path: cannot read the trace {path}: {error}.") from error
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+    ) as error:  # of a header of other things
+        if isinstance(error, InvalidInput) and str(error).startswith("path:"):
+            raise
+        raise InvalidInput(f"path: {path} is a damaged trace: its header is not one that Trace.save writes.") from error
 
 
 def _of_segments(kept: Sequence[Segment]) -> dict[str, Tensor]:
@@ -110,30 +123,79 @@ def _narrow(indices: Tensor) -> Tensor:
     return indices.to(torch.int32) if fits else indices
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(_KEY)
-            about = None if header is None else json.loads(header)
-            if not isinstance(about, dict):
-                raise InvalidInput(f"path: expected a trace written by Trace.save, {path} is another safetensors file.")
-            if about.get("format") != FORMAT:
-                raise InvalidInput(
-                    f"path: expected a trace of format {FORMAT} in {path}, found format {about.get('format')}, written "
-                    f"by Transect {about.get('transect')}; read it with that version."
-                )
-            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            about = _about((file.metadata() or {}).get(_KEY), path)
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            declared = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+            return about, {name: file.get_tensor(name) for name in _checked(about, declared)}
     except OSError as error:
         raise InvalidInput(f"path: cannot read the trace {path}: {error}") from error
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except SafetensorError as error:
         raise InvalidInput(f"path: expected a trace written by Trace.save in {path}: {error}") from error
+
+
+def _about(header: str | None, path: Path) -> dict[str, Any]:
+    try:
+        about = None if header is None else json.loads(header)
+    except (ValueError, RecursionError) as error:
+        raise Untrusted("it is a damaged trace: what it says of itself is no JSON") from error
+    if not isinstance(about, dict):
+        raise InvalidInput(f"path: expected a trace written by Trace.save, {path} is another safetensors file.")
+    if about.get("format") != FORMAT:
+        raise InvalidInput(
+            f"path: expected a trace of format {FORMAT} in {path}, found format {str(about.get('format'))[:80]}, "
+            f"written by Transect {str(about.get('transect'))[:80]}; read it with that version."
+        )
+    return about
+
+
+def _checked(about: Mapping[str, Any], declared: _Declared) -> list[str]:
+    """The tensors of a trace, after their shapes and what is said of them were held against each other; none is read.
+
+    Raises:
+        Untrusted: They do not belong together.
+    """
+    operations, units, outputs, pieces = (about[name] for name in ("operations", "units", "outputs", "pieces"))
+    counts = [*units, *outputs, about["anchor_crossings"], *(pieces or ())]
+    if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+        refuse("it is a damaged trace: counts and indices are not whole numbers of 63 bits")
+    if type(about["closed"]) is not bool or not all(
+        isinstance(name, str) for name in (*operations, *about["measures"])
+    ):
+        refuse("it is a damaged trace: names are no texts")
+    if len(units) != len(operations) or (pieces is not None and (len(pieces) != len(units) or 0 in pieces)):
+        refuse("it is a damaged trace: names, units and pieces are of different numbers of operations")
+    segments, width = declared["anchors"][1][0] - (not about["closed"]), len(outputs)
+    rows = {"start": (width,), "end": (width,), "length": (), "flips_by_operation": (len(units),)}
+    expected = {name: ("I" if name == "flips_by_operation" else "F", (segments, *row)) for name, row in rows.items()}
+    for name in about["measures"]:
+        shape = declared[f"value.{name}"][1]
+        expected |= {f"{part}.{name}": ("F", (segments, *((width,) if len(shape) > 1 else ()))) for part in _REDUCED}
+    if pieces is not None:
+        expected |= _expected_of_segments(declared, segments, width, units)
+    for name, (kind, wanted) in expected.items():
+        dtype, found = declared.get(name, ("nothing", ()))
+        if dtype not in _KINDS[kind] or found != wanted:
+            refuse(f"it is a damaged trace: expected {name[:80]} of shape {wanted}, found {dtype} of shape {found}")
+    return ["anchors", *expected]
+
+
+def _expected_of_segments(declared: _Declared, segments: int, width: int, units: Sequence[int]) -> _Declared:
+    knots, flips = declared["segment.t"][1][:1], declared["flip.knot"][1][:1]
+    return {
+        **{name: ("I", (segments,)) for name in ("knots", "flips")},
+        **{f"segment.{name}": ("F", knots) for name in ("t", "t_error")},
+        "segment.outputs": ("F", (*knots, width)),
+        **{f"flip.{name}": ("I", flips) for name in _FLIPS},
+        **{f"pattern.{index}": ("U", (segments, count)) for index, count in enumerate(units)},
+    }
 
 
 def _trace(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Trace:
     path = Polyline(tensors["anchors"], closed=about["closed"])
     whole = {name: tensors[name] for name in _WHOLE}
-    if any(len(tensor) != len(path) for tensor in whole.values()):
-        raise ValueError(f"its path has {len(path)} segments, its tensors have others")
     operations, units = tuple(about["operations"]), tuple(about["units"])
     return Trace(
         path=path,
@@ -141,16 +203,63 @@ def _trace(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Trace:
         units=units,
         outputs=tuple(about["outputs"]),
         dtype=_DTYPES[about["dtype"]],
-        anchor_crossings=int(about["anchor_crossings"]),
+        anchor_crossings=about["anchor_crossings"],
         reduced={name: Reduced(tensors[f"value.{name}"], tensors[f"rounding.{name}"]) for name in about["measures"]},
-        unresolved=tuple(Doubtful(**entry) for entry in about["unresolved"]),
-        verification=None if about["verification"] is None else Verification(**about["verification"]),
+        unresolved=tuple(_doubtful(entry, len(path)) for entry in about["unresolved"]),
+        verification=_verification(about["verification"]),
         kept=None if about["pieces"] is None else _segments(Layout(operations, units, tuple(about["pieces"])), tensors),
         **whole,
     )
 
 
+def _doubtful(entry: Mapping[str, Any], segments: int) -> Doubtful:
+    found = Doubtful(**entry)
+    kinds = {"segment": int, "t": float | int, "operation": str, "unit": int, "reason": str}
+    right = all(isinstance(entry[name], kind) for name, kind in kinds.items())
+    return (
+        found
+        if right and 0 <= found.segment < segments
+        else refuse("it is a damaged trace: an unresolved place is none")
+    )
+
+
+def _verification(entry: Mapping[str, Any] | None) -> Verification | None:
+    numbers = {} if entry is None else {name: value for name, value in entry.items() if name != "module_dtype"}
+    if not all(isinstance(value, int | float) for value in numbers.values()):
+        refuse("it is a damaged trace: its verification has no numbers")
+    return None if entry is None else Verification(**entry)
+
+
+def _check_segments(layout: Layout, tensors: Mapping[str, Tensor]) -> None:
+    """Hold that knots lie in order on their segments, and that flips and patterns are of units and pieces there are."""
+    knots, flips, t = tensors["knots"].long(), tensors["flips"].long(), tensors["segment.t"]
+    sums = all(int(counts.clamp(0, len(of)).sum()) == int(counts.sum()) == len(of) and int(counts.min()) >= least
+               for counts, of, least in ((knots, t, 2), (flips, tensors["flip.knot"], 0)))  # fmt: skip
+    if not sums:
+        refuse("it is a damaged trace: the numbers of knots and flips are not those of its segments")
+    ends = knots.cumsum(0) - 1
+    steps = t.diff()
+    steps[ends[:-1]] = 1  # from one segment to the next
+    if not bool((steps > 0).all()) or bool((t[ends] != 1).any()) or bool((t[ends - knots + 1] != 0).any()):
+        refuse("it is a damaged trace: the knots of a segment do not go from 0 to 1")
+    flip = {name: tensors[f"flip.{name}"].long() for name in _FLIPS}
+    units, pieces = torch.tensor(layout.units), torch.tensor(layout.pieces)
+    _refuse_beyond(flip["operation"], torch.tensor(len(units)))
+    limits = {"knot": knots.repeat_interleave(flips), "unit": units[flip["operation"]]}
+    limits |= dict.fromkeys(("before", "after"), pieces[flip["operation"]])
+    for name, limit in limits.items():
+        _refuse_beyond(flip[name], limit)
+    for index, count in enumerate(pieces):
+        _refuse_beyond(tensors[f"pattern.{index}"].long(), count)
+
+
+def _refuse_beyond(indices: Tensor, limit: Tensor) -> None:
+    if bool(((indices < 0) | (indices >= limit)).any()):
+        refuse("it is a damaged trace: a flip or pattern is of a knot, unit or piece that there is not")
+
+
 def _segments(layout: Layout, tensors: Mapping[str, Tensor]) -> tuple[Segment, ...]:
+    _check_segments(layout, tensors)
     knots, flips = tensors["knots"].tolist(), tensors["flips"].tolist()
     parts = {name: tensors[f"segment.{name}"].split(knots) for name in ("t", "outputs", "t_error")}
     changes = {name: tensors[f"flip.{name}"].to(torch.int64).split(flips) for name in _FLIPS}
