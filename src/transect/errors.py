@@ -35,7 +35,9 @@ def refuse_for_memory(error: BaseException) -> None:
     Raises:
         OutOfMemory: It was.
     """
-    words = ("out of memory", "can't allocate memory", "not enough memory")
+    if isinstance(error, TransectError):
+        return
+    words = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
     if isinstance(error, MemoryError) or any(word in str(error).lower() for word in words):
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise OutOfMemory(

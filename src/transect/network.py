@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput, UnsupportedModel, VerificationError, check_one_of
+from transect.errors import InvalidInput, UnsupportedModel, VerificationError, check_one_of, refuse_for_memory
 from transect.graph import (
     Called,
     Graph,
     OneModuleAtATime,
     accepted_batch,
     as_batch,
+    branches_on_samples,
     canonical_graph,
     check_usable,
     export_model,
+    numbers_of_samples,
 )
 from transect.graph.canonical import refuse_mutated_output, refuse_unwritten_output
 from transect.graph.choosing import Step
@@ -171,6 +173,7 @@ def capture(
 
     Raises:
         InvalidInput: An argument is not usable, or the model is in training mode with batch norm or dropout.
+        OutOfMemory: There was not enough memory, which says nothing of the model.
         UnsupportedModel: Lists *every* operation that cannot be traced exactly.
         VerificationError: The captured graph and the module disagree.
 
@@ -194,7 +197,11 @@ def capture(
     with torch.random.fork_rng(
         devices=[own_device] if own_device.type == "cuda" else []
     ):  # a random model is called before it is refused
-        return _captured(called, example, dtype, own_dtype, own_device, working_device)
+        try:
+            return _captured(called, example, dtype, own_dtype, own_device, working_device)
+        except Exception as error:
+            refuse_for_memory(error)
+            raise
 
 
 def _captured(
@@ -218,7 +225,7 @@ def _captured(
     network = replace(network, called=called)
     called.coarsest = _coarsest_dtype(exported, own_dtype)
     with state_kept(called), full_precision():
-        _check_agreement(called, network, batch, called.coarsest)
+        _check_agreement(called, network, batch, numbers_of_samples(exported))
     return network
 
 
@@ -266,63 +273,89 @@ def _own(model: nn.Module) -> tuple[torch.dtype, torch.device]:
     return (floating.dtype if floating is not None else torch.get_default_dtype()), device
 
 
-def _check_agreement(called: Called, network: Network, batch: Tensor, coarsest: torch.dtype) -> None:
+def _check_agreement(called: Called, network: Network, batch: Tensor, sizes: Mapping[int, str]) -> None:
+    """Compare the captured graph with the module: at the example, elsewhere, and in batches of some sizes.
+
+    Raises:
+        InvalidInput: Weights or outputs at the example are not finite.
+        UnsupportedModel: Two calls of the module differ, or samples depend on the batch they are in.
+        VerificationError: The captured graph is another function.
+    """
     weights = called.model.state_dict()
     unusable = [name for name, value in weights.items() if not bool(torch.isfinite(stored_numbers(value)).all())]
     if unusable:
         raise InvalidInput(f"model: expected finite weights, but these contain NaN or infinity: {', '.join(unusable)}.")
     with torch.no_grad():
-        _compare(called, network, batch[torch.arange(_FEW) % len(batch)], coarsest, "the example")
-        _compare(called, network, _random_points(batch), coarsest, "random points")
+        points = batch[torch.arange(_FEW) % len(batch)]
+        own = _outputs(called, points)
+        if not bool(own.isfinite().all()):
+            raise InvalidInput(
+                f"model: its outputs at the example overflow {called.coarsest}; look for very large weights."
+            )
+        _compare(called, network, points, own, sizes, "the example")
+        for points in _elsewhere(batch):
+            try:
+                own = _outputs(called, points)
+            except Exception as error:  # it is no function of such points
+                refuse_for_memory(error)
+                continue
+            if bool(own.isfinite().all()):
+                _compare(called, network, points, own, sizes, "random points")
+                return
 
 
-def _random_points(batch: Tensor) -> Tensor:
-    """Points around an example and around zero, of its size, or of size one where it is zero: nothing hides there."""
-    example = batch[0].double().cpu()
-    size = float(example.abs().max()) or 1.0
-    noise = torch.randn(_FEW, *example.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return (size * noise + torch.stack([example, torch.zeros_like(example)])[torch.arange(_FEW) % 2]).to(batch)
+def _elsewhere(batch: Tensor) -> Iterator[Tensor]:
+    """Points around an example and around zero, of its size, or of size one where it is zero: nothing hides there.
 
-
-def _compare(called: Called, network: Network, points: Tensor, coarsest: torch.dtype, where: str) -> None:
-    """Compare with the module at some points: twice in a batch, and the last one by itself.
-
-    Raises:
-        UnsupportedModel: Two calls of the module differ, or it mixes the samples of a batch.
-        InvalidInput: Its outputs at the example are not finite.
-        VerificationError: The captured graph is another function.
+    For models that take no such points, others between zero and the example.
     """
-    try:
-        own, again, alone = (
-            called(part.clone()).reshape(len(part), -1).double() for part in (points, points, points[-1:])
-        )
-    except Exception:
-        if where == "the example":
-            raise
-        return  # no function of such points
-    if not bool(own.isfinite().all()):
-        if where == "the example":
-            raise InvalidInput(f"model: its outputs at the example overflow {coarsest}; look for very large weights.")
-        return
+    example, made = batch[0].double().cpu(), torch.Generator().manual_seed(0)
+    size = float(example.abs().max()) or 1.0
+    noise = torch.randn(_FEW, *example.shape, generator=made, dtype=torch.float64)
+    yield (size * noise + torch.stack([example, torch.zeros_like(example)])[torch.arange(_FEW) % 2]).to(batch)
+    yield (example * torch.rand(noise.shape, generator=made, dtype=torch.float64)).to(batch)
+
+
+def _outputs(called: Called, points: Tensor) -> Tensor:
+    return called(points.clone()).reshape(len(points), -1).double()
+
+
+def _compare(
+    called: Called, network: Network, points: Tensor, own: Tensor, sizes: Mapping[int, str], where: str
+) -> None:
+    """Compare with the module, whose outputs are given, and these with each other in batches of other sizes."""
+    coarsest = called.coarsest
     size, eps = float(own.abs().max().clamp_min(1e-300)), torch.finfo(coarsest).eps
-    if float((own - again).abs().max()) > 16 * eps * size:
+    allowed = max(AGREEMENT.get(coarsest, 2e-3), AGREEMENT[network.dtype])
+
+    def differ(found: Tensor, expected: Tensor) -> bool:
+        apart = float((found - expected).abs().max())
+        return not apart <= allowed * size and not _is_rounding(apart, network, points, eps)
+
+    if float((own - _outputs(called, points)).abs().max()) > 16 * eps * size:
         raise UnsupportedModel(
             "model: it is another function at every call, since two calls with the same inputs differ. Is it random, "
             "or does its output depend on buffers that its forward pass changes? Freeze them in evaluation mode."
         )
-    allowed = max(AGREEMENT.get(coarsest, 2e-3), AGREEMENT[network.dtype])
-    apart = float((own[-1:] - alone).abs().max())
-    if apart > allowed * size and not _is_rounding(apart, network, points, eps):
-        raise UnsupportedModel(
-            "model: it mixes the samples of a batch, since its outputs for one input depend on whether there are "
-            "others; make it treat each sample on its own."
-        )
-    worst = float((own - network(points).to(own)).abs().max()) / size
-    if not worst <= allowed and not _is_rounding(worst * size, network, points, eps):
+    for rows, line in sizes.items():
+        places = (len(points) - 1 - torch.arange(rows, device=points.device)) % len(points)
+        try:
+            found = _outputs(called, points[places])
+        except Exception as error:
+            refuse_for_memory(error)
+            raise UnsupportedModel(branches_on_samples(rows, line)) from error
+        if differ(found, own[places]):
+            raise UnsupportedModel(
+                branches_on_samples(rows, line) if rows > 1 else
+                "model: it mixes the samples of a batch, since its outputs for one input depend on whether there are "
+                "others; make it treat each sample on its own."
+            )  # fmt: skip
+    found = network(points).to(own)
+    if differ(found, own):
         raise VerificationError(
-            f"capture: the captured graph and the model differ by {worst:.1e} of the largest output at {where} "
-            f"(at most {allowed:.0e} is expected of {coarsest}). Does the model branch on its values, or change from "
-            "call to call? Otherwise please report it with the model."
+            f"capture: the captured graph and the model differ by {float((found - own).abs().max()) / size:.1e} of the "
+            f"largest output at {where} (at most {allowed:.0e} is expected of {coarsest}). Does the model branch on "
+            "its values, or change from call to call? Otherwise please report it with the model."
         )
 
 

@@ -6,11 +6,16 @@ Every traced model is compared with itself, in float64, one point at a time; eve
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import transect
 from exactness import Call, assert_exact
@@ -19,6 +24,7 @@ from transect.graph.export import BATCHES
 
 T = torch.tensor
 MASK = T([1, 0, 1, 1, 0, 1]).bool()
+ONES, ROOT = torch.ones(6), torch.eye(6) + torch.arange(36.0).reshape(6, 6).sin() / 8
 
 
 CONSTANT = {
@@ -53,6 +59,16 @@ CONSTANT = {
                                       {"v": torch.arange(6.0)}),
     "ones of every sample": (lambda s, h: torch.relu(h) * h.new_ones(h.shape[0], 1), {}),
     "a mean of ones": (lambda s, h: torch.relu(h) * torch.ones(h.shape[0], 6).mean(0), {}),
+    "no places at all": (lambda s, h: torch.relu(torch.stack([h[:, s.e[0][s.e[1] == i]].sum(1) for i in range(3)], 1)),
+                         {"e": T([[0, 1, 3], [0, 2, 2]])}),
+    "messages over edges": (lambda s, h: torch.relu(h.new_zeros(h.shape[0], int(s.e.max()) + 1).index_add(
+        1, s.e[1], h[:, s.e[0]] / torch.bincount(s.e[1])[s.e[1]].sqrt())), {"e": T([[0, 1, 3, 2], [0, 2, 1, 2]])}),
+    "a mask that is written by": (lambda s, h: torch.relu(h) * _masked(s.v.clone(), s.m), {"v": ONES, "m": MASK}),
+    "an array and back": (lambda s, h: torch.relu(h) * torch.from_numpy(2 * s.v.numpy()).to(h), {"v": ONES}),
+    "classes": (lambda s, h: torch.relu(h @ functional.one_hot(s.n).to(h)), {"n": T([3, 1, 0, 2, 2, 1])}),
+    "an inverse": (lambda s, h: torch.relu(h @ torch.linalg.inv(s.w)), {"w": ROOT}),
+    "singular vectors": (lambda s, h: torch.relu(h) * torch.linalg.svd(s.w).S, {"w": ROOT}),
+    "a loop over a buffer": (lambda s, h: sum(torch.relu(h * w) for w in s.v if w > 1), {"v": torch.arange(4.0)}),
     "memory that is filled": (lambda s, h: _written(torch.empty_like(h), slice(None), torch.relu(h)), {}),
 }  # fmt: skip
 
@@ -67,6 +83,12 @@ def _filled(y: Tensor, v: Tensor) -> Tensor:
     y[2:5] = v[2:5]
     y[0].add_(2)
     return y
+
+
+def _masked(w: Tensor, mask: Tensor) -> Tensor:
+    w[mask] = 2.0
+    w[~mask] *= 3
+    return w
 
 
 def _plus(y: Tensor, v: Tensor) -> Tensor:
@@ -96,7 +118,18 @@ OF_SAMPLES = {
     "so many copies": lambda s, h: torch.relu(h)[:, None].repeat(1, h.shape[0], 1).sum(1),
     "a branch": lambda s, h: torch.relu(h) if h.shape[0] > 2 else h,
     "a branch at a larger number": lambda s, h: torch.relu(h) if h.shape[0] < 50 else h,
+    "a branch at the number exported": lambda s, h: torch.relu(h) if h.shape[0] == BATCHES[0] else h,
+    "a branch at another": lambda s, h: torch.relu(h) if h.shape[0] != 23 else h,
+    "a branch at all numbers": lambda s, h: torch.relu(h) if h.numel() > 60 else h,
+    "a branch at a million": lambda s, h: torch.relu(h) if h.shape[0] > 10**6 else h,
+    "a branch at every fourth": lambda s, h: torch.relu(h) if h.shape[0] % 4 else h,
+    "no more than so many": lambda s, h: _at_most(torch.relu(h), 500),
 }
+
+
+def _at_most(h: Tensor, rows: int) -> Tensor:
+    assert h.shape[0] <= rows
+    return h
 
 
 @pytest.mark.parametrize("name", OF_SAMPLES)
@@ -104,6 +137,11 @@ OF_SAMPLES = {
 def test_what_depends_on_the_number_of_samples_is_refused_by_name(name: str, example: Tensor):
     with pytest.raises(UnsupportedModel, match=r"samples|batch"):
         transect.capture(Call(OF_SAMPLES[name]).eval(), example)
+
+
+def test_branches_that_do_the_same_are_no_matter():
+    """Larger batches are gone through in parts, by another way of writing the same."""
+    assert_exact(Call(lambda s, h: torch.relu(h) if h.shape[0] <= 100 else h.clamp(min=0)))
 
 
 def test_memory_that_is_not_all_written_is_refused():
@@ -150,6 +188,65 @@ def test_plain_attributes_are_as_they_were():
     assert model.kept == [made]
     assert model.last is made
     assert model.cache["h"] is made
+
+
+@dataclass
+class State:
+    calls: int = 0
+    kept: list[Tensor] = field(default_factory=list)
+    named: dict[str, list[Tensor]] = field(default_factory=dict)
+
+
+def test_state_in_objects_and_nested_containers_is_as_it_was():
+    class Stateful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.state, self.last = nn.Linear(4, 6), State(), deque([1], maxlen=2)
+            self.nested, self.pair = {"a": [[]]}, ([], SimpleNamespace(h=None))
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = torch.relu(self.layer(x))
+            if "scale" not in self._buffers:
+                self.register_buffer("scale", torch.ones(6).to(h))
+            self.state.calls += 1
+            for kept in (self.state.kept, self.state.named.setdefault("h", []), self.last, self.nested["a"][0],
+                         self.pair[0]):  # fmt: skip
+                kept.append(h)
+            self.pair[1].h = h
+            return h * self.scale
+
+    model = Stateful().eval()
+    assert_exact(model)
+    assert model.state == State()
+    assert (list(model.last), model.last.maxlen, model.nested, model.pair[0]) == ([1], 2, {"a": [[]]}, [])
+    assert model.pair[1].h is None
+    assert not model._buffers
+
+
+CACHES: dict[str, Callable[[], Any]] = {"dictionary": dict, "ordered": OrderedDict, "default": lambda: defaultdict(int)}
+
+
+@pytest.mark.parametrize("cache", CACHES)
+@pytest.mark.parametrize("whole", [False, True], ids=["number", "shape"])
+@pytest.mark.parametrize("warm", [(), (1, 3, 7)], ids=["empty", "used"])
+def test_caches_by_the_number_of_samples(cache: str, whole: bool, warm: tuple[int, ...]):
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.inside = nn.Linear(4, 6), SimpleNamespace(cache=CACHES[cache]())
+
+        def forward(self, x: Tensor) -> Tensor:
+            known, key = self.inside.cache, (x.shape if whole else x.shape[0], x.dtype)
+            if key not in known:
+                known[key] = torch.arange(4).to(x).expand(x.shape[0], -1)
+            return torch.relu(self.layer(x + known[key]))
+
+    torch.manual_seed(0)
+    model = Positions().eval()
+    for rows in warm:
+        model(torch.zeros(rows, 4))
+    assert_exact(model)
+    assert len(model.inside.cache) == len(warm)
 
 
 class Cached(nn.Module):
@@ -215,3 +312,15 @@ def test_a_lack_of_memory_is_called_that(error: Exception, monkeypatch: pytest.M
     monkeypatch.setattr(torch.export, "export", fail)
     with pytest.raises(OutOfMemory, match="not enough memory"):
         transect.capture(nn.Linear(4, 2).eval(), torch.zeros(4))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_so_is_one_while_the_example_is_tried(rows: int):
+    class Large(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.shape[0] == rows and not torch.compiler.is_exporting():
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            return torch.relu(x)
+
+    with pytest.raises(OutOfMemory, match="not enough memory"):
+        transect.capture(Large().eval(), torch.zeros(4))

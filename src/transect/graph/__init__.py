@@ -3,7 +3,7 @@
 from transect.graph.calling import Called
 from transect.graph.canonical import canonical_graph
 from transect.graph.examples import accepted_batch, as_batch, as_float_tensor
-from transect.graph.export import OneModuleAtATime, export_model
+from transect.graph.export import OneModuleAtATime, branches_on_samples, export_model, numbers_of_samples
 from transect.graph.node import Graph, Node, Rows, Value, is_random
 from transect.graph.usable import check_usable
 
@@ -17,8 +17,10 @@ __all__ = [
     "accepted_batch",
     "as_batch",
     "as_float_tensor",
+    "branches_on_samples",
     "canonical_graph",
     "check_usable",
     "export_model",
     "is_random",
+    "numbers_of_samples",
 ]

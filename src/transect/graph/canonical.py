@@ -174,7 +174,7 @@ def operation_name(target: Any) -> str:
 def _state_by_placeholder(program: ExportedProgram) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for spec in program.graph_signature.input_specs:
-        if spec.kind == InputKind.USER_INPUT:
+        if spec.kind in (InputKind.USER_INPUT, InputKind.TOKEN):  # tokens keep checks in order
             continue
         target = str(spec.target)
         found[spec.arg.name] = program.state_dict[target] if target in program.state_dict else program.constants[target]

@@ -19,10 +19,10 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflat
 
 from transect.precision import full_precision
 
-# Results whose shape depends on numbers.
-_OF_SHAPES_UNKNOWN = frozenset(
+# Operations whose results have a shape that depends on numbers, or that check them.
+_NOT_EXPORTED = frozenset(
     "nonzero argwhere masked_select unique unique_consecutive _unique2 unique_dim bincount repeat_interleave where "
-    "combinations".split()
+    "combinations one_hot inverse pinverse cholesky".split()
 )
 # Tensors made from numbers alone.
 _MAKERS = frozenset(
@@ -54,9 +54,8 @@ class KnownConstants(TorchFunctionMode):
     def __init__(self, module: nn.Module, numbers: Mapping[str, Tensor]) -> None:
         super().__init__()
         self._known: dict[int, tuple[Tensor, Tensor]] = {}  # a tensor of the export, kept alive, and its numbers
-        self._exact: dict[
-            int, tuple[Tensor, Tensor]
-        ] = {}  # numbers, kept alive, and the same without float32's rounding
+        # Numbers, kept alive, and the same without float32's rounding.
+        self._exact: dict[int, tuple[Tensor, Tensor]] = {}
         self._given = {_memory(number) for number in numbers.values()}
         for name, part in (*module.named_parameters(), *module.named_buffers()):
             if name in numbers:
@@ -75,17 +74,31 @@ class KnownConstants(TorchFunctionMode):
             numbers = self._computed(function, name, args, kwargs)
         except Exception:  # whatever it is, the export says it in words of its own
             return function(*args, **kwargs)
-        parts = [part for part in tree_leaves(numbers) if isinstance(part, Tensor)]
-        if not parts:
+        writes = _writes(name, kwargs)
+        if not writes and not any(isinstance(part, Tensor) for part in tree_leaves(numbers)):
             return numbers
-        if name in _OF_SHAPES_UNKNOWN or _picks_by_truth(name, args):
-            for part in parts:
-                self._learn(part, part)
-            return numbers
-        made = function(*args, **kwargs)
+        if name in _NOT_EXPORTED or name.startswith("linalg_") or _picks_by_truth(name, args):
+            return tree_map(self._lifted, numbers)
+        try:
+            made = function(*args, **kwargs)
+        except Exception:  # of what an export does not follow, such as an array
+            if writes:
+                raise
+            return tree_map(self._lifted, numbers)
         for one, number in zip(tree_leaves(made), tree_leaves(numbers), strict=True):
             if isinstance(one, Tensor):
                 self._learn(one, number)
+        return made
+
+    def _lifted(self, number: Any) -> Any:
+        """A tensor of the export with such numbers; a sparse one stays outside."""
+        if not isinstance(number, Tensor):
+            return number
+        exact = self._exact.get(id(number), (number, number))[1]
+        with _disable_current_modes():
+            made = exact.clone()  # what it is made of may be written to later
+        made = made.to(number.dtype, copy=True) if number.layout == torch.strided else number
+        self._learn(made, number)
         return made
 
     def _learn(self, tensor: Tensor, number: Tensor) -> None:
@@ -135,7 +148,7 @@ class KnownConstants(TorchFunctionMode):
         if len(exact) != len(parts):
             return own
         for part, more in zip(parts, exact, strict=True):
-            if _is_rounded(part) and isinstance(more, Tensor) and more.shape == part.shape:
+            if _is_rounded(part) and _is_near(part, more):  # unlike singular vectors of the other sign
                 self._exact[id(part)] = part, more
         return tree_unflatten(
             [more if isinstance(part, float) else part for part, more in zip(parts, exact)], structure
@@ -219,6 +232,15 @@ class KnownConstants(TorchFunctionMode):
 
 def _is_rounded(part: Any) -> bool:
     return isinstance(part, Tensor) and part.is_floating_point() and part.dtype != torch.float64
+
+
+def _is_near(own: Tensor, exact: Any) -> bool:
+    """Whether they differ by rounding alone."""
+    if not isinstance(exact, Tensor) or own.shape != exact.shape:
+        return False
+    if own.layout != torch.strided:
+        return True
+    return not own.numel() or float((exact.double() - own).abs().max()) <= 0.05 * float(own.abs().max())
 
 
 def _memory(number: Tensor) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from transect.errors import InvalidInput, UnsupportedModel
+from transect.errors import InvalidInput, UnsupportedModel, refuse_for_memory
 from transect.graph.calling import Called, own_name
 
 
@@ -79,6 +79,7 @@ def _outcome(called: Called, batch: Tensor) -> str:
     except InvalidInput:  # of the choice among its outputs
         raise
     except Exception as error:  # whatever a user's forward raises on a shape it does not take
+        refuse_for_memory(error)
         return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

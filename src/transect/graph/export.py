@@ -39,6 +39,9 @@ KEPT_WHOLE = (
 # Odd batches of at least 3: export specialises a batch of 1, and an even one can hide a fold. The second is tried where
 # something in the model happens to be of the size of the first, such as what it keeps of an earlier batch.
 BATCHES = (3, 7)
+_FEW = 17  # numbers of samples of which each is tried, whether a condition on them names it or not, are below
+_UNBOUNDED = 2**30  # conditions on larger numbers are torch's own
+_MOST_TRIED, _MOST_NUMBERS = 1024, 2**24  # samples in a batch, and numbers in it
 
 
 _COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
@@ -67,9 +70,7 @@ def export_model(called: Called, example: Tensor) -> ExportedProgram:
         UnsupportedModel: The module cannot be exported, or fixes its batch size.
     """
     with torch.no_grad(), _ordinary_tensors(called), _constants_known(called):
-        program = _export(called, example)
-    _refuse_branch_on_samples(program)
-    return program
+        return _export(called, example)
 
 
 def _export(called: Called, example: Tensor) -> ExportedProgram:
@@ -98,18 +99,40 @@ def _is_specialised(text: str) -> bool:
     return "specialized" in text.lower() or "Constraints violated" in text
 
 
-def _refuse_branch_on_samples(program: ExportedProgram) -> None:
-    """Refuse a model that does something else for some numbers of samples.
+def numbers_of_samples(program: ExportedProgram) -> dict[int, str]:
+    """Numbers of samples with which a model is to be tried, since it may do something else for them.
+
+    They are one, and for each condition on their number that the exported program relies on, the least that is found
+    not to meet it. With each comes the line of the condition, which may be empty.
 
     Raises:
-        UnsupportedModel: What was exported holds from more than two samples on, or up to a number of them.
+        UnsupportedModel: A number is too large to be tried.
     """
-    for bounds in program.range_constraints.values():
-        if bounds.lower > 2 or bounds.upper < BATCHES[-1] ** 6:
-            raise UnsupportedModel(
-                f"model: it branches on the number of samples in a batch (what it does for {BATCHES[0]} holds for "
-                f"{bounds.lower} to {bounds.upper} of them); make it treat each sample on its own."
-            )
+    found = {1: ""}
+    batch = next(node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs).meta["val"]
+    for guard in batch.fake_mode.shape_env.guards:
+        symbols = guard.expr.free_symbols
+        if symbols == batch.shape[0].node.expr.free_symbols and (rows := _not_met(guard.expr, *symbols)) is not None:
+            frame: Any = getattr(guard.sloc, "framework_loc", None)
+            found[rows] = f" at {frame.filename}:{frame.lineno}: {frame.line}" if hasattr(frame, "lineno") else ""
+    if max(found) > _MOST_TRIED or (max(found) * batch[0].numel() > _MOST_NUMBERS and len(found) > 1):
+        raise UnsupportedModel(branches_on_samples(max(found), found[max(found)]))
+    return found
+
+
+def _not_met(condition: Any, symbol: Any) -> int | None:
+    """A small number that does not meet a condition; None where neither the first ones nor those it names are such."""
+    named = {int(number) + step for number in condition.atoms() if number.is_Integer for step in (-1, 0, 1)}
+    tried = sorted({*range(1, _FEW), *(number for number in named if 0 < number < _UNBOUNDED)})
+    return next((number for number in tried if condition.subs(symbol, number) == False), None)  # noqa: E712
+
+
+def branches_on_samples(rows: int, line: str) -> str:
+    """What is said of a model that does."""
+    return (
+        f"model: it branches on the number of samples in a batch (something else is done for {rows} of them{line}); "
+        "make it treat each sample on its own."
+    )
 
 
 @contextmanager
@@ -143,7 +166,7 @@ def _constants_known(model: nn.Module) -> Iterator[None]:
 
     @functools.wraps(forward)
     def forward_of_constants(*args: Any) -> Any:
-        with KnownConstants(model, numbers), attributes_kept(model):  # it runs more than once
+        with _as_in_plain_passes(), KnownConstants(model, numbers), attributes_kept(model):  # it runs more than once
             return forward(*args)
 
     model.forward = forward_of_constants  # of the wrapper around the user's module, which stays as it is
@@ -151,6 +174,21 @@ def _constants_known(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         del model.forward
+
+
+@contextmanager
+def _as_in_plain_passes() -> Iterator[None]:
+    """For the time of a block, a symbolic number of samples can be a key, and modes see that arrays become tensors."""
+    hashed, from_array = torch.SymInt.__hash__, torch.from_numpy
+
+    def by_name(number: torch.SymInt) -> int:
+        return hashed(number) if number.node.is_nested_int() else hash((id(number.node.shape_env), str(number)))
+
+    torch.SymInt.__hash__, torch.from_numpy = by_name, torch.as_tensor  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        torch.SymInt.__hash__, torch.from_numpy = hashed, from_array  # type: ignore[method-assign]
 
 
 def _decompositions() -> dict:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, MutableMapping, MutableSequence, MutableSet
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -12,7 +14,8 @@ from torch import Tensor, nn
 
 from transect.graph.calling import Called, own_name
 
-_OF_MODULES = frozenset(("_parameters", "_buffers", "_modules", "forward"))
+_OF_MODULES = frozenset(("_parameters", "_buffers", "_modules"))
+_DEPTH = 4  # of containers and objects in one another, from a module on
 
 
 @contextmanager
@@ -39,14 +42,17 @@ def state_kept(model: nn.Module) -> Iterator[Callable[[], list[str]]]:
 
 @contextmanager
 def attributes_kept(model: nn.Module) -> Iterator[None]:
-    """The same for plain attributes alone."""
-    attributes = [_Attributes(module) for module in model.modules() if not isinstance(module, Called)]
+    """The same for plain attributes alone, and for buffers and submodules that come into being."""
+    kept: dict[int, tuple[Any, Any]] = {}
+    for module in model.modules():
+        if not isinstance(module, Called):
+            _keep(module, kept, _DEPTH)
     try:
         yield
     finally:
         with torch.no_grad():
-            for kept in attributes:
-                kept.put_back()
+            for value, content in kept.values():
+                _put_back(value, content)
 
 
 @dataclass(frozen=True)
@@ -66,44 +72,53 @@ class _Buffer:
             self.tensor.resize_(self.numbers.shape).copy_(self.numbers)
 
 
-class _Attributes:
-    """Plain attributes of one module: which objects they are, and what containers and tensors among them hold."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
-        self._values = {name: value for name, value in vars(module).items() if name not in _OF_MODULES}
-        self._contents = {name: _content(value) for name, value in self._values.items()}
-
-    def put_back(self) -> None:
-        now = vars(self._module)
-        for name in now.keys() - self._values.keys() - _OF_MODULES:
-            del now[name]
-        for name, value in self._values.items():
-            now[name] = value
-            _refill(value, self._contents[name])
+def _keep(value: Any, kept: dict[int, tuple[Any, Any]], depth: int) -> None:
+    """Note what a value holds, and what that holds: containers in containers, and attributes of plain objects."""
+    if depth == 0 or id(value) in kept:
+        return
+    content = _content(value)
+    if content is not None:
+        kept[id(value)] = value, content
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    if isinstance(value, nn.Module):
+        for name in _OF_MODULES & content.keys():  # entries that come into being are no attributes, and go all the same
+            kept[id(content[name])] = content[name], frozenset(content[name])
+    for part in value if isinstance(value, tuple) else parts:
+        _keep(part, kept, depth - 1)
 
 
 def _content(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return value.detach().clone()
+        return None if isinstance(value, nn.Parameter) else value.detach().clone()
     if isinstance(value, MutableMapping):
         return dict(value)
-    return list(value) if isinstance(value, MutableSequence | MutableSet) else None
+    if isinstance(value, MutableSequence | MutableSet):
+        return list(value)
+    return dict(vars(value)) if isinstance(value, nn.Module) or _is_plain(value) else None
 
 
-def _refill(value: Any, content: Any) -> None:
-    if isinstance(value, Tensor):
+def _is_plain(value: Any) -> bool:
+    """Whether a value is an object of a user's own class, or a namespace."""
+    root = type(value).__module__.partition(".")[0]
+    own = isinstance(value, SimpleNamespace) or (root != "torch" and root not in sys.stdlib_module_names)
+    return own and hasattr(value, "__dict__") and not callable(value)
+
+
+def _put_back(value: Any, content: Any) -> None:
+    if isinstance(content, Tensor):
         if _differs(value, content):
             value.data = content
-    elif isinstance(value, MutableMapping) and not _same(value.items(), content.items()):
-        value.clear()
-        value.update(content)
-    elif isinstance(value, MutableSequence) and not _same(value, content):
-        value[:] = content
-    elif isinstance(value, MutableSet) and not _same(value, content):
-        value.clear()
-        for one in content:
-            value.add(one)
+        return
+    held: Any = value if isinstance(value, MutableMapping | MutableSequence | MutableSet) else vars(value)
+    if isinstance(content, frozenset):
+        for name in held.keys() - content:
+            del held[name]
+    elif not _same(*((kept.items() if isinstance(content, dict) else kept) for kept in (held, content))):
+        held.clear()
+        if isinstance(content, dict):
+            held.update(content)
+        for part in content if isinstance(content, list) else ():
+            held.add(part) if isinstance(held, MutableSet) else held.append(part)
 
 
 def _same(now: Any, before: Any) -> bool:

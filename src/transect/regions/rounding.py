@@ -214,7 +214,7 @@ def _root_of_squares(squares: Callable[..., Tensor], numbers: Sequence[Tensor], 
 
     However small it is, it is more than ``least`` where it is not zero.
     """
-    scale = torch.stack([x.max() for x in numbers]).max()
+    scale = torch.stack([x.max() for x in numbers if x.numel()] or [result.new_zeros(())]).max()
     scale = torch.where((scale > 0) & scale.isfinite(), scale, 1.0)
     relative = [x / scale for x in numbers]
     root = squares(*(x.square() for x in relative)).double().sqrt()
