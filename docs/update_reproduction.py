@@ -29,8 +29,7 @@ import transect
 from transect.labels import name_of
 from transect.plots import epoch_sweep, legacy_audit, path_kinds, select, width_sweep
 from transect.plots.words import describe
-from transect.storage.atomic import replacing
-from transect.storage.tables import read_table
+from transect.storage.tables import read_table, write_csv
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.statistics.claims import Claim
 from transect.study.statistics.judging import judge_claims
@@ -100,8 +99,7 @@ def summarise(study: Study, path: Path) -> None:
     """The columns of the run table that the pages are about, as CSV."""
     table = study.runs.select(SUMMARY)
     short = [pc.round(column, 6) if pa.types.is_floating(column.type) else column for column in table.columns]
-    with replacing(path) as temporary:
-        pyarrow.csv.write_csv(pa.table(short, names=SUMMARY), temporary)
+    write_csv(pa.table(short, names=SUMMARY), path)
 
 
 def times(found: dict[str, Study]) -> Blocks:
@@ -199,8 +197,8 @@ def kinds(found: dict[str, Study]) -> Blocks:
         figure = path_kinds(paths, title="Deviation by kind of path")
         says = "Absolute deviations of closed, open, random and straight paths, for each width and label noise"
         whole, each = (compare_kinds(paths, column, pool_seeds=True) for column in KIND_MEASURES)
-        with replacing(ROOT / "docs" / "reproduction" / "paths-small-tests.csv") as temporary:
-            pyarrow.csv.write_csv(pa.concat_tables(map(_with_measure, (whole, each))), temporary)
+        tests = pa.concat_tables(map(_with_measure, (whole, each)))
+        write_csv(tests, ROOT / "docs" / "reproduction" / "paths-small-tests.csv")
         rows = [
             [describe(test.values), f"{test.one} / {test.other}", *_tested(test), *_tested(per_length)]
             for test, per_length in zip(whole.tests, each.tests, strict=True)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import transect.demo
 from transect import cli
 from transect._version import __version__
-from transect.errors import StudyError
+from transect.errors import (
+    FolderInUse,
+    InvalidInput,
+    MissingDependency,
+    ScaleWarning,
+    StudyError,
+    UnsupportedModel,
+)
+from transect.texts import is_controlling
 
 
 @pytest.fixture
@@ -107,3 +119,88 @@ def test_an_interruption_says_what_is_kept_and_how_to_go_on(monkeypatch, capsys)
     said = capsys.readouterr().err
     assert "Finished runs are kept in folder" in said
     assert "the same command goes on" in said
+
+
+LOUD = "[bold]\x1b]0;title\x07\u202e"
+LOUD_MODELS = f"""
+import torch
+from torch import nn
+
+NAME = {LOUD!r}
+
+def net(bend=nn.ReLU):
+    model = nn.Sequential()
+    model.add_module(NAME + "first", nn.Linear(2, 3))
+    model.add_module(NAME + "bend", bend())
+    return model
+
+def smooth():
+    return net(nn.GELU)
+
+def broken():
+    raise ValueError(NAME)
+
+class Refusing(nn.Module):
+    def forward(self, x):
+        raise RuntimeError(NAME)
+"""
+NET = ("loud_models:net", "--shape", "2")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("check", *NET, "--operations"), 0),
+        (("check", *NET, "--json"), 0),
+        (("check", "loud_models:smooth", "--shape", "2"), 1),
+        (("check", "loud_models:smooth", "--shape", "2", "--json"), 1),
+        (("check", "loud_models:broken", "--shape", "2"), 2),
+        (("check", "loud_models:Refusing", "--shape", "2"), 2),
+        (("check", *NET, "--weights", "loud.pt"), 2),
+        (("check", *NET, "--weights", f"{LOUD}.pt"), 2),
+        (("check", *NET, "--output", LOUD), 2),
+        (("check", LOUD, "--shape", "2"), 2),
+        (("check", f"{LOUD}.pt2"), 2),
+        (("check", *NET, "--arguments", LOUD), 2),
+        (("check", *NET, "--dtype", LOUD), 2),
+        (("check", *NET, f"--{LOUD}"), 2),
+        ((LOUD,), 2),
+        (("trace", *NET, "--from", "a.npy", "--to", "b.npy", "--out", LOUD), 0),
+        (("trace", *NET, "--from", "a.npy", "--to", f"{LOUD}.npy"), 2),
+        (("trace", "loud_models:smooth", "--shape", "2", "--from", "a.npy", "--to", "b.npy"), 1),
+        (("study", "run", f"{LOUD}.toml"), 1),
+        (("study", "run", "keys.toml", "--dry-run"), 1),
+        (("study", "run", "values.toml", "--dry-run"), 1),
+        (("study", "status", LOUD), 1),
+        (("study", "plot", LOUD), 1),
+        (("study", "compare", LOUD, LOUD), 1),
+        (("study", "export", LOUD, "--to", LOUD), 1),
+    ],
+)
+def test_no_name_of_a_stranger_makes_a_terminal_do_anything(tmp_path, monkeypatch, capsys, words, code):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    Path("loud_models.py").write_text(LOUD_MODELS)
+    torch.save({f"{LOUD}.weight": torch.ones(3)}, "loud.pt")
+    for name in ("a", "b"):
+        np.save(f"{name}.npy", np.full(2, ord(name), float))
+    Path("keys.toml").write_text(f"[model]\n{json.dumps(LOUD)} = 3\n")
+    Path("values.toml").write_text(f"title = {json.dumps(LOUD)}\n[data]\nname = {json.dumps(LOUD)}\n")
+    assert command(*words) == code
+    said = "".join(capsys.readouterr())
+    assert not [letter for letter in said if is_controlling(letter) and letter != "\n"]
+    assert "Traceback" not in said
+    assert "[bold]" in said
+
+
+def test_errors_and_warnings_of_the_library_are_spelt_out_too():
+    for kind in (InvalidInput, StudyError, UnsupportedModel, MissingDependency, FolderInUse, ScaleWarning):
+        assert str(kind(f"a {LOUD}\nb")) == "a [bold]\\x1b]0;title\\x07\\u202e\nb"
+        assert str(pickle.loads(pickle.dumps(kind(LOUD)))) == "[bold]\\x1b]0;title\\x07\\u202e"
+
+
+def test_a_lack_of_memory_is_one_message(monkeypatch, capsys):
+    for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
+        monkeypatch.setattr(transect.demo, "run_demo", raising(error))
+        assert command("demo") == 1
+        assert "there is not enough memory" in capsys.readouterr().err

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,7 +22,8 @@ from transect.measuring import forecast
 from transect.network import Network
 from transect.paths import Path as Polyline
 from transect.results import Trace
-from transect.storage.atomic import replacing, write_text
+from transect.storage.atomic import replacing
+from transect.storage.tables import write_csv
 from transect.tracing import trace
 from transect.tracing.trace import MAX_BYTES
 
@@ -126,7 +126,7 @@ def write(found: Found, folder: Path) -> list[Path]:
         The files.
     """
     files = [folder / "segments.csv"]
-    write_text(files[0], _csv(found.rows))
+    write_csv(pa.Table.from_pylist([{"segment": index} | row for index, row in enumerate(found.rows)]), files[0])
     if isinstance(found.result, Trace):
         files.append(found.result.save(folder / "trace.safetensors"))
         if found.result.kept is not None:
@@ -205,11 +205,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["segment", *rows[0]], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"segment": index} | row for index, row in enumerate(rows))
-    return text.getvalue()

@@ -104,6 +104,12 @@ def test_text_that_a_spreadsheet_would_run_is_escaped_and_numbers_are_not(tmp_pa
     assert back["label"].to_pylist() == ["=x"]
 
 
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
+def test_text_of_every_kind_is_escaped(kind, tmp_path):
+    table = pa.table({"a": pa.array(["=1+1", "b"]).cast(kind)})
+    assert write_csv(table, tmp_path / "t.csv").read_text().split() == ['"a"', '"\'=1+1"', '"b"']
+
+
 def test_foreign_parquet_and_the_other_table_are_refused(tmp_path):
     pyarrow.parquet.write_table(pa.table({"a": [1]}), tmp_path / "foreign.parquet")
     with pytest.raises(StudyError, match="version none"):

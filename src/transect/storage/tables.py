@@ -108,7 +108,11 @@ def write_table(table: pa.Table, path: str | os.PathLike[str], csv: bool = True)
 def write_csv(table: pa.Table, path: str | os.PathLike[str]) -> Path:
     """Write a table as CSV, atomically. Text that a spreadsheet would run as a formula has an apostrophe before it."""
     path = Path(path)
-    columns = [_harmless(column) if pa.types.is_string(column.type) else column for column in table.columns]
+    numbers = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
+    columns = [
+        column if any(is_kind(column.type) for is_kind in numbers) else _harmless(column.cast(pa.string()))
+        for column in table.columns
+    ]
     names = _harmless(pa.array(table.column_names)).to_pylist()
     with replacing(path) as temporary:
         pyarrow.csv.write_csv(pa.table(columns, names=names), temporary)

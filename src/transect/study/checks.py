@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from transect.errors import StudyError
 from transect.study.config import NetworkConfig, StudyConfig
+from transect.study.defaults import useless_settings
 from transect.study.models import check_model
 from transect.study.naming import differing, said
 from transect.study.schedule import refuse_useless_milestones
@@ -36,6 +37,8 @@ def check_study(config: StudyConfig) -> None:
             f'measures.epoch = "last", got {len(config.train)} variants and the epochs {list(config.epochs())}'
         )
     _refuse_training_of_files(config)
+    if useless := useless_settings(config):
+        raise StudyError(f"{useless[0]}: it has no say here, beside what else the study asks for; leave it out")
 
 
 def _refuse_training_of_files(config: StudyConfig) -> None:

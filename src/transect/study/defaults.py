@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
-from transect.study.naming import flat
+from transect.study.naming import SECTIONS, flat
 
 Flat = Mapping[str, Any]
 
@@ -52,6 +52,17 @@ def resolved_settings(config: StudyConfig) -> tuple[Setting, ...]:
     )
 
 
+def useless_settings(config: StudyConfig) -> list[str]:
+    """Settings that are given though they have no say where they stand: nothing would differ without them."""
+    used = {setting.name: setting.values for setting in resolved_settings(config)}
+    found = [name for name in config.asked if name in _WHERE and name not in used]
+    for part in (config.networks(), config.measurings()):
+        for settings in _distinct(part):
+            idle = (name for name, has_say in _WHERE.items() if name in settings and not has_say(settings))
+            found += [name for name in idle if settings[name] not in (_DEFAULTS[name], *used.get(name, ()))]
+    return sorted(set(found))
+
+
 def defaults_said(config: StudyConfig) -> str:
     """The settings that were not asked for, with their values: a line for each section."""
     lines: dict[str, list[str]] = {}
@@ -65,6 +76,7 @@ def _distinct(parts: Iterable[NetworkConfig | MeasuringConfig]) -> Iterable[Flat
     return (flat(part.model_dump(mode="json")) for part in parts)
 
 
+_DEFAULTS = flat({name: section().model_dump(mode="json") for name, section in SECTIONS.items()})
 _WITHOUT = {
     "data.train_samples": "all",
     "data.test_samples": "all",

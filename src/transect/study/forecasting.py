@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
+from transect.errors import StudyError
 from transect.measuring import forecast
 from transect.measuring.work import one_thread
 from transect.study.around import paths_around
@@ -74,9 +75,9 @@ def forecast_study(
         One forecast a network, in the order of the study.
 
     Raises:
-        StudyError: If the data or the paths cannot be made.
+        StudyError: If the data or the paths cannot be made; data that are not there are not downloaded.
     """
-    config = identified(config, cache, build)
+    config = _identified_as_it_lies(config, cache, build)
     known: dict[str, tuple[float | None, float | None]] = {}
     data: dict[DataConfig, DataSet] = {}
     made = {} if folder is None else _networks_of(folder, build)
@@ -93,6 +94,17 @@ def forecast_study(
                 known[key] = seconds, _measure_seconds(config, network, data[network.data])
         there = made.get(_looked_at(network, build).hash())
         yield RunForecast(label, there is not None and _is_finished(config, there, folder), *known[key])
+
+
+def _identified_as_it_lies(config: StudyConfig, cache: Path | None, build: bool) -> StudyConfig:
+    """The study with digests; nothing is downloaded to find them."""
+    data = tuple(one.model_copy(update={"download": False}) for one in config.data)
+    try:
+        return identified(config.model_copy(update={"data": data}), cache, build)
+    except StudyError as error:
+        if any(one.download for one in config.data):
+            raise StudyError(f"{error}. It is set: the run downloads, a forecast of it does not") from error
+        raise
 
 
 def _is_finished(config: StudyConfig, network: NetworkConfig, folder: Path | None) -> bool:

@@ -157,3 +157,10 @@ def test_resnet_without_batch_norm_starts_near_a_constant_and_with_it_does_not()
 def test_inputs_that_do_not_fit_are_refused(name, shape, named):
     with pytest.raises(StudyError, match=named):
         built(name, 3, shape)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_widths_beyond_all_memory_are_refused_before_they_take_any(name):
+    shape = (40,) if name in ("mlp", "cnn1d") else (3, 32, 32)
+    with pytest.raises(StudyError, match=rf"model\.width: the weights of {name} of width 1000000 take [\d,]+ GiB"):
+        build_model(ModelConfig(name=name, width=1_000_000), shape, 10, seed=0)

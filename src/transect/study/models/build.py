@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -51,16 +52,31 @@ def build_model(config: ModelConfig, input_shape: tuple[int, ...], classes: int,
         seed: Seed of the weights.
 
     Raises:
-        StudyError: If there is no such model, it cannot be built, or the input does not fit.
+        StudyError: If there is no such model, it cannot be built, the input does not fit, or a model of the table would
+            be larger than the memory of the machine.
         MissingDependency: If it would be a model of torchvision, which is not installed.
     """
     with torch.random.fork_rng(devices=[]):
         make = _maker(config, tuple(input_shape), classes)
+        if config.name in BUILDERS:
+            _refuse_larger_than_memory(make, config)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA too, for good
         model = make()
         if config.name not in BUILDERS:
             refuse_other_outputs(model, config.name, tuple(input_shape), classes)
     return model.train()
+
+
+def _refuse_larger_than_memory(make: Make, config: ModelConfig) -> None:
+    with torch.device("meta"):
+        tensors = make().state_dict().values()
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
+    if needed > there:
+        raise StudyError(
+            f"model.width: the weights of {config.name} of width {config.width} take {needed / 2**30:,.0f} GiB; "
+            f"expected no more than the {there / 2**30:,.0f} GiB of memory of this machine"
+        )
 
 
 def check_model(config: ModelConfig) -> None:
