@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from transect.errors import InvalidInput
 from transect.loading import Loaded, load_model
 from transect.network import Network, capture
+from transect.untrusted import Untrusted, parse_json
 
 Dtype = Literal["float64", "float32"]
 _DIGITS, _MOST_NUMBERS = 12, 2**28
@@ -117,9 +117,9 @@ def parse_arguments(text: str) -> dict[str, Any]:
         InvalidInput: It is none.
     """
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        found = error
+        found = parse_json(text)
+    except Untrusted:
+        found = None
     if not isinstance(found, dict):
         raise InvalidInput(f"""arguments: expected a JSON object, such as '{{"width": 64}}', got {text[:200]!r}.""")
     return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import os
 import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -32,6 +33,18 @@ class Untrusted(ValueError):
 def refuse(what: str) -> NoReturn:
     """Raise :class:`Untrusted`."""
     raise Untrusted(what)
+
+
+def parse_json(text: str) -> Any:
+    """The values of a JSON text.
+
+    Raises:
+        Untrusted: It is none, is nested too deeply, or has numbers of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Untrusted("it is no JSON, or damaged") from error
 
 
 def regular_file(path: str | os.PathLike[str]) -> Path:

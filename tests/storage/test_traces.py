@@ -210,7 +210,7 @@ def test_crafted_traces_are_one_error(trace, tmp_path, about, tensors):
 @pytest.mark.parametrize("header", ["[" * 100_000, "9" * 5000, '{"format": ' + "9" * 5000 + "}", "nonsense", '{"a": "'])
 def test_headers_that_are_no_json_are_one_error(tmp_path, header):
     safetensors.torch.save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors", {"transect.trace": header})
-    with pytest.raises(InvalidInput, match=r"cannot read the trace .*a\.safetensors: it is a damaged trace"):
+    with pytest.raises(InvalidInput, match=r"cannot read the trace .*a\.safetensors: it is no JSON, or damaged"):
         transect.load_trace(tmp_path / "a.safetensors")
 
 

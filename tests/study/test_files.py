@@ -55,11 +55,38 @@ def test_lists_are_grids_and_the_name_is_that_of_the_file(tmp_path):
         ("[train\nepochs = 3", "mine.toml is not TOML: .*line 1"),
         ("[measures]\nepoch = 9\n[train]\nepochs = 3", "epochs up to train.epochs"),
         ("[model]\ncheckpoint = 'nowhere/*.pt'", "no file fits 'nowhere/"),
+        ("[data]\nseed = " + "9" * 5000, "is not TOML: a value in it is too long"),
+        ("[data]\nseed = " + "[" * 50_000, "is not TOML: a value in it is too long, or nested too deeply"),
+        ("", "it is empty"),
+        ("[train]\nseed = " + str(list(range(100_001))), "expected at most 100000 variants of a section"),
+        ("[train]\nseed = " + str([*range(90_000), 7]), "every value of a list once, got 7 twice"),
+        (f"[train]\nseed = {list(range(999))}\norder_seed = {list(range(999))}", "at most 100000 variants"),
+        (f"[[ways]]\npaths.seed = {list(range(999))}\nmeasures.first_paths = {list(range(1, 999))}", "at most 100000"),
+        ("[[paths]]\nkind = 'between_classes'\nradius = 3", "paths.radius: it has no say here"),
+        ("[[paths]]\nkind = 'circle'\n[[paths]]\nkind = 'between_classes'\nradius = 3", "paths.radius: it has no say"),
+        ("[paths]\nkind = 'circle'\nscale = 0.15", "paths.scale: it has no say"),
+        ("[data]\nnoise_seed = 3", "data.noise_seed: it has no say"),
+        ("[data]\ndownload = true", "data.download: it has no say"),
+        ("[train]\noptimizer = 'adam'\nmomentum = 0.5", "train.momentum: it has no say"),
+        ("[measures]\nrtol = 0.1", "measures.rtol: it has no say"),
+        ("[data]\nseed = 9223372036854775808", "data.seed: .*less than or equal to 9223372036854775807"),
+        ("[train]\nlearning_rate = inf", "train.learning_rate: .*finite"),
+        ("[train]\nepochs = true", "train.epochs: .*got True"),
+        ("[train]\nlearning_rate = '0.1'", "train.learning_rate: .*got '0.1'"),
+        ("name = 'nul.txt'", "name: expected a name that a folder can have"),
+        ("name = 'a/../b'", "name: expected a name that a folder can have"),
+        ("name = '" + "a" * 101 + "'", "name: .*at most 100"),
+        ("name = 'a.'", "name: expected a name that a folder can have"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_file(tmp_path, text, said):
     with pytest.raises(StudyError, match=said):
         read_study(written(tmp_path, text))
+
+
+def test_a_setting_with_a_say_in_one_part_of_a_grid_is_taken(tmp_path):
+    study = read_study(written(tmp_path, "[paths]\nkind = ['circle', 'between_classes']\nradius = 3"))
+    assert len(study.measurings()) == 2
 
 
 def test_a_missing_file_is_named(tmp_path):

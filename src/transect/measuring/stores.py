@@ -24,6 +24,7 @@ from transect.measuring.work import Row
 from transect.storage.atomic import remove_leftovers, write_text
 from transect.storage.ownership import LOCK, Ownership
 from transect.storage.tables import SCHEMA_VERSION, make_table, read_table, write_table
+from transect.untrusted import parse_json
 
 MANIFEST, PATHS, PARTS, TABLE = "manifest.json", "paths.txt", "parts", "table.parquet"
 _PART = "[!.]*.parquet"  # without the temporary files of somebody who is writing
@@ -330,7 +331,7 @@ def _manifest(path: pathlib.Path) -> dict[str, Any]:
     if not path.exists():
         return {"settings": None, "models": {}, "failed": [], "total": None}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         version = found["schema_version"]
         if version == SCHEMA_VERSION:
             kinds = {"settings": dict, "models": dict, "failed": list, "total": int | None}
@@ -338,7 +339,7 @@ def _manifest(path: pathlib.Path) -> dict[str, Any]:
             if wrong or not all(isinstance(digest, str) for digest in found["models"].values()):
                 raise ValueError(f"{', '.join(wrong) or 'models'} of another kind")
             return {name: found[name] for name in kinds}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise OtherMeasurements(f"out: {path} is damaged, or of something else ({error!r}). {_REMEDY}") from error
     raise OtherMeasurements(
         f"out: {path} is of tables of version {version}, this is version {SCHEMA_VERSION}. {_REMEDY}"

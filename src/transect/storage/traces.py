@@ -23,7 +23,7 @@ from transect.regions.run import Flips
 from transect.results import Doubtful, Trace, Verification
 from transect.storage.atomic import replacing
 from transect.tracing.keeping import Segment
-from transect.untrusted import Untrusted, refuse, regular_file
+from transect.untrusted import Untrusted, parse_json, refuse, regular_file
 
 FORMAT = 1
 _KEY = "transect.trace"
@@ -137,10 +137,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _about(header: str | None, path: Path) -> dict[str, Any]:
-    try:
-        about = None if header is None else json.loads(header)
-    except (ValueError, RecursionError) as error:
-        raise Untrusted("it is a damaged trace: what it says of itself is no JSON") from error
+    about = None if header is None else parse_json(header)
     if not isinstance(about, dict):
         raise InvalidInput(f"path: expected a trace written by Trace.save, {path} is another safetensors file.")
     if about.get("format") != FORMAT:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from transect.study.columns import SETTING_OF
-from transect.study.grid import LARGEST_GRID, asked_in, variants
+from transect.study.grid import LARGEST_GRID, asked_in, combinations, variants
 from transect.study.naming import as_cells, differing, said
 from transect.study.sections import DataConfig, MeasureConfig, ModelConfig, PathConfig, TrainConfig
 from transect.study.settings import Settings, Text, canonical_json, plain_text
@@ -232,7 +232,7 @@ def _grid_of(way: dict[str, Any]) -> list[dict[str, Any]]:
     """Every combination of the variants of the sections of a way of measuring."""
     sections = [variants(section) for section in way.values()]
     choices = [section if isinstance(section, list) else [section] for section in sections]
-    return [dict(zip(way, values, strict=True)) for values in itertools.product(*choices)]
+    return list(combinations(way, choices))
 
 
 def _is_default(name: str, given: Any) -> bool:

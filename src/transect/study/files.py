@@ -12,6 +12,7 @@ from typing import Any
 from transect.errors import StudyError, did_you_mean
 from transect.study.checks import check_study
 from transect.study.config import StudyConfig
+from transect.untrusted import Untrusted, regular_file
 
 _MAGIC = "*?["
 
@@ -58,11 +59,12 @@ def read_study(path: str | os.PathLike[str]) -> StudyConfig:
     """
     path = study_file(path)
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        given = tomllib.loads(regular_file(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, Untrusted) as error:
         raise StudyError(f"cannot read the study file {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{path} is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # also of numbers of thousands of digits
+        why = error if isinstance(error, tomllib.TOMLDecodeError) else "a value in it is too long, or nested too deeply"
+        raise StudyError(f"{path} is not TOML: {why}") from error
     try:
         study = StudyConfig.parse({"name": path.stem} | _with_files(given))
         check_study(study)

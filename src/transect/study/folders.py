@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from transect.errors import StudyError
 from transect.storage.tables import SCHEMA_VERSION
 from transect.study.config import MeasuringConfig, NetworkConfig
 from transect.study.snapshots import snapshot_file
+from transect.untrusted import parse_json, refuse
 
 CONFIGURATION, RUNS = "study.json", "runs"
 TABLE, PATH_TABLE, TIMING_TABLE = "table.parquet", "paths.parquet", "timings.parquet"
@@ -66,7 +66,9 @@ class RunFolder:
             StudyError: If it is damaged.
         """
         try:
-            found: dict[str, Any] = json.loads(self.evaluation.read_text(encoding="utf-8"))
+            found: dict[str, Any] = parse_json(self.evaluation.read_text(encoding="utf-8"))
+            if not isinstance(found, dict) or not isinstance(found.get("epochs"), dict):
+                refuse("it says nothing of epochs")
         except (OSError, ValueError) as error:
             raise StudyError(
                 f"cannot read {self.evaluation}: {error}; delete the folder {self.path} to make this network again"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 LARGEST_GRID = 100_000
@@ -30,7 +29,11 @@ def variants(given: Any, lists: Collection[str] = ()) -> Any:
     if isinstance(given, Mapping):
         return _combinations(given, lists)
     if isinstance(given, list | tuple):
-        return [one for part in given for one in (variants(part, lists) if isinstance(part, Mapping) else [part])]
+        found: list[Any] = []
+        for part in given:
+            found += variants(part, lists) if isinstance(part, Mapping) else [part]
+            _refuse_too_many(len(found), "variants of a section")
+        return found
     return [given] if hasattr(given, "model_dump") else given
 
 
@@ -50,15 +53,35 @@ def asked_in(given: Mapping[str, Any]) -> list[str]:
     return sorted(f"{section}.{key}" for section, several in found.items() for key in set.intersection(*several))
 
 
-def _same(one: Any, other: Any) -> bool:
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool) and not isinstance(one, Mapping)
+def combinations(names: Iterable[str], choices: Sequence[Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Every combination of the choices for some names; the last one varies fastest.
+
+    Raises:
+        ValueError: If there are too many.
+    """
+    _refuse_too_many(math.prod(map(len, choices)), "variants of a section")
+    return (dict(zip(names, values, strict=True)) for values in itertools.product(*choices))
+
+
+def _refuse_too_many(number: int, what: str) -> None:
+    if number > LARGEST_GRID:
+        raise ValueError(f"expected at most {LARGEST_GRID} {what}, got {number} or more")
+
+
+def _twice(values: Iterable[Any]) -> list[Any]:
+    """Values that are there again; of mappings nothing is said, which may be equal but for what they leave out."""
+    seen: set[Any] = set()
+    found = []
+    for value in values:
+        key = (isinstance(value, bool), value if isinstance(value, bool | int | float | str) else repr(value))
+        found += [value] if key in seen and not isinstance(value, Mapping) else []
+        seen.add(key)
+    return found
 
 
 def _combinations(section: Mapping[str, Any], lists: Collection[str]) -> list[dict[str, Any]]:
     choices = [_choices(key, value, key in lists) for key, value in section.items()]
-    if (number := math.prod(map(len, choices))) > LARGEST_GRID:
-        raise ValueError(f"expected at most {LARGEST_GRID} variants of a section, got {number}")
-    return [dict(zip(section, values, strict=True)) for values in itertools.product(*choices)]
+    return list(combinations(section, choices))
 
 
 def _choices(key: str, value: Any, is_list: bool) -> list[Any]:
@@ -67,6 +90,6 @@ def _choices(key: str, value: Any, is_list: bool) -> list[Any]:
     several = not is_list or (bool(value) and all(isinstance(part, list | tuple | Mapping) for part in value))
     if several and not value:
         raise ValueError(f"{key}: expected at least one value in the list, got none")
-    if several and (twice := [one for place, one in enumerate(value) if any(map(partial(_same, one), value[:place]))]):
+    if several and (twice := _twice(value)):
         raise ValueError(f"{key}: expected every value of a list once, got {twice[0]!r} twice")
     return list(value) if several else [value]

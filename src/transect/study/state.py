@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from transect.execution.events import Report
 from transect.storage.atomic import write_text
+from transect.untrusted import parse_json
 
 SECONDS_BETWEEN_NOTES = 2.0
 _PREFIX = "state-"
@@ -79,7 +80,7 @@ def read_states(folder: Path) -> list[State]:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        note: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # it was removed this moment
         return None
     return note

@@ -24,6 +24,7 @@ from transect.study.measuring import Measure, measure_paths
 from transect.study.run import NetworkTask, PartTask, measure_part, train_network
 from transect.study.run_progress import RunProgress
 from transect.study.settings import differences
+from transect.untrusted import parse_json
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def read_configuration(folder: Path) -> StudyConfig:
     if not path.exists():
         raise StudyError(f"expected the folder of a study, found no {CONFIGURATION} in {folder}; run the study first")
     try:
-        given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        given: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         config = StudyConfig.parse(given)
     except (OSError, ValueError, StudyError) as error:
         raise StudyError(

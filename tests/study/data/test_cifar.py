@@ -16,8 +16,9 @@ from PIL import Image
 from torchvision import datasets
 
 from transect.errors import MissingDependency, StudyError
-from transect.study.config import DataConfig
+from transect.study.config import DataConfig, StudyConfig
 from transect.study.data.load import load_data
+from transect.study.forecasting import forecast_study
 
 NAMES = [f"class {index}" for index in range(10)]
 
@@ -99,6 +100,14 @@ def test_nothing_is_downloaded_unless_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.CIFAR10, "download", lambda self: pytest.fail("downloaded"))
     with pytest.raises(StudyError, match="download = true"):
         load_data(config(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forecast_downloads_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.CIFAR10, "download", lambda self: pytest.fail("downloaded"))
+    study = StudyConfig(data={"name": "cifar10", "folder": str(tmp_path), "download": True}, model={"name": "cnn5"})
+    with pytest.raises(StudyError, match="It is set: the run downloads, a forecast of it does not"):
+        list(forecast_study(study, cache=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
