@@ -17,6 +17,7 @@ from transect.plots.words import describe
 from transect.storage.tables import read_table
 from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
+from transect.study.defaults import defaults_said
 from transect.study.folders import RUNS, TABLE
 from transect.study.presets import demo_study
 from transect.study.report import report_study
@@ -56,7 +57,8 @@ def run_demo(seeds: int, out: Path, workers: int, console: Console) -> ClaimsVer
     with study_progress(console, "The sweep") as progress:
         table = run_study(config, out, workers, progress)
     with console.status("Drawing the figure"):
-        verdict = report_study(table, out, TITLE.format(noise=describe({"label_noise": config.data[0].label_noise})))
+        title = TITLE.format(noise=describe({"label_noise": config.data[0].label_noise}))
+        verdict = report_study(table, out, title, defaults_said(config))
     console.print()
     console.print(results_table(read_table(table, RUN_SCHEMA)))
     console.print(coloured_summary(verdict), soft_wrap=True)

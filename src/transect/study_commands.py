@@ -91,7 +91,7 @@ def run(file: Path, out: Path | None, networks: Sequence[Path], where: Where, co
 
 def _say_defaults(config: StudyConfig, console: Console) -> None:
     if said := defaults_said(config):
-        console.print(Text(f"Not asked for, so by default:\n{said}", style="dim"), soft_wrap=True)
+        console.print(Text(said, style="dim"), soft_wrap=True)
 
 
 def list_ready(console: Console) -> None:
@@ -169,7 +169,12 @@ def plot(folder: Path, to: Path, over: str | None, console: Console) -> None:
     table = read_table(finished_table(folder), RUN_SCHEMA)
     with console.status("Drawing the figures"):
         files = report_tables(
-            table, to, folder / PATH_TABLE, config.title or None, over=over and axis_named(table, over)
+            table,
+            to,
+            folder / PATH_TABLE,
+            config.title or None,
+            defaults_said(config),
+            over and axis_named(table, over),
         )
     for file in files:
         if file.name == "claims.txt":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from transect.errors import InvalidInput, StudyError
+
+_MOST_NAMED = 3  # of jobs that failed in the same way
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Outcome:
 
 
 def raise_failures(outcomes: Iterable[Outcome], remedy: str = "") -> None:
-    """Raise one error that lists every failed job.
+    """Raise one error that lists every failed job; those that failed in the same way in one line.
 
     Args:
         outcomes: What came of the jobs of a batch.
@@ -84,5 +86,14 @@ def raise_failures(outcomes: Iterable[Outcome], remedy: str = "") -> None:
     outcomes = list(outcomes)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     if failed:
-        lines = [f"  {outcome.key}: {outcome.error}" for outcome in failed]
+        keys: dict[str, list[str]] = {}
+        for outcome in failed:
+            keys.setdefault(str(outcome.error), []).append(outcome.key)
+        lines = [f"  {_named(several)}: {error}" for error, several in keys.items()]
         raise StudyError("\n".join([f"{len(failed)} of {len(outcomes)} runs failed:", *lines, *filter(None, [remedy])]))
+
+
+def _named(keys: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = len(keys) - _MOST_NAMED
+    return "; ".join(keys[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -22,7 +22,7 @@ from transect.measuring.prepared import Prepared
 from transect.measuring.rows import Rows, named, ordered
 from transect.measuring.work import Row
 from transect.storage.atomic import remove_leftovers, write_text
-from transect.storage.ownership import LOCK, Ownership
+from transect.storage.ownership import Ownership
 from transect.storage.tables import SCHEMA_VERSION, make_table, read_table, write_table
 from transect.untrusted import parse_json
 
@@ -133,10 +133,10 @@ class Folder:
         self._models: dict[str, str] = manifest["models"]
         self._failed: set[str] = set(manifest["failed"])
         self._total: int | None = manifest["total"]
+        self._write_manifest()  # before anything else, so that whoever is killed leaves a folder of measurements
+        (folder / PARTS).mkdir(exist_ok=True)
         for place in (folder, folder / PARTS):
-            place.mkdir(parents=True, exist_ok=True)
             remove_leftovers(place)
-        self._write_manifest()
         self._paths = self._read_paths()
         self._rows = self._read_rows()
 
@@ -311,7 +311,8 @@ def as_folder(out: str | os.PathLike[str]) -> pathlib.Path:
         raise InvalidInput(
             f"out: expected a folder, got {folder}; for one file, save the result: measure(...).save({str(out)!r})."
         )
-    if not (folder / MANIFEST).exists() and folder.exists() and any(file.name != LOCK for file in folder.iterdir()):
+    seen = [file.name for file in folder.iterdir()] if folder.exists() else []
+    if MANIFEST not in seen and any(not name.startswith(".") for name in seen):  # hidden: locks, half written files
         raise InvalidInput(
             f"out: {folder} is not empty, and holds no measurements of an earlier call; give a folder of its own."
         )

@@ -17,8 +17,8 @@ from transect.labels import name_of
 from transect.plots.curves import Curves, rows_of_split
 from transect.plots.drawing import draw_positions
 from transect.plots.grouping import groups
-from transect.plots.style import CYCLE, INK, QUIET, house_style
-from transect.plots.words import fault_name
+from transect.plots.style import CYCLE, INK, caption, house_style
+from transect.plots.words import fault_name, walked
 from transect.storage.tables import as_table
 
 _MARKERS = "osD^vP"
@@ -31,6 +31,7 @@ def legacy_audit(
     *,
     split: str | None = "train",
     title: str | None = None,
+    note: str = "",
 ) -> Figure:
     """Draw a measure with faults of the released code switched on against its right values.
 
@@ -44,6 +45,7 @@ def legacy_audit(
         column: The measure.
         split: Split around whose samples the paths are; every row where None.
         title: What to write on top; made from the column where None.
+        note: What to write below, after which paths were walked.
 
     Returns:
         The figure.
@@ -67,6 +69,8 @@ def legacy_audit(
             right.widths, _relative(right, column), color=INK, linewidth=5.0, alpha=0.3, zorder=0, label="right values"
         )
         _label(above, below, right)
+        many = f"{len(right.seeds)} seed{'' if len(right.seeds) == 1 else 's'}"
+        caption(figure, f"{walked(rows)}; shades: range over {many}", note)
     return figure
 
 
@@ -138,12 +142,3 @@ def _label(above: Axes, below: Axes, right: Curves) -> None:
     below.set_ylim(bottom=0)
     below.set_ylabel("relative to its own peak")
     draw_positions(below, right.positions, right.over)
-    if right.split:
-        below.figure.supxlabel(
-            f"paths around samples of the {right.split} split; shades: range over {len(right.seeds)} seed"
-            f"{'' if len(right.seeds) == 1 else 's'}",
-            x=0.02,
-            ha="left",
-            fontsize=8.5,
-            color=QUIET,
-        )

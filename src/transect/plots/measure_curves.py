@@ -16,11 +16,15 @@ from transect.labels import BASELINES, name_of, with_values
 from transect.plots.curves import Curves, rows_of_split
 from transect.plots.drawing import draw_positions
 from transect.plots.peaks import descent_peak
-from transect.plots.style import BLUE, GREEN, ORANGE, QUIET, house_style
-from transect.plots.words import setting_name
+from transect.plots.style import BLUE, GREEN, ORANGE, caption, house_style
+from transect.plots.words import setting_name, walked
 from transect.storage.tables import as_table
 
 _IN_A_ROW = 4
+_COLOURS = (
+    "over the {over}, first, last, and where the test error peaks; blue: measures, orange: baselines, "
+    "green, dashed: test error"
+)
 
 
 def measure_curves(
@@ -30,6 +34,7 @@ def measure_curves(
     split: str | None = "train",
     over: str = "width",
     title: str | None = None,
+    note: str = "",
 ) -> Figure:
     """Draw measures (blue) and baselines (orange), a small panel each, over the test error (green, dashed).
 
@@ -42,6 +47,7 @@ def measure_curves(
         split: Split around whose samples the paths are; every row where None.
         over: ``"width"`` or ``"epoch"``.
         title: What to write on top; a plain one where None.
+        note: What to write below, after which paths were walked.
 
     Returns:
         The figure.
@@ -62,7 +68,7 @@ def measure_curves(
             _draw(axes, curves, column)
         for axes in panels[len(chosen) :]:
             axes.set_visible(False)
-        figure.supxlabel(_note(over), x=0.01, ha="left", fontsize=8.5, color=QUIET)
+        caption(figure, f"{walked(rows)}; {_COLOURS.format(over=setting_name(over))}", note)
     return figure
 
 
@@ -93,10 +99,3 @@ def _relative(curves: Curves, column: str) -> NDArray[np.float64]:
     mean = curves.mean(column)
     scale = float(np.abs(mean).max())
     return np.asarray(mean / scale if scale else mean)
-
-
-def _note(over: str) -> str:
-    return (
-        f"Over the {setting_name(over)} (first, last, and where the test error peaks); blue: measures, "
-        "orange: baselines, green: test error"
-    )

@@ -15,7 +15,7 @@ from transect.errors import InvalidInput
 from transect.labels import count_column
 from transect.plots.curves import rows_of_split
 from transect.plots.grouping import distinct, groups, varying
-from transect.plots.style import BLUE, FAINT, GREEN, QUIET, VERMILION, house_style
+from transect.plots.style import BLUE, FAINT, GREEN, QUIET, VERMILION, caption, house_style
 from transect.plots.words import describe, walked
 from transect.storage.tables import as_table
 
@@ -61,8 +61,7 @@ def networks_figure(
         _label(panels, names, counted)
         seeds = len(distinct(chosen, "seed"))
         said = f"{walked(chosen)}; {'one seed' if seeds == 1 else f'large: mean over {seeds} seeds, small: each'}"
-        lines = [line for part in (said, note) for line in textwrap.wrap(part, 150)]
-        figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=8.5, color=QUIET)
+        caption(figure, said, note)
     return figure
 
 

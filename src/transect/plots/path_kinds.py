@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from transect.errors import InvalidInput
 from transect.labels import name_of
 from transect.plots.grouping import KIND, Group, distinct, groups, path_kinds_of, varying
-from transect.plots.style import CYCLE, QUIET, house_style
+from transect.plots.style import CYCLE, caption, house_style
+from transect.plots.words import walked
 from transect.storage.tables import as_table
 
 MOST_PANELS = 12
@@ -27,6 +28,7 @@ def path_kinds(
     column: str = "absolute_deviation",
     *,
     title: str | None = None,
+    note: str = "",
 ) -> Figure:
     """Draw the part of the paths whose measure is at most x, one line a kind of path, one panel a network.
 
@@ -37,6 +39,7 @@ def path_kinds(
         paths: Path table, or rows of it, or the path of its Parquet file.
         column: The measure.
         title: What to write on top; made from the column where None.
+        note: What to write below, after which paths were walked.
 
     Returns:
         The figure.
@@ -63,7 +66,9 @@ def path_kinds(
         for axes, panel in zip(grid.ravel(), panels, strict=False):
             _draw(axes, panel, column, kinds, table)
         _label(grid, column, len(panels))
-        figure.supxlabel(_note(table), x=0.01, ha="left", fontsize=8.5, color=QUIET)
+        seeds = len(distinct(table, "seed"))
+        said = "one seed" if seeds == 1 else f"one line for each of {seeds} seeds"
+        caption(figure, f"{walked(table)}; {said}", note)
     return figure
 
 
@@ -101,11 +106,6 @@ def _label(grid: NDArray[np.object_], column: str, panels: int) -> None:
     for panel in grid[-1]:
         panel.set_xlabel(f"{name_of(column)} of a path")
     axes[0].legend(loc="best")
-
-
-def _note(table: pa.Table) -> str:
-    seeds = len(distinct(table, "seed"))
-    return "one seed" if seeds == 1 else f"one line for each of {seeds} seeds"
 
 
 def _check(table: pa.Table, column: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 # Okabe and Ito, "Color universal design" (2008), in an order in which neighbours also differ in lightness.
 BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
@@ -45,6 +46,18 @@ def house_style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)  # type: ignore[arg-type]  # its stub knows only literal keys
         yield
+
+
+def caption(figure: Figure, *parts: str) -> None:
+    """Write below a figure, each part from a new line, wrapped to its width; it becomes higher by that.
+
+    Args:
+        figure: A figure that lays itself out (``layout="constrained"``).
+        parts: What to write; empty ones are passed over.
+    """
+    text = "\n".join(filter(None, parts))
+    said = figure.supxlabel(text, x=0.02, ha="left", fontsize=8, color=QUIET, wrap=True)
+    figure.set_figheight(figure.get_figheight() + said.get_window_extent().height / figure.dpi)
 
 
 def legend_above(axes: Axes, *others: Axes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib
@@ -30,7 +29,7 @@ from transect.plots.drawing import (
     ring_peak,
 )
 from transect.plots.grouping import Group, along, distinct, sweeps
-from transect.plots.style import CYCLE, INK, QUIET, house_style, legend_above
+from transect.plots.style import CYCLE, INK, caption, house_style, legend_above
 from transect.plots.words import describe, setting_name, walked
 from transect.storage.tables import as_table
 
@@ -39,7 +38,6 @@ _COLUMNS = ("absolute_deviation", "train_error", "test_error")
 _MARKERS = "osD^vPX*"
 _DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 2)), (0, (6, 2, 1, 2)))
 _DEVIATION = "absolute deviation per path\n(logits \N{MULTIPLICATION SIGN} input length)"
-_WIDE = 118  # characters of the note below a figure
 
 
 def sweep_figure(
@@ -88,8 +86,7 @@ def sweep_figure(
             _draw_one(figure, all_curves[0], counted, _model(chosen))
         else:
             _draw_lines(figure, found, all_curves, counted, over)
-        said = _note(chosen, all_curves, over, note)
-        figure.supxlabel(said, x=0.02, ha="left", fontsize=8.5, color=QUIET)
+        caption(figure, _said(chosen, all_curves, over), note)
     return figure
 
 
@@ -202,10 +199,9 @@ def _title(table: pa.Table, counted: str) -> str:
     return f"{', '.join(parts)}{': ' if parts else ''}nonlinearity, {density}, error"
 
 
-def _note(table: pa.Table, all_curves: Sequence[Curves], over: str, more: str) -> str:
+def _said(table: pa.Table, all_curves: Sequence[Curves], over: str) -> str:
     seeds = sorted({len(curves.seeds) for curves in all_curves})
     span = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     of_seeds = "one seed" if seeds == [1] else f"mean ± one standard deviation over {span} seeds"
     changing = [f"{setting_name(name)} changes along" for name in along(table, over)]
-    said = "; ".join([walked(table), of_seeds, *changing, "rings: peaks"])
-    return "\n".join(line for part in (said, more) for line in textwrap.wrap(part, _WIDE))
+    return "; ".join([walked(table), of_seeds, *changing, "rings: peaks"])

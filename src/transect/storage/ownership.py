@@ -154,7 +154,7 @@ def _printable(value: Any) -> str:
 
 def _seconds_since(path: Path) -> float:
     """How old a file is by the clock of its file system, which may not be that of this machine."""
-    with tempfile.TemporaryFile(dir=path.parent) as now:
+    with tempfile.TemporaryFile(dir=path.parent, prefix=".") as now:
         return os.fstat(now.fileno()).st_mtime - path.stat().st_mtime
 
 

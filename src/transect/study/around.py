@@ -49,6 +49,19 @@ def paths_around(data: DataSet, config: PathConfig) -> list[Path]:
     return _translations(as_pixels(inputs, torch.float64), names, data, config)
 
 
+def refuse_impossible(data: DataSet, config: PathConfig) -> None:
+    """Find out at once, and not after networks are trained, that there are no such paths: makes the first of them.
+
+    Raises:
+        StudyError: As :func:`paths_around`, but for what only some of the samples are wrong for.
+    """
+    _refuse_misfits(data, config)
+    if config.around != "random":
+        pairs = config.kind in ("between_same_class", "between_classes")
+        (chosen_pairs if pairs else chosen_samples)(data.split(config.split), config)
+    paths_around(data, config.model_copy(update={"paths": 1}))
+
+
 def _shift_scale_circles(signals: Tensor, names: Sequence[str], config: PathConfig) -> list[Path]:
     try:
         return shift_scale_circles(signals, config.shift, config.scale, config.anchors)

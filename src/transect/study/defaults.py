@@ -64,12 +64,16 @@ def useless_settings(config: StudyConfig) -> list[str]:
 
 
 def defaults_said(config: StudyConfig) -> str:
-    """The settings that were not asked for, with their values: a line for each section."""
+    """The settings that were not asked for, with their values: a line for each section, below one that says so.
+
+    Empty where all were asked for.
+    """
     lines: dict[str, list[str]] = {}
     for setting in resolved_settings(config):
         if not setting.asked:
             lines.setdefault(setting.name.partition(".")[0], []).append(str(setting))
-    return "\n".join(f"  {section}: {'; '.join(found)}" for section, found in lines.items())
+    said = [f"  {section}: {'; '.join(found)}" for section, found in lines.items()]
+    return "\n".join(["Not asked for, so by default:", *said]) if said else ""
 
 
 def _distinct(parts: Iterable[NetworkConfig | MeasuringConfig]) -> Iterable[Flat]:

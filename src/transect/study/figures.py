@@ -47,7 +47,7 @@ def study_figures(
         table: Run table.
         paths: Path table; no figure of kinds of paths where None.
         title: Title of the figures over settings and epochs; made from the table where None.
-        note: What to write below these figures, beside which paths were walked.
+        note: What to write below every figure, after which paths were walked.
         over: The one setting to draw over; as above where None.
 
     Returns:
@@ -59,13 +59,13 @@ def study_figures(
     trained = trained_rows(table)
     axes = drawn_over(trained) if over is None else () if over == "epoch" else (over,)
     found = [named for axis in axes for named in _sweep_figures(trained, axis, title, note, crowded=axis == axes[0])]
-    found += [named for axis in axes[:1] for named in _measure_figures(trained, axis)]
+    found += [named for axis in axes[:1] for named in _measure_figures(trained, axis, note)]
     if over in (None, "epoch"):
         found += _sweep_figures(table, "epoch", title, note)
     if over is None:
-        found += _legacy_figures(trained)
+        found += _legacy_figures(trained, note)
     if paths is not None and over is None:
-        found += _kind_figures(trained_rows(paths))
+        found += _kind_figures(trained_rows(paths), note)
     return dict(found or _network_figures(trained, title, note))
 
 
@@ -91,10 +91,10 @@ def _sweep_figures(table: pa.Table, over: str, title: str | None, note: str, cro
             yield _name(name, group), sweep_figure(group.table, over, title=title, note=note)
 
 
-def _measure_figures(table: pa.Table, over: str) -> Iterator[Named]:
+def _measure_figures(table: pa.Table, over: str, note: str) -> Iterator[Named]:
     for sweep in sweeps(table, over):
         if len(distinct(sweep.table, over)) > 1:
-            yield _name("measures", sweep), measure_curves(sweep.table, split=None, over=over)
+            yield _name("measures", sweep), measure_curves(sweep.table, split=None, over=over, note=note)
 
 
 def _network_figures(table: pa.Table, title: str | None, note: str) -> Iterator[Named]:
@@ -114,17 +114,17 @@ def _groups(table: pa.Table, over: str, most: int) -> tuple[Group, ...]:
         left.pop()
 
 
-def _legacy_figures(table: pa.Table) -> Iterator[Named]:
+def _legacy_figures(table: pa.Table, note: str) -> Iterator[Named]:
     for group in groups(table, varying(table, apart=("width", "seed", "epoch", "last", "legacy"))):
         faults, widths = distinct(group.table, "legacy"), distinct(group.table, "width")
         if "" in faults and len(faults) > 1 and len(widths) > 1:
-            yield _name("legacy", group), legacy_audit(group.table, split=None)
+            yield _name("legacy", group), legacy_audit(group.table, split=None, note=note)
 
 
-def _kind_figures(paths: pa.Table) -> Iterator[Named]:
+def _kind_figures(paths: pa.Table, note: str) -> Iterator[Named]:
     for group in groups(paths, varying(paths, apart=(*KIND, "seed", "label_noise", "epoch", "last"))):
         if len(path_kinds_of(group.table)) > 1:
-            yield _name("kinds", group), path_kinds(group.table)
+            yield _name("kinds", group), path_kinds(group.table, note=note)
 
 
 def _name(figure: str, group: Group) -> str:

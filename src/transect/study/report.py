@@ -25,7 +25,7 @@ FIGURE, VERDICT = "figure", "verdict.txt"
 
 
 def report_study(
-    table: str | os.PathLike[str], folder: str | os.PathLike[str], title: str | None = None
+    table: str | os.PathLike[str], folder: str | os.PathLike[str], title: str | None = None, note: str = ""
 ) -> ClaimsVerdict:
     """Judge a sweep over the width, draw its figure, and write both into a folder, each file atomically.
 
@@ -33,6 +33,7 @@ def report_study(
         table: Parquet file of the run table, as :func:`transect.study.sweep.run_study` returns it.
         folder: Where to write ``figure.png`` and ``figure.svg``, paths around training samples, and ``verdict.txt``.
         title: Title of the figure; made from the table where None.
+        note: What to write below the figure, after which paths were walked.
 
     Returns:
         What it says about the claims of the paper.
@@ -41,7 +42,7 @@ def report_study(
         StudyError: If the table cannot be read.
     """
     folder, rows = Path(folder), read_table(table, RUN_SCHEMA)
-    verdict, figure = judge_claims(rows), sweep_figure(rows, split="train", title=title)
+    verdict, figure = judge_claims(rows), sweep_figure(rows, split="train", title=title, note=note)
     for file_format in get_args(Format):
         _write_bytes(folder / f"{FIGURE}.{file_format}", render(figure, file_format))
     write_text(folder / VERDICT, verdict.summary() + "\n")
@@ -69,7 +70,7 @@ def report_tables(
         folder: Where to write.
         paths: Path table, or the path of its Parquet file; no tests between kinds of paths where None.
         title: Title of the figures over settings and epochs; made from the table where None.
-        note: What to write below these figures, beside which paths were walked.
+        note: What to write below every figure, after which paths were walked.
         over: The one setting to draw and judge over; the width, or what else was swept, where None.
 
     Returns:

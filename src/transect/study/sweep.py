@@ -76,8 +76,8 @@ def run_study(
         Path of the run table, ``folder/table.parquet``.
 
     Raises:
-        StudyError: If the folder holds another study, the data cannot be made, or something has failed (the rest is
-            finished and kept; the message lists the failures, ``error.txt`` of a run has its traceback).
+        StudyError: If the folder holds another study, the data or paths cannot be made, or something has failed (the
+            rest is finished and kept; the message lists the failures, ``error.txt`` of a run has its traceback).
         FolderInUse: If another process works in the folder.
     """
     folder = Path(folder).absolute()  # a worker on another machine runs elsewhere
