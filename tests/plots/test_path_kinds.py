@@ -34,7 +34,9 @@ def test_each_noise_has_a_panel_each_kind_a_look_and_each_seed_a_line():
         looks = {(line.get_color(), str(line.get_linestyle())) for line in axes.get_lines()}
         assert len(looks) == 3
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["closed", "open", "random"]
-    assert figure.get_supxlabel() == "one line for each of 2 seeds"
+    assert figure.get_supxlabel().endswith(
+        "around random images and samples, traced exactly; one line for each of 2 seeds"
+    )
     assert figure.axes[0].get_xscale() == "log"
 
 

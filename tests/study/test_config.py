@@ -314,6 +314,8 @@ def test_networks_of_any_grid_have_labels_and_hashes_of_their_own(grid):
         ({"model": {"name": "own:net", "arguments": [{"depth": 1}, {"depth": 2, "seed": 3}]}},
          "depth 2, arguments.seed 3"),
         ({"model": {"name": "own:net", "arguments": [{}, {"depth": 2}]}}, "depth not given"),
+        ({"model": [{"name": "own:net", "arguments": {"depth": 2}}, {"width": [3, 4], "batch_norm": True}]},
+         "model own:net, depth 2"),
     ],
 )  # fmt: skip
 def test_labels_name_the_section_where_the_key_alone_would_not_say(grid, said):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pyarrow.csv
 import pytest
@@ -10,6 +12,8 @@ from study_tables import path_table, with_faults, with_noise
 from sweep_tables import WIDTHS, rows_of, table_of
 from transect.errors import InvalidInput
 from transect.storage.tables import write_table
+from transect.study.config import StudyConfig
+from transect.study.defaults import defaults_said
 from transect.study.figures import study_figures
 from transect.study.report import report_tables
 from transect.study.statistics.judging import judge_claims
@@ -108,4 +112,30 @@ def test_models_without_a_width_are_networks_beside_each_other(tmp_path):
     assert names == {"networks.png", "networks.svg", "claims.txt", "claims.csv"}
     assert (tmp_path / "claims.txt").read_text().startswith("my:a: no sweep over the width, 2 seeds; 48 closed")
     mixed = table_of(rows, rows_of())
-    assert {"networks.png", "curves.csv"} < {file.name for file in report_tables(mixed, tmp_path)}
+    assert {"networks.png", "width.png", "curves.csv"} < {file.name for file in report_tables(mixed, tmp_path)}
+    figures = study_figures(mixed)
+    assert [tick.get_text() for tick in figures["networks"].axes[0].get_yticklabels()] == ["my:a", "my:b"]
+    assert figures["width"].axes[0].get_lines()[0].get_xdata().tolist() == list(WIDTHS)
+
+
+def test_what_was_not_asked_for_stands_below_every_figure_and_no_line_is_too_wide():
+    study = StudyConfig.parse({"data": {"label_noise": [0.0, 0.2]}, "model": {"width": [*WIDTHS]}})
+    figures = study_figures(with_noise(), path_table(KINDS, paths=20, noises=(0.0, 0.2)), note=defaults_said(study))
+    assert set(figures) == {"width", "measures-0-label-noise", "measures-20-label-noise", "kinds"}
+    for figure in figures.values():
+        said = figure.get_supxlabel()
+        assert "Not asked for, so by default:" in said
+        assert "schedule constant" in said
+        assert "label_noise" not in said
+        figure.savefig(io.BytesIO(), format="png")
+        (below,) = (text for text in figure.texts if text.get_text() == said)
+        place = below.get_window_extent()
+        assert (place.x0 > 0, place.y0 > 0, place.x1 < figure.bbox.width) == (True,) * 3
+        assert all(place.y1 < axes.get_tightbbox().y0 for axes in figure.axes if axes.get_visible())
+
+
+def test_a_study_over_epochs_alone_is_judged_over_them(tmp_path):
+    rows = rows_of((1, 2, 4, 8), over="epoch", columns={"last": False, "width": 7})
+    files = {file.name: file for file in report_tables(table_of(rows), tmp_path)}
+    assert {"epochs.png", "curves.csv", "follows.csv"} < set(files)
+    assert files["claims.txt"].read_text().startswith("4 epochs from 1 to 8")

@@ -58,9 +58,13 @@ def ring_peak(axes: Axes, curves: Curves, column: str, look: Look) -> None:
     """Draw a ring around the peak of the mean over seeds."""
     mean = curves.mean(column)
     peak = rule_of(column)(mean)
-    axes.plot(
-        curves.positions[peak], mean[peak], "o", markersize=13, color=look.color, fillstyle="none", markeredgewidth=1.2
-    )
+    ring: dict[str, Any] = {"markersize": 13, "fillstyle": "none", "markeredgewidth": 1.2, "clip_on": False}
+    axes.plot(curves.positions[peak], mean[peak], "o", color=look.color, **ring)
+
+
+def start_at_zero(axes: Axes) -> None:
+    """Let the vertical axis begin at zero, with some room above the largest value."""
+    axes.set_ylim(0, 1.08 * axes.dataLim.y1 or 1.0)
 
 
 def draw_positions(axes: Axes, positions: Sequence[float], over: str, model: str = "") -> None:

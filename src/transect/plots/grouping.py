@@ -134,8 +134,7 @@ def sweeps(table: pa.Table, over: str = "width") -> tuple[Group, ...]:
     if over not in ("width", "epoch") and not _is_axis(table, over):
         valid = ", ".join(("width", "epoch", *(name for name in identifying(table) if _is_axis(table, name))))
         raise InvalidInput(f"over: expected a setting of numbers, one of {valid}, got {over!r}.")
-    if over in table.column_names and 0 < table[over].null_count < len(table):  # some models have no such setting
-        table = table.filter(pc.field(over).is_valid())
+    table = having(table, over)
     others = tuple(
         name for name in varying(table, apart=(over, "seed", "epoch", "last")) if not _follows_from(table, over, name)
     )
@@ -180,8 +179,12 @@ def varying(table: pa.Table, apart: Collection[str] = ()) -> tuple[str, ...]:
 
 def axes_of(table: pa.Table) -> tuple[str, ...]:
     """The settings of numbers that vary, over which curves can be drawn: the width, then those with most values."""
-    found = [name for name in varying(table, apart=("seed", "epoch", "last")) if _is_axis(table, name)]
-    return tuple(sorted(found, key=lambda name: (name != "width", -len(distinct(table, name)))))
+    several = {
+        name: len(positions)
+        for name in varying(table, apart=("seed", "epoch", "last"))
+        if _is_axis(table, name) and len(positions := distinct(having(table, name), name)) > 1
+    }
+    return tuple(sorted(several, key=lambda name: (name != "width", -several[name])))
 
 
 def axis_named(table: pa.Table, name: str) -> str:
@@ -210,9 +213,16 @@ def along(table: pa.Table, over: str) -> tuple[str, ...]:
 
 
 def _is_axis(table: pa.Table, name: str) -> bool:
-    if name not in table.column_names or name.endswith("seed") or table[name].null_count:
+    if name not in table.column_names or name.endswith("seed") or table[name].null_count == len(table):
         return False
     return bool(pa.types.is_integer(table[name].type) or pa.types.is_floating(table[name].type))
+
+
+def having(table: pa.Table, name: str) -> pa.Table:
+    """The rows of networks that have a setting, such as a width; all rows where none has it."""
+    if name not in table.column_names or table[name].null_count in (0, len(table)):
+        return table
+    return table.filter(pc.field(name).is_valid())
 
 
 def _follows_from(table: pa.Table, over: str, name: str) -> bool:

@@ -86,6 +86,6 @@ def _label(panels: np.ndarray, names: list[str], counted: str) -> None:
         axes.set_xlabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="y", color=FAINT, linewidth=0.5)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.08 * axes.dataLim.x1 or 1.0)
     panels[2].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
     panels[2].legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)

@@ -27,6 +27,7 @@ from transect.plots.drawing import (
     draw_positions,
     draw_threshold,
     ring_peak,
+    start_at_zero,
 )
 from transect.plots.grouping import Group, along, distinct, sweeps
 from transect.plots.style import CYCLE, INK, caption, house_style, legend_above
@@ -130,7 +131,7 @@ def _draw_nonlinearity(left: Axes, curves: Curves, counted: str) -> None:
         axes.set_ylabel(label, color=colour_of.color)
         axes.tick_params(axis="y", labelcolor=colour_of.color)
         axes.yaxis.set_major_locator(MaxNLocator(6))
-        axes.set_ylim(bottom=0)
+        start_at_zero(axes)
     legend_above(left, right)
 
 
@@ -146,7 +147,7 @@ def _draw_lines(figure: Figure, found: Sequence[Group], all_curves: Sequence[Cur
     for axes, label in zip(panels, (_DEVIATION, _count_label(counted)), strict=False):
         axes.set_ylabel(label)
         axes.yaxis.set_major_locator(MaxNLocator(6))
-        axes.set_ylim(bottom=0)
+        start_at_zero(axes)
     _label_errors(panels[2])
     lines = (Line2D([], [], color=INK), Line2D([], [], color=INK, linestyle=":", linewidth=1.2))
     panels[2].legend(lines, ("test error", "train error"), loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)

@@ -34,8 +34,12 @@ _WRITTEN: dict[str, str] = {
 
 
 def describe(values: Mapping[str, Any]) -> str:
-    """Values of identifying columns in words, such as ``"20 % label noise, closed paths around random"``."""
-    return ", ".join(_word(name, value) for name, value in values.items())
+    """Values of identifying columns in words, such as ``"20 % label noise, closed paths around random"``.
+
+    What has no value, such as the width of a model that has none, is passed over, unless there is nothing else.
+    """
+    said = [_word(name, value) for name, value in values.items() if value is not None]
+    return ", ".join(said or [f"no {setting_name(name)}" for name in values])
 
 
 def walked(table: pa.Table) -> str:
@@ -96,6 +100,13 @@ def setting_name(column: str) -> str:
     """A setting for people: ``"train.learning_rate"`` is ``"learning rate"``; seeds keep their section."""
     section, _, name = column.rpartition(".")
     return f"{section} seed" if name == "seed" and section else name.replace("_", " ")
+
+
+def several(name: str) -> str:
+    """The plural of the name of a setting."""
+    if name.endswith("us"):
+        return f"{name}es"
+    return name if name.endswith("samples") else f"{name}s"
 
 
 def fault_name(legacy: str) -> str:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from transect.study.columns import SETTING_OF
 from transect.study.grid import LARGEST_GRID, asked_in, combinations, variants
-from transect.study.naming import as_cells, differing, said
+from transect.study.naming import ABSENT, as_cells, differing, said
 from transect.study.sections import DataConfig, MeasureConfig, ModelConfig, PathConfig, TrainConfig
 from transect.study.settings import Settings, Text, canonical_json, plain_text
 from transect.texts import is_file_name
@@ -196,7 +196,7 @@ class StudyConfig(Settings):
         networks = self.networks()
         found = differing([network.model_dump(mode="json") for network in networks])
         for network, values in zip(networks, found, strict=True):
-            yield network, said(values or _described(network.model))
+            yield network, said(_applying(values) or _described(network.model))
 
     def variants(self) -> tuple[str, ...]:
         """Of each network, the differing settings that have no column in tables."""
@@ -243,6 +243,14 @@ def _is_default(name: str, given: Any) -> bool:
 
 _LISTS = {"train": frozenset({"milestones"}), "model": frozenset({"arguments"})}
 """Settings of a section that are lists, or hold some, themselves."""
+
+
+def _applying(values: dict[str, Any]) -> dict[str, Any]:
+    """Where models differ, without what one does not have: its width, batch norm, or an argument of another."""
+    if "model.name" not in values:
+        return values
+    without = {"model.width": None, "model.batch_norm": None}
+    return {key: value for key, value in values.items() if value is not without.get(key, ABSENT)}
 
 
 def _described(model: ModelConfig) -> dict[str, Any]:

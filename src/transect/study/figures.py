@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import and_
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from transect.plots import (
@@ -20,7 +23,7 @@ from transect.plots import (
     sweep_figure,
     sweeps,
 )
-from transect.plots.grouping import KIND, along, distinct, path_kinds_of, varying
+from transect.plots.grouping import KIND, along, distinct, having, path_kinds_of, varying
 from transect.plots.networks import MOST_NETWORKS
 from transect.plots.sweep_figure import MOST_LINES
 from transect.plots.words import setting_name
@@ -39,9 +42,9 @@ def study_figures(
     One for each swept setting of numbers (``width``, ``learning-rate``, ...), with a line for each combination of what
     else was swept; where there are several, those with three values or more. ``measures`` over the first of them, one
     for each sweep; over epochs, where a study has several: ``epochs``; with faults of the released code beside the
-    right values: ``legacy``; with several kinds of paths: ``kinds``. A study without any of these has its networks one
-    below the other: ``networks``. Splits and methods give figures of their own, and so does what would be too many
-    lines over the first setting (over another, it is left for ``over``).
+    right values: ``legacy``; with several kinds of paths: ``kinds``. Networks that have none of the settings drawn over
+    (all, where none was swept) are one below the other: ``networks``. Splits and methods give figures of their own, and
+    so does what would be too many lines over the first setting (over another, it is left for ``over``).
 
     Args:
         table: Run table.
@@ -60,6 +63,8 @@ def study_figures(
     axes = drawn_over(trained) if over is None else () if over == "epoch" else (over,)
     found = [named for axis in axes for named in _sweep_figures(trained, axis, title, note, crowded=axis == axes[0])]
     found += [named for axis in axes[:1] for named in _measure_figures(trained, axis, note)]
+    if found and over is None:
+        found += _network_figures(_without(trained, axes), title, note)
     if over in (None, "epoch"):
         found += _sweep_figures(table, "epoch", title, note)
     if over is None:
@@ -78,11 +83,11 @@ def drawn_over(trained: pa.Table) -> tuple[str, ...]:
     """The settings that make the horizontal axis of a figure: those that make a curve; where none does, the first."""
     axes = axes_of(trained)
     axes = tuple(axis for axis in axes if axis not in along(trained, axes[0]))
-    return tuple(axis for axis in axes if len(distinct(trained, axis)) >= FEWEST) or axes[:1]
+    return tuple(axis for axis in axes if len(distinct(having(trained, axis), axis)) >= FEWEST) or axes[:1]
 
 
 def _sweep_figures(table: pa.Table, over: str, title: str | None, note: str, crowded: bool = True) -> Iterator[Named]:
-    name = "epochs" if over == "epoch" else setting_name(over)
+    table, name = having(table, over), "epochs" if over == "epoch" else setting_name(over)
     found = _groups(table, over, MOST_LINES)
     if not crowded and len(found) > len(_groups(table, over, len(table))):
         return
@@ -97,8 +102,13 @@ def _measure_figures(table: pa.Table, over: str, note: str) -> Iterator[Named]:
             yield _name("measures", sweep), measure_curves(sweep.table, split=None, over=over, note=note)
 
 
+def _without(table: pa.Table, axes: Sequence[str]) -> pa.Table:
+    """The rows of networks that have none of these settings, as some models have no width."""
+    return table.filter(reduce(and_, (pc.field(axis).is_null() for axis in axes)))
+
+
 def _network_figures(table: pa.Table, title: str | None, note: str) -> Iterator[Named]:
-    for group in _groups(table, "", MOST_NETWORKS):
+    for group in _groups(table, "", MOST_NETWORKS) if len(table) else ():
         yield _name("networks", group), networks_figure(group.table, title=title, note=note)
 
 

@@ -91,7 +91,7 @@ def report_tables(
 
 def _findings(rows: pa.Table, paths: pa.Table | None, over: str | None) -> Iterator[tuple[str, pa.Table | str]]:
     trained = trained_rows(rows)
-    axis = over or (*drawn_over(trained), "width")[0]
+    axis = over or (*drawn_over(trained), "epoch" if len(distinct(rows, "epoch")) > 1 else "width")[0]
     claims = judge_claims(rows if axis == "epoch" else trained, axis)
     yield from (("claims.txt", claims.summary() + "\n"), ("claims.csv", claims.table()))
     for each, chosen in {axis: trained, "epoch": rows}.items():

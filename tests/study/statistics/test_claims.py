@@ -37,7 +37,7 @@ def test_a_double_descent_bears_out_all_claims_about_one_sweep():
     verdict = judge_claims(table_of(long()))
     assert [claim.outcome for claim in verdict.claims] == [Outcome.HOLDS] * 3 + [Outcome.OPEN]
     assert "one label noise only" in verdict.summary()
-    assert verdict.lacking == ()
+    assert verdict.lacking == ("a second label noise, for claim 5",)
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -65,7 +65,9 @@ def test_with_fewer_than_five_widths_no_curve_is_more_than_seen(widths):
 def test_two_widths_are_no_curve_and_it_is_said():
     verdict = judge_claims(table_of(rows_of((1, 2), train_error=[0.1] * 2)))
     assert [claim.outcome for claim in verdict.claims] == [Outcome.OPEN] * 2
-    assert "They need a curve over 3 widths at least; there are 2 at most." in " ".join(verdict.summary().split())
+    said = " ".join(verdict.summary().split())
+    assert "They need a curve over 3 widths at least; a sweep has 2 at most." in said
+    assert "this study lacks 5 widths (a sweep has 2); 3 seeds (it has 2); a second label noise, for claim 5." in said
 
 
 def test_the_summary_says_what_was_walked():

@@ -14,7 +14,7 @@ from transect.errors import StudyError
 from transect.labels import name_of, with_values
 from transect.plots import Curves, sweeps
 from transect.plots.grouping import Group
-from transect.plots.words import describe
+from transect.plots.words import describe, setting_name, several
 from transect.storage.tables import as_table
 from transect.study.statistics.comparison import Comparison, Curve, compare, curve_of
 from transect.study.statistics.peaks import Peak
@@ -91,8 +91,8 @@ def follow_in(sweep: Group, columns: Sequence[str] | None = None, over: str = "w
     if len(curves.positions) < FEWEST:
         where = f" ({sweep.label})" if sweep.values else ""
         raise StudyError(
-            f"expected at least {FEWEST} {over}s in a sweep, got {list(curves.positions)}{where}; "
-            f"add some, or choose rows that have them"
+            f"expected at least {FEWEST} {several(setting_name(over))} in a sweep, got {list(curves.positions)}{where}"
+            "; add some, or choose rows that have them"
         )
     compared = [column for column in with_values(sweep.table, columns) if column != "test_error"]
     return Following(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from transect.confidence import FEWEST_POSITIONS, FEWEST_SEEDS, Estimate
 from transect.labels import BASELINES, has_values, name_of
 from transect.plots.grouping import Group, along, distinct, sweeps
-from transect.plots.words import setting_name, walked
+from transect.plots.words import setting_name, several, walked
 from transect.storage.tables import as_table
 from transect.study.statistics.claims import Claim, ClaimsVerdict, Part
 from transect.study.statistics.comparison import Comparison
@@ -48,7 +48,9 @@ def judge_claims(table: pa.Table | str | os.PathLike[str], over: str = "width") 
     short = [sweep for sweep in found if len(distinct(sweep.table, over)) < FEWEST]
     claims = [judge(sweep, each) for judge in (_density, _deviation, _similarity) for sweep, each in judged]
     claims += _too_short(short, over)
-    lacking = [each for sweep, following in judged for each in _lacking(sweep, following)]
+    lacking = [each for sweep in short for each in _lacking_curve(sweep, over)]
+    lacking += [each for sweep, following in judged for each in _lacking(sweep, following)]
+    lacking += ["a second label noise, for claim 5"] * (len(distinct(table, "label_noise")) == 1)
     return ClaimsVerdict(
         (*claims, *judge_label_noise(table, over)), tuple(_about(sweep, over) for sweep in found), _once(lacking)
     )
@@ -104,10 +106,12 @@ def _deviation(sweep: Group, found: Following) -> Claim:
 def _similarity(sweep: Group, found: Following) -> Claim:
     if not has_values(sweep.table, "slope_similarity"):
         return Claim(4, SIMILARITY, sweep.values, (), "The table has no slope similarity: estimates do not give it.")
-    compared = found.of("slope_similarity")
+    compared, names = found.of("slope_similarity"), several(setting_name(found.over))
     parts = [
         _side(
-            f"it goes against the test error over all {setting_name(found.over)}s: rank correlation", compared.whole, -1
+            f"it goes against the test error over all {names}: rank correlation",
+            compared.whole,
+            -1,
         )
     ]
     if found.has_inner_peak:
@@ -120,7 +124,8 @@ def _too_short(sweeps: list[Group], over: str) -> Iterator[Claim]:
     if sweeps:
         most = max(len(distinct(sweep.table, over)) for sweep in sweeps)
         also = f" ({len(sweeps)} sweeps)" if len(sweeps) > 1 else ""
-        needs = f"They need a curve over {FEWEST} {setting_name(over)}s at least; there are {most} at most{also}."
+        names = several(setting_name(over))
+        needs = f"They need a curve over {FEWEST} {names} at least; a sweep has {most} at most{also}."
         yield Claim(2, text, {}, (), needs)
 
 
@@ -170,13 +175,19 @@ def _about(sweep: Group, over: str) -> str:
     label = f"{sweep.label}: " if sweep.values else ""
     name = setting_name(over)
     span = (
-        f"{len(positions)} {name}s from {positions[0]:g} to {positions[-1]:g}"
+        f"{len(positions)} {several(name)} from {positions[0]:g} to {positions[-1]:g}"
         if positions[1:]
         else f"no sweep over the {name}"
     )
     changing = [f"{setting_name(each)} changes along" for each in along(sweep.table, over)]
     seed = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
     return "; ".join([f"{label}{span}, {seed}", *changing, walked(sweep.table)])
+
+
+def _lacking_curve(sweep: Group, over: str) -> Iterator[str]:
+    yield f"{FEWEST_POSITIONS} {several(setting_name(over))} (a sweep has {len(distinct(sweep.table, over))})"
+    if (seeds := len(distinct(sweep.table, "seed"))) < FEWEST_SEEDS:
+        yield f"{FEWEST_SEEDS} seeds (it has {seeds})"
 
 
 def _lacking(sweep: Group, found: Following) -> Iterator[str]:
@@ -188,7 +199,7 @@ def _lacking(sweep: Group, found: Following) -> Iterator[str]:
         FEWEST_POSITIONS
     ):
         has = f"(it has {sides[0]}, {sides[1]})"
-        yield f"{FEWEST_POSITIONS} {setting_name(found.over)}s up to the error's peak and from it on {has}"
+        yield f"{FEWEST_POSITIONS} {several(setting_name(found.over))} up to the error's peak and from it on {has}"
     if not has_values(sweep.table, "slope_similarity"):
         yield "exact traces, for claim 4"
 

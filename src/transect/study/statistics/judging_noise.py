@@ -10,7 +10,7 @@ import pyarrow as pa
 from transect.labels import has_values
 from transect.plots import groups, select
 from transect.plots.grouping import distinct, varying
-from transect.plots.words import describe, setting_name
+from transect.plots.words import describe, setting_name, several
 from transect.study.statistics.claims import Claim, Part
 from transect.study.statistics.studies import PairedCurve, compare_studies
 
@@ -65,10 +65,10 @@ def _claim(curves: list[PairedCurve], values: Mapping[str, Any], least: float, n
 
 
 def _part(curve: PairedCurve) -> Part:
-    over = setting_name(curve.over)
+    over = several(setting_name(curve.over))
     larger = sum(point.ratio.value > 1 for point in curve.points)
     return Part(
         _COLUMNS[curve.column],
-        f"{curve.mean_ratio.told()} times, mean over {over}s; at {larger} of {len(curve.points)} {over}s",
+        f"{curve.mean_ratio.told()} times, mean over {over}; at {larger} of {len(curve.points)} {over}",
         curve.mean_ratio.above(1.0),
     )

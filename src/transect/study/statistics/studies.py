@@ -18,7 +18,7 @@ from transect.errors import StudyError
 from transect.labels import BASELINES, MEASURES, has_values, name_of
 from transect.plots import Curves, sweeps
 from transect.plots.grouping import Group
-from transect.plots.words import describe
+from transect.plots.words import describe, setting_name, several
 from transect.storage.tables import as_table
 from transect.study.statistics.pairing import Pairing, pair
 from transect.study.statistics.peaks import Peak, peak_of
@@ -220,10 +220,9 @@ def _sweeps(comparison: StudyComparison) -> Iterator[str]:
         seeds = "one seed" if found[0].seeds == 1 else f"{found[0].seeds} seeds"
         yield ""
         place = f"{describe(values)}: " if values else ""
-        yield f"{place}{len(found[0].points)} {found[0].over}s from {first} to {last}, {seeds}"
-        yield _COLUMNS.format(
-            "", f"{b} / {a}, mean over {found[0].over}s", "rank correlation", f"peak {a}", f"peak {b}"
-        )
+        over = several(setting_name(found[0].over))
+        yield f"{place}{len(found[0].points)} {over} from {first} to {last}, {seeds}"
+        yield _COLUMNS.format("", f"{b} / {a}, mean over {over}", "rank correlation", f"peak {a}", f"peak {b}")
         yield from map(_line, found)
 
 
