@@ -59,7 +59,7 @@ def useless_settings(config: StudyConfig) -> list[str]:
     for part in (config.networks(), config.measurings()):
         for settings in _distinct(part):
             idle = (name for name, has_say in _WHERE.items() if name in settings and not has_say(settings))
-            found += [name for name in idle if settings[name] not in (_DEFAULTS[name], *used.get(name, ()))]
+            found += [name for name in idle if settings[name] not in (None, _DEFAULTS[name], *used.get(name, ()))]
     return sorted(set(found))
 
 
