@@ -73,7 +73,8 @@ def _twice(values: Iterable[Any]) -> list[Any]:
     seen: set[Any] = set()
     found = []
     for value in values:
-        key = (isinstance(value, bool), value if isinstance(value, bool | int | float | str) else repr(value))
+        plain = isinstance(value, bool | int | float | str)  # 1 is 1.0, but neither True nor a text
+        key = (isinstance(value, bool), isinstance(value, str), value if plain else repr(value))
         found += [value] if key in seen and not isinstance(value, Mapping) else []
         seen.add(key)
     return found
