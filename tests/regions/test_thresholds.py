@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import transect
-from transect.errors import DidNotEnd, at_most
+from transect.errors import DidNotEnd, UnresolvedWarning, at_most
 from transect.regions import crossings
 
 DTYPES = [torch.float64, torch.float32]
@@ -145,3 +145,53 @@ def test_rounds_are_counted():
     assert [one for one, _ in zip(at_most(5, "counting"), range(3), strict=False)] == [0, 1, 2]
     with pytest.raises(DidNotEnd, match="counting"):
         list(at_most(5, "counting"))
+
+
+# Ties that rounding made
+
+
+def _lost(x: Tensor) -> Tensor:
+    """``scale * x``, but for rounding: 1 is added and taken away."""
+    scale = 1e-17 if x.dtype == torch.float64 else 1e-9
+    return (scale * x + 1) - 1
+
+
+LOST: dict[str, Callable[[Tensor], Tensor]] = {
+    "above, lost": lambda x: torch.relu(_lost(torch.relu(x))),
+    "below, lost": lambda x: torch.relu(-_lost(torch.relu(x))),
+    "a crossing, lost": lambda x: functional.leaky_relu(_lost(x)),
+    "at the edge of a clamp": lambda x: torch.clamp(_lost(torch.relu(x)) + 1, max=1),
+    "beside an activation": lambda x: torch.relu((_lost(torch.relu(x)) + x) - x),
+    "the largest of two": lambda x: torch.maximum(_lost(torch.relu(x)) + 1, _lost(torch.relu(-x)) + 1),
+    "the smallest of two": lambda x: torch.minimum(_lost(torch.relu(x)), _lost(torch.relu(-x))),
+    "a window": lambda x: functional.max_pool1d(
+        torch.cat([_lost(torch.relu(x)), _lost(torch.relu(-x))], 1).unsqueeze(1), 2
+    ).flatten(1),
+}
+REAL: dict[str, Callable[[Tensor], Tensor]] = {
+    "less its copy": lambda x: torch.relu(torch.relu(x) - torch.relu(x)),
+    "less another way of it": lambda x: torch.relu(torch.relu(x) + torch.relu(-x) - x.abs()),
+    "dead": lambda x: torch.relu(_lost(torch.relu(x - 5))),
+    "a constant at an edge": lambda x: torch.clamp(torch.relu(x - 4) + 1, min=1) + x,
+    "windows of zeros": lambda x: functional.max_pool1d(
+        torch.relu(torch.cat([x - 5, x - 6, x, x], 1)).unsqueeze(1), 2
+    ).flatten(1),
+    "windows of copies": lambda x: torch.stack([x, x, x - 5], -1).amax(-1),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", LOST)
+def test_ties_that_rounding_made_are_named(name: str, dtype: torch.dtype):
+    """In exact arithmetic a unit moves there; in floats it is at its threshold, or tied, all along."""
+    for ends in ([[-1.0], [1.0]], [[1.0], [-1.0]], [[0.2], [1.0]]):
+        with pytest.warns(UnresolvedWarning):
+            found = _traced(LOST[name], torch.tensor(ends, dtype=dtype), dtype)
+        assert found.unresolved
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", REAL)
+def test_real_zeros_and_real_ties_are_not_named(name: str, dtype: torch.dtype):
+    for ends in ([[-1.0], [1.0]], [[0.2], [1.0]]):
+        assert not _traced(REAL[name], torch.tensor(ends, dtype=dtype), dtype).unresolved

@@ -156,27 +156,54 @@ def find_crossings(z: Tensor, threshold: float | Tensor, knots: Knots, tolerance
 def _settle_noise(
     z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance
 ) -> tuple[Tensor, tuple[Doubt, ...]]:
-    """Set units to their threshold at both ends of intervals all along which they are above it by rounding only.
+    """Name units within rounding of their threshold, on either side or at it, all along an interval.
 
-    Also returns which values are above their threshold after that.
+    Those above it at both ends are set to it there. Also returns which values are above their threshold after that.
     """
-    side = above(z, threshold)
-    if not isinstance(threshold, Tensor) and _same(side, above(z, as_held(tolerance.most + threshold, z.dtype))):
-        return side, ()  # no value is so close that any unit's rounding could be meant
-    beyond = above(z, (tolerance.merge + threshold).to(z.dtype))
-    if _same(side, beyond):
-        return side, ()
-    within = side & ~beyond
+    if not isinstance(threshold, Tensor):
+        beyond = above(z, as_held(threshold + tolerance.most, z.dtype))
+        if _same(beyond, above(z, as_held(threshold - tolerance.most, z.dtype), or_at=True)):
+            return beyond, ()  # no value is so close that any unit's rounding could be meant
+    side, beyond = above(z, threshold), above(z, (threshold + tolerance.merge).to(z.dtype))
+    within = (above(z, (threshold - tolerance.merge).to(z.dtype), or_at=True) & ~beyond)[:, : z.shape[1]]
+    within &= tolerance.merge > 0
     row, unit = (within[1:] & within[:-1] & knots.joined().unsqueeze(1)).nonzero(as_tuple=True)
-    shift = threshold[unit] if isinstance(threshold, Tensor) else threshold
-    noise = torch.ones_like(row, dtype=torch.bool)
-    for end in (row, row + 1):
-        noise &= z[end, unit] - shift <= tolerance.nearby(knots.segment[end], knots.t[end], unit)
-    row, unit = row[noise], unit[noise]
-    for end in (row, row + 1):
-        _put(z, end, unit, threshold)
-        side[end, unit] = False
-    return side, (Doubt(row, unit, _FLAT),) if len(row) else ()
+    if len(row) == 0:
+        return side, ()
+    row, unit, rising = _within_rounding(z, threshold, knots, tolerance, row, unit)
+    for end in (row[rising], row[rising] + 1):
+        _put(z, end, unit[rising], threshold)
+        side[end, unit[rising]] = False
+    return side, (Doubt(*starts(row, unit), _FLAT),) if len(row) else ()
+
+
+def _within_rounding(
+    z: Tensor, threshold: float | Tensor, knots: Knots, tolerance: Tolerance, row: Tensor, unit: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of intervals and units those that rounding hides, and which of these are above their threshold at both ends.
+
+    Units at it or below are hidden if they truly move: real zeros do not. Those on two sides are told of elsewhere.
+    """
+    shift = threshold[unit].double() if isinstance(threshold, Tensor) else threshold
+    left, right = z[row, unit].double() - shift, z[row + 1, unit].double() - shift
+    rising, hidden = (left > 0) & (right > 0), left.sign() * right.sign() >= 0
+    near = (hidden & ((left != 0) | (right != 0))).nonzero().squeeze(1)  # exact zeros need no bound: they move or not
+    for end, distance in ((row[near], left[near]), (row[near] + 1, right[near])):
+        hidden[near] &= distance.abs() <= tolerance.nearby(knots.segment[end], knots.t[end], unit[near])
+    asked = (hidden & ~rising).nonzero().squeeze(1)
+    if len(asked):
+        at = row[asked]
+        hidden[asked] = tolerance.moves(knots.segment[at], torch.lerp(knots.t[at], knots.t[at + 1], 0.5), unit[asked])
+    return row[hidden], unit[hidden], rising[hidden]
+
+
+def starts(row: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
+    """Of intervals of units those that do not go on from the interval before: each stretch is named once."""
+    if len(row) == 0:
+        return row, unit
+    key, before = (at * (int(unit.max()) + 1) + unit for at in (row, row - 1))
+    first = ~torch.isin(before, key)
+    return row[first], unit[first]
 
 
 def _same(side: Tensor, other: Tensor) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from transect.errors import at_most
 from transect.regions.bending import Bending, insert, insert_knots, joined_flips
-from transect.regions.crossings import T_ULPS, Crossings, Doubt, Snaps, in_order
+from transect.regions.crossings import T_ULPS, Crossings, Doubt, Snaps, in_order, starts
 from transect.regions.merging import merge, not_told_apart
 from transect.regions.rounding import Tolerance
 from transect.regions.rows import Knots
@@ -41,7 +41,8 @@ def bend_windows(envelope: Envelope, values: Tensor, knots: Knots, tolerance: To
     at_new = torch.stack([place[new.group], met.unit, walked.before[order], walked.after[order]], 1)
     flips = torch.cat([at_new, pieces.flips_at_rows(knots.inner(), moved)])
     flips = joined_flips(flips[torch.argsort(flips[:, 0], stable=True)])
-    doubts = tuple(Doubt(moved[d.row], d.unit, d.reason) for d in (*noise, *_tied(contests, walked), *new.doubts))
+    tied = _tied(contests, walked, envelope, knots, tolerance)
+    doubts = tuple(Doubt(moved[d.row], d.unit, d.reason) for d in (*noise, *tied, *new.doubts))
     none = torch.empty(0, dtype=torch.int64, device=row.device)
     return Bending(grid, final, none, none, none, flips, moved, pieces, doubts)
 
@@ -51,39 +52,76 @@ def _settle_noise(
 ) -> tuple[Tensor, list[Doubt]]:
     """Name the windows that one number wins at both ends of an interval, but by rounding only, over another.
 
-    Of the two the first shall win. Returns the position of the winner at every row, ``(R, units)``.
+    So they are where the two are exactly equal, but truly move apart. Of the two the first shall win. Returns the
+    position of the winner at every row, ``(R, units)``.
     """
-    rows, _, positions = arranged.shape
+    rows = len(arranged)
     largest, reach = arranged.gather(2, winner), 2 * float(tolerance.merge.max())
-    winner, doubts = winner.reshape(rows, -1), []
-    for place in _places(envelope.windows, arranged, largest - reach, largest):
+    open_tie = ~_settled(envelope, largest)
+    shaped, winner, doubts = winner, winner.reshape(rows, -1), []
+    for place in _places(envelope.windows, arranged, largest - reach, shaped):
         values = arranged[:, :, place.clamp_min(0)]
-        near = ((values >= largest - reach) & (values < largest) & (place >= 0)).reshape(rows, -1)
+        near = (values >= largest - reach) & ((values < largest) | open_tie) & (place >= 0) & (place != shaped)
+        near = near.reshape(rows, -1)
         both = near[1:] & near[:-1] & (winner[1:] == winner[:-1]) & knots.joined().unsqueeze(1)
         if not bool(both.any()):
             continue
         row, unit = both.nonzero(as_tuple=True)
         other = place[unit % len(place)]
-        flat, first = arranged.flatten(1), (unit // len(place)) * positions
-        tied = torch.ones_like(row, dtype=torch.bool)
-        for end in (row, row + 1):
-            numbers = [first + position for position in (winner[end, unit], other)]
-            bound = sum(tolerance.nearby(knots.segment[end], knots.t[end], number) for number in numbers)
-            tied &= (flat[end, numbers[0]] - flat[end, numbers[1]]).double() <= bound
+        tied = _within_rounding(arranged, knots, tolerance, row, unit // len(place), winner[row, unit], other)
         row, unit, other = row[tied], unit[tied], other[tied]
-        doubts += [Doubt(row, unit, _TIED)] if len(row) else []
+        doubts += [Doubt(*starts(row, unit), _TIED)] if len(row) else []
         for end in (row, row + 1):
             winner[end, unit] = torch.minimum(winner[end, unit], other)
     return winner, doubts
 
 
-def _places(windows: Tensor, arranged: Tensor, low: Tensor, high: Tensor) -> Iterator[Tensor]:
+def _settled(envelope: Envelope, values: Tensor) -> Tensor:
+    """Whether values are those at thresholds of the operations before."""
+    found = torch.zeros_like(values, dtype=torch.bool)
+    for value in envelope.settled:
+        found |= values == value
+    return found
+
+
+def _within_rounding(
+    arranged: Tensor,
+    knots: Knots,
+    tolerance: Tolerance,
+    row: Tensor,
+    channel: Tensor,
+    position: Tensor,
+    other: Tensor,
+) -> Tensor:
+    """Whether two numbers of a channel differ by rounding only along intervals; if not at all, whether they move."""
+    numbers = [channel * arranged.shape[2] + place for place in (position, other)]
+    flat = arranged.flatten(1)
+    gaps = [(flat[end, numbers[0]] - flat[end, numbers[1]]).double() for end in (row, row + 1)]
+    equal = (gaps[0] == 0) | (gaps[1] == 0)
+    tied = torch.ones_like(equal)
+    near = ((gaps[0] != 0) | (gaps[1] != 0)).nonzero().squeeze(1)
+    for end, gap in zip((row[near], row[near] + 1), gaps, strict=True):
+        bound = sum(tolerance.nearby(knots.segment[end], knots.t[end], number[near]) for number in numbers)
+        tied[near] &= gap[near] <= bound
+    asked = (tied & equal).nonzero().squeeze(1)
+    if len(asked):
+        tied[asked] = _move_apart(knots, tolerance, row[asked], numbers[0][asked], numbers[1][asked])
+    return tied
+
+
+def _move_apart(knots: Knots, tolerance: Tolerance, row: Tensor, number: Tensor, other: Tensor) -> Tensor:
+    """Whether numbers that are exactly equal at both ends of intervals truly are not."""
+    middle = torch.lerp(knots.t[row], knots.t[row + 1], 0.5)
+    return tolerance.moves(knots.segment[row], middle, number, other)
+
+
+def _places(windows: Tensor, arranged: Tensor, low: Tensor, winner: Tensor) -> Iterator[Tensor]:
     """For the places of the windows, the positions there, ``(windows,)``, -1 where there is none.
 
     A single window of a channel, as for a maximum over channels, can have very many: then only those near the largest.
     """
     if len(windows) == 1:
-        near = ((arranged >= low) & (arranged < high)).flatten(0, 1).any(0)
+        near = (arranged >= low).scatter_(2, winner, False).flatten(0, 1).any(0)
         windows = windows[:, near[windows[0].clamp_min(0)]]
     return iter(windows.unbind(1))
 
@@ -246,8 +284,11 @@ def _snaps(c: _Contests, walked: _Walked, tolerance: Tolerance) -> list[Snaps]:
     return found
 
 
-def _tied(c: _Contests, walked: _Walked) -> list[Doubt]:
-    """Windows of which a winner and another member differ, and by rounding only, at both ends of the interval."""
+def _tied(c: _Contests, walked: _Walked, envelope: Envelope, knots: Knots, tolerance: Tolerance) -> list[Doubt]:
+    """Windows of which a winner and another member differ by rounding only at both ends of the interval.
+
+    So they do where the two are exactly equal there, but truly move apart.
+    """
     tied = torch.zeros_like(c.row, dtype=torch.bool)
     for winner in (walked.first, walked.last):
         own = winner.unsqueeze(1)
@@ -257,6 +298,11 @@ def _tied(c: _Contests, walked: _Walked) -> list[Doubt]:
             near &= gap <= bound + bound.gather(1, own)
             differ |= gap > 0
         tied |= (near & differ).any(1)
+        equal = (near & ~differ).scatter(1, own, False) & ~(_settled(envelope, c.left) & _settled(envelope, c.right))
+        contest, place = equal.nonzero(as_tuple=True)
+        if len(contest):
+            numbers = c.number[contest, winner[contest]], c.number[contest, place]
+            tied[contest[_move_apart(knots, tolerance, c.row[contest], *numbers)]] = True
     return [Doubt(c.row[tied], c.unit[tied], _TIED)] if bool(tied.any()) else []
 
 

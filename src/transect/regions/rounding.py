@@ -21,6 +21,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
+from transect.regions.movement import Movement
 from transect.regions.program import Instruction, Program
 from transect.regions.rows import Line
 from transect.rules import Affine, Bend, Hinge
@@ -41,11 +42,13 @@ class Tolerance:
         stated: What positions are stated with, as a multiple of ``merge``.
         nearby: The same distance for single units at single points, from the values there: segments, positions and
             units, each ``(n,)``, to ``(n,)`` float64.
+        moves: Whether single units, or differences of two, truly move at single points: :meth:`Movement.moves`.
     """
 
     merge: Tensor
     stated: float
     nearby: Callable[[Tensor, Tensor, Tensor], Tensor]
+    moves: Callable[..., Tensor]
 
     @cached_property
     def most(self) -> float:
@@ -127,9 +130,9 @@ def _margin(deviation: Tensor, dtype: torch.dtype) -> Tensor:
 
 def tolerances(spread: Spread, nearby: RoundingNearby, dtype: torch.dtype) -> tuple[Tolerance, ...]:
     """One tolerance for every bending operation."""
-    merged = _MERGED[dtype]
+    merged, movement = _MERGED[dtype], Movement(nearby.program, nearby.line, nearby.rows)
     return tuple(
-        Tolerance(merged * deviation, _STATED / merged, partial(nearby.merge, bend))
+        Tolerance(merged * deviation, _STATED / merged, partial(nearby.merge, bend), partial(movement.moves, bend))
         for bend, deviation in enumerate(spread.bends)
     )
 

@@ -9,18 +9,17 @@ from torch import Tensor
 _WORD = 8  # booleans are compared eight at a time, as one int64
 
 
-def above(z: Tensor, threshold: float | Tensor) -> Tensor:
-    """Whether each value is above its threshold, ``(R, U)`` bool, in rows padded with zeros to whole words."""
+def above(z: Tensor, threshold: float | Tensor, *, or_at: bool = False) -> Tensor:
+    """Whether each value is above its threshold (``or_at`` it), ``(R, U)`` bool, in rows padded to whole words."""
     rows, units = z.shape
     padded = torch.zeros if units % _WORD else torch.empty
     buffer = padded((rows, -(-units // _WORD) * _WORD), dtype=torch.bool, device=z.device)
     if z.device.type == "cpu":  # NumPy compares whole vectors of the processor, PyTorch one number after the other
         limit = threshold.numpy() if isinstance(threshold, Tensor) else threshold
-        np.greater(z.numpy(), limit, out=buffer.numpy()[:, :units])
-    elif isinstance(threshold, Tensor):
-        torch.gt(z, threshold, out=buffer[:, :units])
+        compare = np.greater_equal if or_at else np.greater
+        compare(z.numpy(), limit, out=buffer.numpy()[:, :units])
     else:
-        torch.gt(z, threshold, out=buffer[:, :units])
+        (torch.ge if or_at else torch.gt)(z, threshold, out=buffer[:, :units])
     return buffer
 
 

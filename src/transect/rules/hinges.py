@@ -35,7 +35,8 @@ def rrelu(node: Node) -> Hinge:
 
 
 def _leaky(slope: float) -> Hinge:
-    return Hinge((0.0,), lambda x: functional.leaky_relu_(x, slope), max(1.0, slope * slope))
+    leaky = functional.leaky_relu_ if slope >= 0 else functional.leaky_relu  # which has a derivative there
+    return Hinge((0.0,), lambda x: leaky(x, slope), max(1.0, slope * slope))
 
 
 def prelu(node: Node) -> Hinge:
