@@ -164,9 +164,11 @@ def _settle_noise(
         beyond = above(z, as_held(threshold + tolerance.most, z.dtype))
         if _same(beyond, above(z, as_held(threshold - tolerance.most, z.dtype), or_at=True)):
             return beyond, ()  # no value is so close that any unit's rounding could be meant
-    side, beyond = above(z, threshold), above(z, (threshold + tolerance.merge).to(z.dtype))
-    within = (above(z, (threshold - tolerance.merge).to(z.dtype), or_at=True) & ~beyond)[:, : z.shape[1]]
-    within &= tolerance.merge > 0
+    side, suspects = above(z, threshold), tolerance.suspects()
+    within = side & ~above(z, (threshold + tolerance.merge).to(z.dtype))
+    if bool(suspects.any()):
+        low = above(z, (threshold - tolerance.merge).to(z.dtype), or_at=True)
+        within[:, : z.shape[1]] |= suspects & (low & ~side)[:, : z.shape[1]]
     row, unit = (within[1:] & within[:-1] & knots.joined().unsqueeze(1)).nonzero(as_tuple=True)
     if len(row) == 0:
         return side, ()
@@ -174,7 +176,7 @@ def _settle_noise(
     for end in (row[rising], row[rising] + 1):
         _put(z, end, unit[rising], threshold)
         side[end, unit[rising]] = False
-    return side, (Doubt(*starts(row, unit), _FLAT),) if len(row) else ()
+    return side, (Doubt(row, unit, _FLAT),) if len(row) else ()
 
 
 def _within_rounding(
@@ -195,15 +197,6 @@ def _within_rounding(
         at = row[asked]
         hidden[asked] = tolerance.moves(knots.segment[at], torch.lerp(knots.t[at], knots.t[at + 1], 0.5), unit[asked])
     return row[hidden], unit[hidden], rising[hidden]
-
-
-def starts(row: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
-    """Of intervals of units those that do not go on from the interval before: each stretch is named once."""
-    if len(row) == 0:
-        return row, unit
-    key, before = (at * (int(unit.max()) + 1) + unit for at in (row, row - 1))
-    first = ~torch.isin(before, key)
-    return row[first], unit[first]
 
 
 def _same(side: Tensor, other: Tensor) -> bool:

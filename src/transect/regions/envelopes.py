@@ -15,7 +15,7 @@ from torch import Tensor
 
 from transect.errors import at_most
 from transect.regions.bending import Bending, insert, insert_knots, joined_flips
-from transect.regions.crossings import T_ULPS, Crossings, Doubt, Snaps, in_order, starts
+from transect.regions.crossings import T_ULPS, Crossings, Doubt, Snaps, in_order
 from transect.regions.merging import merge, not_told_apart
 from transect.regions.rounding import Tolerance
 from transect.regions.rows import Knots
@@ -41,7 +41,7 @@ def bend_windows(envelope: Envelope, values: Tensor, knots: Knots, tolerance: To
     at_new = torch.stack([place[new.group], met.unit, walked.before[order], walked.after[order]], 1)
     flips = torch.cat([at_new, pieces.flips_at_rows(knots.inner(), moved)])
     flips = joined_flips(flips[torch.argsort(flips[:, 0], stable=True)])
-    tied = _tied(contests, walked, envelope, knots, tolerance)
+    tied = _tied(contests, walked, knots, tolerance)
     doubts = tuple(Doubt(moved[d.row], d.unit, d.reason) for d in (*noise, *tied, *new.doubts))
     none = torch.empty(0, dtype=torch.int64, device=row.device)
     return Bending(grid, final, none, none, none, flips, moved, pieces, doubts)
@@ -55,13 +55,13 @@ def _settle_noise(
     So they are where the two are exactly equal, but truly move apart. Of the two the first shall win. Returns the
     position of the winner at every row, ``(R, units)``.
     """
-    rows = len(arranged)
+    rows, suspects = len(arranged), tolerance.suspects().reshape(arranged.shape[1:])
     largest, reach = arranged.gather(2, winner), 2 * float(tolerance.merge.max())
-    open_tie = ~_settled(envelope, largest)
     shaped, winner, doubts = winner, winner.reshape(rows, -1), []
     for place in _places(envelope.windows, arranged, largest - reach, shaped):
-        values = arranged[:, :, place.clamp_min(0)]
-        near = (values >= largest - reach) & ((values < largest) | open_tie) & (place >= 0) & (place != shaped)
+        at = place.clamp_min(0)
+        values = arranged[:, :, at]
+        near = (values >= largest - reach) & ((values < largest) | suspects[:, at]) & (place >= 0) & (place != shaped)
         near = near.reshape(rows, -1)
         both = near[1:] & near[:-1] & (winner[1:] == winner[:-1]) & knots.joined().unsqueeze(1)
         if not bool(both.any()):
@@ -70,18 +70,10 @@ def _settle_noise(
         other = place[unit % len(place)]
         tied = _within_rounding(arranged, knots, tolerance, row, unit // len(place), winner[row, unit], other)
         row, unit, other = row[tied], unit[tied], other[tied]
-        doubts += [Doubt(*starts(row, unit), _TIED)] if len(row) else []
+        doubts += [Doubt(row, unit, _TIED)] if len(row) else []
         for end in (row, row + 1):
             winner[end, unit] = torch.minimum(winner[end, unit], other)
     return winner, doubts
-
-
-def _settled(envelope: Envelope, values: Tensor) -> Tensor:
-    """Whether values are those at thresholds of the operations before."""
-    found = torch.zeros_like(values, dtype=torch.bool)
-    for value in envelope.settled:
-        found |= values == value
-    return found
 
 
 def _within_rounding(
@@ -284,7 +276,7 @@ def _snaps(c: _Contests, walked: _Walked, tolerance: Tolerance) -> list[Snaps]:
     return found
 
 
-def _tied(c: _Contests, walked: _Walked, envelope: Envelope, knots: Knots, tolerance: Tolerance) -> list[Doubt]:
+def _tied(c: _Contests, walked: _Walked, knots: Knots, tolerance: Tolerance) -> list[Doubt]:
     """Windows of which a winner and another member differ by rounding only at both ends of the interval.
 
     So they do where the two are exactly equal there, but truly move apart.
@@ -298,7 +290,7 @@ def _tied(c: _Contests, walked: _Walked, envelope: Envelope, knots: Knots, toler
             near &= gap <= bound + bound.gather(1, own)
             differ |= gap > 0
         tied |= (near & differ).any(1)
-        equal = (near & ~differ).scatter(1, own, False) & ~(_settled(envelope, c.left) & _settled(envelope, c.right))
+        equal = (near & ~differ).scatter(1, own, False) & tolerance.suspects()[c.number]
         contest, place = equal.nonzero(as_tuple=True)
         if len(contest):
             numbers = c.number[contest, winner[contest]], c.number[contest, place]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -96,10 +96,10 @@ def compile_program(graph: Graph, steps: Sequence[Step]) -> Program:
     prefix = _prefix(graph, steps)
     costs = _row_elements(steps, last_read, prefix, graph)
     names, sizes = _bends(steps)
-    bend_index, operations = iter(range(len(names))), _in_working_dtype(graph, steps)
+    bend_index = iter(range(len(names)))
     instructions = tuple(
         Instruction(
-            operation=operations[index],
+            operation=_held_in(step.operation, graph.dtype),
             reads=tuple(value.name for value in step.node.inputs()),
             writes=step.node.name,
             frees=tuple({value.name for value in step.node.inputs() if last_read[value.name] == index}),
@@ -113,24 +113,8 @@ def compile_program(graph: Graph, steps: Sequence[Step]) -> Program:
     return Program(instructions, graph.input.name, graph.output.name, names, *sizes)
 
 
-def _in_working_dtype(graph: Graph, steps: Sequence[Step]) -> list[Affine | Bend]:
-    """The operations, with thresholds that the dtype has; those over windows know the values at thresholds before."""
-    found: list[Affine | Bend] = []
-    settled: dict[str, tuple[float, ...]] = {}
-    for step in steps:
-        operation, inputs = step.operation, step.node.inputs()
-        before = [settled.get(value.name, ()) for value in inputs]
-        if isinstance(operation, Hinge):
-            operation = operation.held_in(graph.dtype)
-            row = torch.zeros((1, *inputs[0].unit_shape), dtype=graph.dtype, device=graph.device)
-            settled[step.node.name] = operation.at_thresholds(row)
-        elif isinstance(operation, Envelope):
-            operation = replace(operation, settled=before[0])
-            settled[step.node.name] = before[0]
-        elif operation.selects and all(before):
-            settled[step.node.name] = tuple({value for values in before for value in values})
-        found.append(operation)
-    return found
+def _held_in(operation: Affine | Bend, dtype: torch.dtype) -> Affine | Bend:
+    return operation.held_in(dtype) if isinstance(operation, Hinge) else operation
 
 
 def _prefix(graph: Graph, steps: Sequence[Step]) -> set[str]:

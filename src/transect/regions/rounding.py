@@ -42,12 +42,14 @@ class Tolerance:
         stated: What positions are stated with, as a multiple of ``merge``.
         nearby: The same distance for single units at single points, from the values there: segments, positions and
             units, each ``(n,)``, to ``(n,)`` float64.
+        suspects: Units that may be at their threshold by rounding only: :meth:`Movement.suspects`.
         moves: Whether single units, or differences of two, truly move at single points: :meth:`Movement.moves`.
     """
 
     merge: Tensor
     stated: float
     nearby: Callable[[Tensor, Tensor, Tensor], Tensor]
+    suspects: Callable[[], Tensor]
     moves: Callable[..., Tensor]
 
     @cached_property
@@ -128,12 +130,22 @@ def _margin(deviation: Tensor, dtype: torch.dtype) -> Tensor:
     return (CERTAIN * torch.finfo(dtype).eps * deviation).to(dtype)
 
 
-def tolerances(spread: Spread, nearby: RoundingNearby, dtype: torch.dtype) -> tuple[Tolerance, ...]:
-    """One tolerance for every bending operation."""
-    merged, movement = _MERGED[dtype], Movement(nearby.program, nearby.line, nearby.rows)
+def tolerances(
+    spread: Spread, nearby: RoundingNearby, places: tuple[Tensor, Tensor], dtype: torch.dtype
+) -> tuple[Tolerance, ...]:
+    """One tolerance for every bending operation; ``places`` are a few points of the path, segments and positions."""
+    stated = _STATED / _MERGED[dtype]
+    merge = tuple(_MERGED[dtype] * deviation for deviation in spread.bends)
+    movement = Movement(nearby.program, nearby.line, nearby.rows, merge, places)
     return tuple(
-        Tolerance(merged * deviation, _STATED / merged, partial(nearby.merge, bend), partial(movement.moves, bend))
-        for bend, deviation in enumerate(spread.bends)
+        Tolerance(
+            merge[bend],
+            stated,
+            partial(nearby.merge, bend),
+            partial(movement.suspects, bend),
+            partial(movement.moves, bend),
+        )
+        for bend in range(len(merge))
     )
 
 

@@ -6,7 +6,6 @@ dimension 0, and :func:`stored_dim` and :func:`stored_constant` translate.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -38,11 +37,6 @@ class Affine:
         """An operation whose coefficients are 0 and 1 with at most one 1 an output: all three parts are the same."""
         return cls(function, function, function)
 
-    @property
-    def selects(self) -> bool:
-        """Whether it is made by :meth:`selecting`: every result is a number of an operand, or zero."""
-        return self.value is self.linear is self.squares
-
 
 @dataclass(frozen=True)
 class Hinge:
@@ -53,7 +47,7 @@ class Hinge:
     Attributes:
         thresholds: Ascending; numbers, or tensors that broadcast against one row. Where two are equal the pieces beyond
             them must be one affine function: a clamp to nothing is constant, a shrinkage by nothing the identity.
-        apply: The operation, which automatic differentiation can follow; may write into its argument.
+        apply: The operation; may write into its argument.
         squared_gain: Square of its steepest slope (or an upper bound); broadcasts against one row.
     """
 
@@ -73,12 +67,6 @@ class Hinge:
             if bool((low >= high).any()):
                 held = [torch.where(low >= high, torch.inf, t) for t in torch.broadcast_tensors(low, high)]
         return replace(self, thresholds=tuple(held))
-
-    def at_thresholds(self, row: Tensor) -> tuple[float, ...]:
-        """Its values at thresholds that are one number for all units; ``row`` is a row of zeros, ``(1, *shape)``."""
-        levels = [t for t in self.thresholds if not isinstance(t, Tensor) and math.isfinite(t)]
-        found = [self.apply(row + level).unique().tolist() for level in levels]
-        return tuple(values[0] for values in found if len(values) == 1)
 
     def flat(self, x: Tensor) -> Tensor:
         """Rows of the numbers it compares, ``(R, units)``."""
@@ -104,15 +92,12 @@ class Envelope:
         apply: The operation, ``(R, *shape)`` to its results.
         winners: ``(R, *shape)`` to the position of each window's largest number (the first of equal ones), int64,
             ``(R, channels, windows)``.
-        settled: Values that its numbers have at thresholds of the unit-wise operations that make them, as zeros after a
-            ReLU: whether such a tie is real has been judged there.
     """
 
     windows: Tensor
     arrange: Callable[[Tensor], Tensor]
     apply: Callable[[Tensor], Tensor]
     winners: Callable[[Tensor], Tensor]
-    settled: tuple[float, ...] = ()
 
     def flat(self, x: Tensor) -> Tensor:
         """Rows of the numbers it compares, channel after channel, ``(R, channels * positions)``."""

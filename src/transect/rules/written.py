@@ -40,10 +40,6 @@ def as_written(node: Node) -> Function:
 
 def selecting(node: Node) -> Affine:
     """An operation that only moves, repeats or leaves out numbers, some of which may be constants."""
-    if not any(
-        isinstance(part, Tensor) and part.is_floating_point() for part in leaves((node.args, dict(node.kwargs)))
-    ):
-        return Affine.selecting(as_written(node))
     without = as_written(with_constants(node, torch.zeros_like))
     squares = as_written(with_constants(node, lambda constant: torch.zeros_like(constant, dtype=torch.float64)))
     return Affine(as_written(node), without, squares)

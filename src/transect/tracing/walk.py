@@ -24,7 +24,7 @@ def rounding_of(network: Network, pack: Pack) -> Spread:
     Raises:
         VerificationError: It overflows.
     """
-    spread = spread_along(network.program, _sample(pack))
+    spread = spread_along(network.program, _line(pack).at(*_places(pack)))
     if not all(bool(deviation.isfinite().all()) for deviation in (*spread.bends, spread.outputs)):
         raise VerificationError(
             f"Values inside the network are too large: they overflow {network.dtype} along segments "
@@ -36,18 +36,21 @@ def rounding_of(network: Network, pack: Pack) -> Spread:
 
 def engine_for(network: Network, pack: Pack, spread: Spread, budget: int, keep_flips: bool) -> Engine:
     """An engine for a pack."""
-    program, line = network.program, Line(pack.start, pack.direction, pack.end)
+    program, line = network.program, _line(pack)
     nearby = RoundingNearby(program, line, max(1, budget // (4 * program.row_elements)))
-    return Engine(program, line, tolerances(spread, nearby, network.dtype), budget, keep_flips)
+    return Engine(program, line, tolerances(spread, nearby, _places(pack), network.dtype), budget, keep_flips)
 
 
-def _sample(pack: Pack) -> Tensor:
-    """Both ends and points between them, of at most ``SAMPLED`` segments spread over the pack."""
-    chosen = torch.linspace(0, len(pack) - 1, min(len(pack), SAMPLED), device=pack.start.device).round().long()
-    inner = max(1, SAMPLED // len(chosen) - 1)
-    t = torch.linspace(0, 1, inner + 2, dtype=torch.float64, device=pack.start.device)[1:-1]
-    between = pack.at(chosen.repeat_interleave(inner), t.repeat(len(chosen)))
-    return torch.cat([pack.start[chosen], between, pack.end[chosen]])
+def _line(pack: Pack) -> Line:
+    return Line(pack.start, pack.direction, pack.end)
+
+
+def _places(pack: Pack) -> tuple[Tensor, Tensor]:
+    """Segments and positions of both ends, and of points between, of at most ``SAMPLED`` segments over the pack."""
+    device = pack.start.device
+    chosen = torch.linspace(0, len(pack) - 1, min(len(pack), SAMPLED), device=device).round().long()
+    t = torch.linspace(0, 1, max(1, SAMPLED // len(chosen) - 1) + 2, dtype=torch.float64, device=device)
+    return chosen.repeat_interleave(len(t)), t.repeat(len(chosen))
 
 
 def overlapping_runs(engine: Engine, first: int, outputs: Tensor | None) -> Iterator[Run]:
