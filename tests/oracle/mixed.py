@@ -38,7 +38,7 @@ from oracle.steps import (
 from oracle.windows import windows
 
 MOST = 72  # entries that a value is not to grow beyond, so that exact arithmetic stays quick
-_CLAMPS = [(0.0, 6.0), (-1.0, 1.0), (-0.5, 1.5), (0.0, 0.25), (None, 0.5), (0.25, None), (-2.0, None)]
+_CLAMPS = [(0.0, 6.0), (-1.0, 1.0), (-0.5, 1.5), (0.0, 0.25), (None, 0.5), (0.25, None), (-2.0, None), (-0.1, 0.3)]
 _SLOPES = [0.01, 0.2, -0.5, 1.5]
 
 
@@ -132,7 +132,7 @@ def _unit_wise(choose: Choices, network: Mixing) -> UnitWise:
         "prelu": lambda: Prelu(source, network.numbers((network.shape[0],))),
         "clamp": lambda: Clamp(source, *choose.one_of(_CLAMPS)),
         "hard sigmoid": lambda: HardSigmoid(source),
-        "soft shrink": lambda: SoftShrink(source, choose.one_of([0.25, 0.5])),
+        "soft shrink": lambda: SoftShrink(source, choose.one_of([0.25, 0.5, 0.3])),
         "absolute": lambda: Absolute(source),
     }
     return kinds[choose.one_of(["relu", "relu", "relu", "relu", *kinds])]()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -223,6 +224,22 @@ def _ends(shape: tuple[int, ...], numbers: Numbers) -> tuple[np.ndarray, np.ndar
     """Two different points."""
     start, end = (np.asarray(numbers(shape), dtype=np.float64) for _ in range(2))
     return start, end + 1.0 if np.array_equal(start, end) else end
+
+
+def in_float32(case: Case) -> Case:
+    """The network that float32 has: weights, thresholds and ends rounded to it, each exactly the float64 it then is."""
+    steps = tuple(
+        replace(step, **{field.name: _nearest(getattr(step, field.name)) for field in fields(step)})
+        for step in case.steps
+    )
+    return Case(f"{case.name}, in float32", steps, _nearest(case.start), _nearest(case.end))
+
+
+def _nearest(value: object) -> Any:
+    if isinstance(value, float | np.ndarray):
+        rounded = np.asarray(value, dtype=np.float32).astype(np.float64)
+        return rounded if isinstance(value, np.ndarray) else float(rounded)
+    return value
 
 
 def polyline(case: Case, elsewhere: np.ndarray) -> list[Case]:

@@ -18,9 +18,9 @@ from oracle.windows import windows
 
 # Positions closer than this on [0, 1] are one (docs/method.md).
 POSITION = Fraction(64 * 2.0**-52)
-# A difference smaller than this, relative to the largest number a step reads, is made of rounding errors only; so is
-# one not larger than this many of the errors that plain evaluation makes there.
-ROUNDING, ERRORS = Fraction(1e-15), 32
+# A difference smaller than this many eps, relative to the largest number a step reads, is made of rounding errors only;
+# so is one not larger than this many of the errors that plain evaluation makes there.
+ROUNDING, ERRORS = 4.5, 32
 
 Unit = tuple[int, int]
 """(operation, flat unit)"""
@@ -53,23 +53,23 @@ def patterns(segment: Any) -> Iterator[list[list[int]]]:
         yield [list(pieces) for pieces in pattern]
 
 
-def undecidable(case: Case, exact: Restriction) -> set[Unit]:
+def undecidable(case: Case, exact: Restriction, dtype: torch.dtype = torch.float64) -> set[Unit]:
     """Units that are within rounding of another piece in the middle of some interval.
 
     Exactly at a threshold, or exactly tied, is decided where floats say so too.
     """
     found: set[Unit] = set()
-    module = Described(case.steps, case.start.ndim)
+    module, rounding = Described(case.steps, case.start.ndim).to(dtype), Fraction(ROUNDING * torch.finfo(dtype).eps)
     for piece in exact.pieces:
         middle = (piece.low + piece.high) / 2
-        read = _read(module, case, float(middle))
+        read = _read(module, case, float(middle), dtype)
         for operation, (at, floats) in enumerate(zip(bends_at(case, middle), read, strict=True)):
-            found |= {(operation, unit) for unit in _close(at, floats)}
+            found |= {(operation, unit) for unit in _close(at, floats, rounding)}
     return found
 
 
-def _read(module: Described, case: Case, t: float) -> list[list[float]]:
-    """What every bending layer reads at one point, in float64, one operand after the other."""
+def _read(module: Described, case: Case, t: float, dtype: torch.dtype) -> list[list[float]]:
+    """What every bending layer reads at one point, in floats, one operand after the other."""
     seen: list[list[float]] = []
 
     def note(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -78,17 +78,17 @@ def _read(module: Described, case: Case, t: float) -> list[list[float]]:
     bending = [layer for step, layer in zip(case.steps, module.layers, strict=True) if isinstance(step, Bending)]
     hooks = [layer.register_forward_pre_hook(note) for layer in bending]
     with torch.no_grad():
-        module(torch.from_numpy(case.start + t * (case.end - case.start)).unsqueeze(0))
+        module(torch.from_numpy(case.start + t * (case.end - case.start)).to(dtype).unsqueeze(0))
     for hook in hooks:
         hook.remove()
     return seen
 
 
-def _close(at: At, floats: list[float]) -> list[int]:
+def _close(at: At, floats: list[float], rounding: Fraction) -> list[int]:
     """Units of one step within rounding of another piece."""
     largest = max(abs(entry) for entry in at.entries)
     error = max(abs(Fraction(number) - entry) for number, entry in zip(floats, at.entries, strict=True))
-    tiny = max(ROUNDING * largest, ERRORS * error)
+    tiny = max(rounding * largest, ERRORS * error)
 
     def close(gap: Fraction, float_gap: float) -> bool:
         return abs(gap) <= tiny and not gap == float_gap == 0
