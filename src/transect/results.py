@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _SURE = 10.0  # a measure below this many times its rounding bound is not to be trusted in its first digit
+_LARGE = 1e-2  # a measure of exactly 0 whose rounding bound is more than this of what the outputs vary says nothing
 
 
 @dataclass(frozen=True)
@@ -278,4 +279,20 @@ class Trace(PathMeasures):
                 RoundingWarning,
                 stacklevel=3,
             )
+        scale = self._scale(of_deviation="deviation" in name).reshape(-1, *(1,) * (found.value.dim() - 1))
+        hidden = (found.value == 0) & (found.rounding > _LARGE * scale)
+        if bool(hidden.any()):
+            warnings.warn(
+                f"{name}: {int(hidden.sum())} of {hidden.numel()} values are exactly 0, with rounding bounds of over "
+                f"{_LARGE:.0%} of what the outputs vary, or of their size where they do not: what is lost in rounding "
+                f"may be as large. See trace.rounding({name!r}); trace in float64, or shift what cancels.",
+                RoundingWarning,
+                stacklevel=3,
+            )
         return found.value
+
+    def _scale(self, of_deviation: bool) -> Tensor:
+        """How much the outputs vary on each segment, ``(S,)``, or how large they are where they are constant."""
+        varied = self.reduced["total_variation"].value.amax(1)
+        scale = torch.where(varied > 0, varied, torch.maximum(self.start.abs(), self.end.abs()).amax(1))
+        return scale * self.length if of_deviation else scale

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
+import transect
 from transect.tracing.budgets import default_budget, peak_bytes
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -54,3 +56,46 @@ def test_a_full_gpu_is_tried_with_what_a_cpu_takes(memory):
 def test_large_rows_count_where_rounding_is_judged():
     assert peak_bytes(1000, torch.float64, 10_000_000) == 2 * peak_bytes(1000, torch.float32, 10_000_000)
     assert peak_bytes(1000, torch.float64, 10_000_000) > 17 * 10_000_000 * 8
+
+
+NETWORKS = {
+    "mlp": lambda: nn.Sequential(nn.Linear(8, 40), nn.ReLU(), nn.Linear(40, 30), nn.Hardtanh(0, 0.3), nn.Linear(30, 3)),
+    "windows": lambda: nn.Sequential(
+        nn.Unflatten(1, (2, 2, 2)), nn.Conv2d(2, 6, 3, padding=2), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(3, 1, 1),
+        nn.Conv2d(6, 4, 2), nn.LeakyReLU(0.1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 2),
+    ),
+    "dead and tied": lambda: nn.Sequential(
+        nn.Linear(8, 12, bias=False), nn.ReLU(), nn.Threshold(0.5, 0.5), nn.Unflatten(1, (3, 4)),
+        nn.Upsample(scale_factor=2), nn.MaxPool1d(2, 1), nn.Flatten(),
+        nn.Linear(21, 9, bias=False), nn.ReLU(), nn.Linear(9, 2),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_budget_changes_no_count_in_float64(name: str):
+    """From eight rows a run to all at once; positions and measures stay within their stated rounding."""
+    torch.manual_seed(0)
+    network = transect.capture(NETWORKS[name]().double().eval(), torch.zeros(8, dtype=torch.float64))
+    anchors = torch.randn(5, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    paths = [transect.Path(3 * anchors), transect.Path(torch.cat([anchors.flip(0), -anchors[:1]]))]
+    first = transect.trace(network, paths, budget=1)
+    assert sum(int(one.crossings.sum()) for one in first) > 100
+    for budget in (300, 5_000, 40_000, 10**7):
+        for one, other in zip(first, transect.trace(network, paths, budget=budget), strict=True):
+            assert torch.equal(one.flips_by_operation, other.flips_by_operation)
+            assert one.anchor_crossings == other.anchor_crossings
+            assert one.unresolved == other.unresolved
+            for count in (
+                "crossings",
+                "linear_crossings",
+                "undecided_crossings",
+                "slope_pairs",
+                "slope_pairs_left_out",
+            ):
+                assert torch.equal(getattr(one, count), getattr(other, count)), count
+            for left, right in zip(one.segments, other.segments, strict=True):
+                assert ((left.t - right.t).abs() <= left.t_error + right.t_error).all()
+                assert torch.equal(left.flips.unit, right.flips.unit)
+            for measure, found in one.reduced.items():
+                assert ((found.value - other.reduced[measure].value).abs() <= found.rounding).all(), measure

@@ -146,11 +146,49 @@ def test_a_measure_that_is_only_rounding_warns():
         transect.trace(_Straight().double(), _paths(1)[0]).deviation_norm()
 
 
+class _Lost(nn.Module):
+    """``relu(x) * scale``, of which rounding leaves nothing, beside ``x`` times a slope."""
+
+    def __init__(self, slope: float, dtype: torch.dtype, scale: float = 1.0) -> None:
+        super().__init__()
+        self.slope, self.scale = slope, scale
+        self.tiny = 1e-17 if dtype == torch.float64 else 1e-9
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        lost = (torch.relu(x) * self.tiny + 1) - 1
+        return torch.cat([lost / self.tiny * self.scale, self.slope * x], 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("measure", ["absolute_deviation", "centred_deviation", "deviation_norm"])
+@pytest.mark.parametrize(("slope", "warned"), [(0.0, True), (1.0, True), (1e9, False)])
+def test_a_measure_of_exactly_zero_that_rounding_may_hide_warns(
+    slope: float, warned: bool, measure: str, dtype: torch.dtype
+):
+    """The true deviation is a quarter; beside an output that varies by billions it is small indeed."""
+    found = transect.trace(_Lost(slope, dtype), transect.Path([[-1.0], [1.0]]), dtype=dtype, verify=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert (getattr(found, measure)() == 0).all()
+    assert any("exactly 0" in str(one.message) for one in caught) == warned
+
+
 def test_an_ordinary_measure_does_not():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = transect.trace(_mlp(), _paths(1)[0])
         found.absolute_deviation(), found.total_variation(), found.arc_length()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_ordinary_zeros_do_not(dtype: torch.dtype):
+    """Of affine and constant functions, and of a stretch so short that nothing bends there."""
+    for model in (_mlp(), nn.Linear(6, 2), nn.Sequential(nn.Linear(6, 2), nn.Hardtanh(5, 6))):
+        found = transect.trace(model, _paths(1)[0], between=(0, 0.01), dtype=dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message=".*exactly 0")
+            found.absolute_deviation(), found.excess_variation(), found.total_variation(), found.arc_length()
 
 
 def test_measures_per_path_and_across_outputs():

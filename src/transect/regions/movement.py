@@ -95,12 +95,20 @@ class Movement:
             picked = _Picked(index[here] - first, number[here], None if other is None else other[here], mixture[here])
             found[here] = self._along(bend, part[:, 0].long(), part[:, 1], picked)[1][picked.row] > 0
         for some in found.nonzero().squeeze(1).split(self.rows):
-            if len(some) == 0:  # the split of nothing is one part
-                break
-            alone = torch.arange(len(some), device=t.device), number[some], None if other is None else other[some]
-            change, size = self._along(bend, segment[some], t[some], _Picked(*alone, torch.ones_like(mixture[some])))
-            found[some] = change.abs() > _SURE * torch.finfo(self.line.start.dtype).eps * size
+            if len(some):  # the split of nothing is one part
+                found[some] = self._sure(
+                    bend, segment[some], t[some], number[some], None if other is None else other[some]
+                )
         return found
+
+    def _sure(self, bend: int, segment: Tensor, t: Tensor, number: Tensor, other: Tensor | None) -> Tensor:
+        """The same for one number, or two, a point, each with its own derivative: equal ones differ by rounding."""
+        alone = torch.arange(len(t), device=t.device), torch.ones_like(t)
+        change, size = self._along(bend, segment, t, _Picked(alone[0], number, None, alone[1]))
+        if other is not None:
+            of_other, its_size = self._along(bend, segment, t, _Picked(alone[0], other, None, alone[1]))
+            change, size = change - of_other, size + its_size
+        return change.abs() > _SURE * torch.finfo(self.line.start.dtype).eps * size
 
     def _along(self, bend: int, segment: Tensor, t: Tensor, picked: _Picked) -> tuple[Tensor, Tensor]:
         """Change along the path of the numbers picked at every point, and the sum of the sizes of its parts."""
