@@ -17,7 +17,7 @@ from transect.network import Network, capture
 from transect.untrusted import Untrusted, parse_json
 
 Dtype = Literal["float64", "float32"]
-_DIGITS, _MOST_NUMBERS = 12, 2**28
+_DIGITS, _MOST_NUMBERS = 12, 2**26
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 

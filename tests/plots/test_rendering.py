@@ -48,3 +48,9 @@ def test_drawing_does_not_depend_on_the_settings_of_the_user_and_leaves_them_alo
 def test_another_format_is_refused():
     with pytest.raises(InvalidInput, match=r"expected one of png, svg, got 'gif'"):
         render(width_sweep(sweep()), "gif")
+
+
+def test_a_title_is_text_and_no_formula():
+    strange = "5 $ and \\frac{$ and 7 $"
+    assert len(render(width_sweep(sweep(), title=strange), "png")) > 10_000
+    assert render(width_sweep(sweep(), title="a $x$"), "png") != render(width_sweep(sweep(), title="a x"), "png")

@@ -60,7 +60,7 @@ def legacy_audit(
     with house_style():
         figure = Figure(figsize=(7.2, 5.6 + 0.2 * len(curves)), layout="constrained")
         heading = f"Faults of the released code: {name_of(column)}" if title is None else title
-        figure.suptitle(heading, x=0.02, ha="left", fontweight="bold")
+        figure.suptitle(heading, x=0.02, ha="left", fontweight="bold", parse_math=False)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.2, 1.0))
         for place, (legacy, wrong) in enumerate(faults.items()):
             _draw_ratio(above, right, wrong, column, _called(legacy, faults), place)

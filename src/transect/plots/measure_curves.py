@@ -62,7 +62,7 @@ def measure_curves(
     with house_style():
         figure = Figure(figsize=(2.6 * _IN_A_ROW, 0.9 + 1.75 * lines), layout="constrained")
         heading = "Measures and baselines beside the test error, each relative to its largest value"
-        figure.suptitle(heading if title is None else title, x=0.01, ha="left", fontweight="bold")
+        figure.suptitle(heading if title is None else title, x=0.01, ha="left", fontweight="bold", parse_math=False)
         panels = figure.subplots(lines, _IN_A_ROW, sharey=True, squeeze=False).ravel()
         for axes, column in zip(panels, chosen, strict=False):
             _draw(axes, curves, column)

@@ -52,7 +52,8 @@ def networks_figure(
     names = [textwrap.fill(group.label or describe({"model": _only(group.table, "model")}), 40) for group in found]
     with house_style():
         figure = Figure(figsize=(9.6, 2.4 + 0.34 * len(found)), layout="constrained")
-        figure.suptitle("Networks of the study" if title is None else title, x=0.02, ha="left", fontweight="bold")
+        heading = "Networks of the study" if title is None else title
+        figure.suptitle(heading, x=0.02, ha="left", fontweight="bold", parse_math=False)
         panels = figure.subplots(1, 3, sharey=True)
         for place, group in enumerate(found):
             for axes, columns in zip(panels, (("absolute_deviation",), (counted,), ("test_error", "train_error"))):

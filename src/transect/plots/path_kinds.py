@@ -61,7 +61,7 @@ def path_kinds(
     with house_style():
         figure = Figure(figsize=(max(6.4, 4.0 * columns), 1.1 + 2.9 * lines), layout="constrained")
         heading = f"{name_of(column).capitalize()} by kind of path" if title is None else title
-        figure.suptitle(heading, x=0.01, ha="left", fontweight="bold")
+        figure.suptitle(heading, x=0.01, ha="left", fontweight="bold", parse_math=False)
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for axes, panel in zip(grid.ravel(), panels, strict=False):
             _draw(axes, panel, column, kinds, table)
@@ -91,7 +91,7 @@ def _draw(axes: Axes, panel: Group, column: str, kinds: Sequence[str], whole: pa
                 linewidth=1.4,
                 label=name if index == 0 else None,
             )
-    axes.set_title(panel.label, loc="left", fontsize=10.0)
+    axes.set_title(panel.label, loc="left", fontsize=10.0, parse_math=False)
 
 
 def _label(grid: NDArray[np.object_], column: str, panels: int) -> None:

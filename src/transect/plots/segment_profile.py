@@ -44,7 +44,8 @@ def plot_trace(trace: Trace, *, outputs: Sequence[int] | None = None, title: str
     borders = np.concatenate([[0.0], np.cumsum(_array(trace.length))])
     with house_style():
         figure = Figure(figsize=(7.2, 5.0), layout="constrained")
-        figure.suptitle(_title(trace) if title is None else title, x=0.02, ha="left", fontweight="bold")
+        heading = _title(trace) if title is None else title
+        figure.suptitle(heading, x=0.02, ha="left", fontweight="bold", parse_math=False)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.0, 1.2))
         _draw_outputs(above, trace, columns, borders)
         _draw_crossings(below, trace, borders)

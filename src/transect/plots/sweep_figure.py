@@ -82,7 +82,7 @@ def sweep_figure(
     with house_style():
         figure = Figure(figsize=(7.2, 6.4 if len(found) == 1 else 8.0 + 0.1 * len(found)), layout="constrained")
         heading = _title(chosen, counted) if title is None else title
-        figure.suptitle(heading, x=0.02, ha="left", fontweight="bold")
+        figure.suptitle(heading, x=0.02, ha="left", fontweight="bold", parse_math=False)
         if len(found) == 1:
             _draw_one(figure, all_curves[0], counted, _model(chosen))
         else:
@@ -156,7 +156,11 @@ def _draw_lines(figure: Figure, found: Sequence[Group], all_curves: Sequence[Cur
     draw_positions(panels[2], positions, over, models.pop() if len(models) == 1 else "")
     handles, labels = panels[0].get_legend_handles_labels()
     columns = 1 if max(map(len, labels)) > 50 else 2 if max(map(len, labels)) > 22 else 3
-    panels[0].legend(handles, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, handlelength=3.4)
+    legend = panels[0].legend(
+        handles, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, handlelength=3.4
+    )
+    for text in legend.get_texts():  # names and values of settings, whatever signs are in them
+        text.set_parse_math(False)
     figure.align_ylabels(panels)
 
 

@@ -55,12 +55,14 @@ def resolved_settings(config: StudyConfig) -> tuple[Setting, ...]:
 def useless_settings(config: StudyConfig) -> list[str]:
     """Settings that are given though they have no say where they stand: nothing would differ without them."""
     used = {setting.name: setting.values for setting in resolved_settings(config)}
-    found = [name for name in config.asked if name in _WHERE and name not in used]
+    found = set()
     for part in (config.networks(), config.measurings()):
         for settings in _distinct(part):
-            idle = (name for name, has_say in _WHERE.items() if name in settings and not has_say(settings))
-            found += [name for name in idle if settings[name] not in (None, _DEFAULTS[name], *used.get(name, ()))]
-    return sorted(set(found))
+            for name in (name for name, has_say in _WHERE.items() if name in settings and not has_say(settings)):
+                asked = name in config.asked and name not in used and settings[name] not in (None, False, [])
+                if asked or settings[name] not in (None, _DEFAULTS[name], *used.get(name, ())):
+                    found.add(name)
+    return sorted(found)
 
 
 def defaults_said(config: StudyConfig) -> str:
