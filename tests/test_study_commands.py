@@ -155,7 +155,16 @@ def test_plot_writes_figures_and_says_what_holds(place, tmp_path):
 
 def test_export_writes_tables_elsewhere(place, tmp_path):
     assert command("study", "export", "results/tiny", "--to", str(tmp_path / "tables"))[0] == 0
-    assert {"table.parquet", "paths.csv"} <= {file.name for file in (tmp_path / "tables").iterdir()}
+    assert {"table.parquet", "paths.csv", "study.json"} <= {file.name for file in (tmp_path / "tables").iterdir()}
+    assert command("study", "plot", str(tmp_path / "tables"))[0] == 0
+    code, said = command(
+        "study", "run", "tiny.toml", "--rows", str(tmp_path / "tables"), "--out", str(tmp_path / "new")
+    )
+    assert (code, "6 of 6 rows taken from" in " ".join(said.split())) == (0, True)
+    same = [(folder / "table.csv").read_bytes() for folder in (tmp_path / "new", tmp_path / "tables")]
+    assert same[0] == same[1]
+    code, said = command("study", "export", "results/tiny", "--to", str(tmp_path / "new"))
+    assert (code, "got that of another study" in " ".join(said.split())) == (1, True)
 
 
 def test_compare_pairs_the_networks_of_two_studies(place, tmp_path):

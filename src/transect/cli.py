@@ -189,6 +189,10 @@ def study_run(
         list[Path] | None,
         Parameter(negative="", help="Folders of other studies: networks trained there are taken."),
     ] = None,
+    rows: Annotated[
+        list[Path] | None,
+        Parameter(negative="", help="Run tables of this study from elsewhere: what has a row there is not made again."),
+    ] = None,
     gpus: Annotated[float, Parameter(help="GPUs of one piece of work, or a part of one (Ray).")] = 0.0,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Only list the networks, with an estimate of the time they take.")
@@ -210,7 +214,7 @@ def study_run(
         return
     try:
         where = study_commands.Where(executor, workers, address, cpus, gpus)
-        study_commands.run(file, out, networks or [], where, _cores(), Terminal())
+        study_commands.run(file, out, networks or [], rows or [], where, _cores(), Terminal())
     except KeyboardInterrupt:
         message = "Interrupted. What is finished is kept; the same command goes on from there."
         Terminal(stderr=True).print(Text(message), soft_wrap=True)

@@ -18,12 +18,13 @@ from transect.console import study_progress
 from transect.errors import StudyError
 from transect.execution import Executor, LocalExecutor, RayExecutor
 from transect.plots.grouping import axis_named
+from transect.storage.atomic import write_text
 from transect.storage.tables import read_table, write_table
 from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
 from transect.study.defaults import defaults_said
 from transect.study.files import read_study, ready_studies
-from transect.study.folders import PATH_TABLE, RUNS, TABLE, TIMING_TABLE
+from transect.study.folders import CONFIGURATION, PATH_TABLE, RUNS, TABLE, TIMING_TABLE
 from transect.study.forecasting import RunForecast, forecast_study
 from transect.study.joining import write_tables
 from transect.study.report import report_tables
@@ -60,8 +61,17 @@ class Where:
         return LocalExecutor(self.workers or max(1, cores // threads), threads=threads)
 
 
-def run(file: Path, out: Path | None, networks: Sequence[Path], where: Where, cores: int, console: Console) -> None:
-    """Run a study file, or what is left of it; networks that lie trained in other folders are taken from there."""
+def run(
+    file: Path,
+    out: Path | None,
+    networks: Sequence[Path],
+    rows: Sequence[Path],
+    where: Where,
+    cores: int,
+    console: Console,
+) -> None:
+    """Run a study file, or what is left of it; networks that lie trained in other folders, and rows that other machines
+    have made, are taken from there."""
     config = read_study(file)
     folder = default_folder(config) if out is None else out
     measurings = config.measurings()
@@ -77,7 +87,7 @@ def run(file: Path, out: Path | None, networks: Sequence[Path], where: Where, co
 
     resources = Resources(cpus=where.cpus, gpus=where.gpus)
     with where.open(cores) as executor, study_progress(console, config.name, "networks") as progress:
-        run_study(config, folder, executor, progress, resources=resources, networks=networks, told=told)
+        run_study(config, folder, executor, progress, resources=resources, networks=networks, rows=rows, told=told)
     console.print(Text(f"\nWritten to {folder}", style="bold"))
     for name, what in (
         (TABLE, "one row for each network and way of measuring it"),
@@ -197,7 +207,10 @@ def compare(first: Path, second: Path, to: Path | None, console: Console) -> Non
 
 def export(folder: Path, to: Path, console: Console) -> None:
     """Write the tables of all that is finished so far, also while the study is running."""
+    if (to / RUNS).exists() and not to.samefile(folder):
+        raise StudyError(f"expected a folder for tables, got that of another study: {to}")
     files = write_tables(read_configuration(folder), folder, to)
+    write_text(to / CONFIGURATION, (folder / CONFIGURATION).read_text(encoding="utf-8"))  # whose rows these are
     for file in files:
         console.print(Text(f"{file} and {file.with_suffix('.csv').name}"), soft_wrap=True)
 

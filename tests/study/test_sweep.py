@@ -268,7 +268,7 @@ def test_settings_that_differ_are_columns_of_their_type(cache, tmp_path):
     study = with_changes(
         data={"seed": [0, 1], "train_samples": 20, "test_samples": 20},
         model={"width": 2},
-        train={"learning_rate": [0.05, 1], "epochs": 1, "seed": 0, "milestones": []},
+        train={"learning_rate": [0.05, 1], "epochs": 1, "seed": 0},
         paths={"shift": [1, 2.5], "split": "test", "paths": 2},
         measures={"first_paths": [1, None]},
     )

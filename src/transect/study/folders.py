@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from transect.errors import StudyError
-from transect.storage.tables import SCHEMA_VERSION
+from transect.storage.tables import SCHEMA_VERSION, read_table
+from transect.study.columns import RUN_SCHEMA
 from transect.study.config import MeasuringConfig, NetworkConfig
 from transect.study.snapshots import snapshot_file
 from transect.untrusted import parse_json, refuse
@@ -75,13 +76,30 @@ class RunFolder:
             ) from error
         return found
 
+    @property
+    def rows(self) -> Path:
+        """Rows of this network that another machine has made, of which there are neither paths nor weights here."""
+        return self.path / f"rows-v{SCHEMA_VERSION}.parquet"
+
+    def read_rows(self) -> dict[str, dict[str, Any]]:
+        """What :attr:`rows` holds, by the hash of the way of measuring.
+
+        Raises:
+            StudyError: If it is damaged.
+        """
+        found = read_table(self.rows, RUN_SCHEMA).to_pylist() if self.rows.exists() else []
+        return {row["measuring"]: row for row in found}
+
     def missing_parts(self, measuring: MeasuringConfig) -> list[int]:
-        """Which blocks of a way of measuring are not there yet."""
+        """Which blocks of a way of measuring are not there yet; none where its row is."""
+        if measuring.hash() in self.read_rows():
+            return []
         return [index for index in range(len(blocks(measuring))) if not self.part(measuring, index).exists()]
 
     def is_finished(self, epochs: Collection[int | str], measurings: Sequence[MeasuringConfig]) -> bool:
         """Whether there is nothing left to do for this network."""
-        return self.is_trained(epochs) and not any(self.missing_parts(one) for one in measurings)
+        left = [one for one in measurings if one.hash() not in self.read_rows()]
+        return not left or (self.is_trained(epochs) and not any(self.missing_parts(one) for one in left))
 
 
 def run_folder(folder: Path, network: NetworkConfig) -> RunFolder:

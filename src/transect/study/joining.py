@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def write_tables(config: StudyConfig, folder: Path, to: Path | None = None) -> t
     """Write the run table, the path table and the timings of all that is finished, as Parquet and CSV.
 
     Rows are in the order of the study: network by network, for each its ways of measuring. One that is not finished
-    has no rows.
+    has no rows; one whose row was taken from elsewhere has no paths and timings.
 
     Args:
         config: The study.
@@ -47,11 +47,13 @@ def write_tables(config: StudyConfig, folder: Path, to: Path | None = None) -> t
     swept, swept_ways = config.swept()
     for (network, label), variant, settings in zip(config.labels(), config.variants(), swept, strict=True):
         found = run_folder(folder, network)
-        if not found.is_trained(config.epochs()):
-            continue
-        common = network_columns(config.name, network, label, variant) | _with_numbers(settings, found)
+        given, trained = found.read_rows(), found.is_trained(config.epochs())
+        common = network_columns(config.name, network, label, variant)
+        common |= _with_numbers(settings, found.read_evaluation().get("samples", {})) if trained else settings
         for measuring, way, how in zip(config.measurings(), config.way_names(), swept_ways, strict=True):
-            if not found.missing_parts(measuring):
+            if (row := given.get(measuring.hash())) is not None:
+                runs.append(_given(row, common | measuring_columns(measuring, row["epoch"], way) | how))
+            elif trained and not found.missing_parts(measuring):
                 of_run, of_paths, timing = _rows(common | how, found, measuring, way)
                 runs.append(of_run)
                 paths += of_paths
@@ -67,9 +69,15 @@ def _written(rows: Sequence[Row], schema: pa.Schema, to: Path) -> Path:
     return write_table(make_table(rows, with_settings(schema, rows)), to)
 
 
-def _with_numbers(settings: Row, folder: RunFolder) -> Row:
+def _given(row: Row, identity: Row) -> Row:
+    """A row that was taken from elsewhere, called as it is in this study."""
+    measured = {name: row[name] for name in RUN_SCHEMA.names if name not in identity}
+    numbers = {name: row.get(name) for name, value in identity.items() if value is None and name.endswith("_samples")}
+    return measured | identity | numbers
+
+
+def _with_numbers(settings: Row, known: Mapping[str, int]) -> Row:
     """``all`` samples become their number."""
-    known = folder.read_evaluation().get("samples", {})
     numbers = {f"data.{part}_samples": number for part, number in known.items()}
     return {name: numbers.get(name) if value is None else value for name, value in settings.items()}
 

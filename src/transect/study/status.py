@@ -92,17 +92,18 @@ def _status(config: StudyConfig, label: str, folder: RunFolder, width: int) -> R
     measurings = config.measurings()
     trained = folder.is_trained(config.epochs())
     total = sum(len(blocks(one)) for one in measurings)
-    missing = sum(len(folder.missing_parts(one)) for one in measurings) if trained else total
+    finished = folder.is_finished(config.epochs(), measurings)
+    missing = sum(len(folder.missing_parts(one)) for one in measurings) if trained or finished else total
     states = tuple(read_states(folder.path))
     error = _last_line(folder.error)
     condition: Condition = "waiting"
-    if trained and not missing:
+    if finished:
         condition = "done"
     elif states:
         condition = "running"
     elif error:
         condition = "failed"
-    seconds = _seconds(folder) if condition == "done" else 0.0
+    seconds = _seconds(folder) if finished and trained else 0.0
     return RunStatus(label, condition, trained, total - missing, total, states, error, folder.path, width, seconds)
 
 

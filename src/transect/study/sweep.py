@@ -14,9 +14,9 @@ from transect.errors import StudyError
 from transect.execution import Executor, Job, Outcome, ProgressCallback, raise_failures, run_jobs
 from transect.storage.atomic import remove_leftovers, write_text
 from transect.storage.ownership import owned
-from transect.study.borrowing import borrow_networks
+from transect.study.borrowing import borrow_networks, take_rows
 from transect.study.checks import check_study
-from transect.study.config import NetworkConfig, StudyConfig
+from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
 from transect.study.folders import CONFIGURATION, RUNS, RunFolder, blocks, run_folder
 from transect.study.identity import identified
 from transect.study.joining import write_tables
@@ -49,6 +49,7 @@ def run_study(
     measure: Measure = measure_paths,
     resources: Resources = Resources(),
     networks: Sequence[Path] = (),
+    rows: Sequence[Path] = (),
     told: Callable[[str], None] | None = None,
 ) -> Path:
     """Do everything of a study that is not finished yet and write its tables.
@@ -70,7 +71,8 @@ def run_study(
         measure: The measuring function; importable by its name.
         resources: What one piece of work takes.
         networks: Folders of other studies: what is trained there is taken from there.
-        told: Hears how many networks were taken.
+        rows: Run tables of this study from other machines: what has a row there is not made again.
+        told: Hears how much was taken.
 
     Returns:
         Path of the run table, ``folder/table.parquet``.
@@ -89,6 +91,10 @@ def run_study(
         copied = borrow_networks(config, folder, networks)
         if networks and told is not None:
             told(f"{copied} network{'' if copied == 1 else 's'} taken from {', '.join(map(str, networks))}.")
+        for file in rows:
+            found = take_rows(config, folder, file)
+            if told is not None:
+                told(found)
         tasks = [
             NetworkTask(_with_absolute_paths(network), label, run_folder(folder, network), config.epochs(), cache)
             for network, label in config.labels()
@@ -152,7 +158,7 @@ class _Work:
         """Blocks of networks that are trained, then trainings: seed by seed, so that the first says something of every
         width, and those that take longest first."""
         trained = [job for label, task in self._tasks.items() if self._is_trained(task) for job in self._left[label]]
-        untrained = [task for task in self._tasks.values() if not self._is_trained(task)]
+        untrained = [task for label, task in self._tasks.items() if self._left[label] and not self._is_trained(task)]
         untrained.sort(key=lambda task: (task.network.train.seed, -(task.network.model.width or 0)))
         return trained + [self._job(task.label, train_network, task) for task in untrained]
 
@@ -165,8 +171,8 @@ class _Work:
     def jobs_of(self) -> dict[str, list[str]]:
         """Of each network, the keys of the jobs that are left."""
         return {
-            label: ([] if self._is_trained(task) else [label]) + [job.key for job in self._left[label]]
-            for label, task in self._tasks.items()
+            label: [label] * bool(left and not self._is_trained(self._tasks[label])) + [job.key for job in left]
+            for label, left in self._left.items()
         }
 
     def finished(self) -> list[str]:
@@ -188,8 +194,13 @@ class _Work:
         return [
             self._job(f"{task.label} | {one.hash()} {index}", measure_part, PartTask(task, one, index, self._measure))
             for one in self._measurings
-            for index in (task.folder.missing_parts(one) if self._is_trained(task) else range(len(blocks(one))))
+            for index in self._missing(task, one)
         ]
+
+    def _missing(self, task: NetworkTask, measuring: MeasuringConfig) -> Sequence[int]:
+        """Blocks of paths that are left; all of them where the network is to be trained, unless the row is there."""
+        missing = task.folder.missing_parts(measuring)
+        return missing if self._is_trained(task) or not missing else range(len(blocks(measuring)))
 
     def _job(self, key: str, function: Any, argument: Any) -> Job:
         return Job(key, function, (argument,), cpus=self._resources.cpus, gpus=self._resources.gpus)
