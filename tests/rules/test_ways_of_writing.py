@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from exactness import Call, assert_exact
 from transect.errors import UnsupportedModel
 
 T, INFINITY = torch.tensor, float("inf")
+LIMITS = T([0.1, 0.2, 0.3, 0.05, 0.0, 0.4])
 PLACES, ORDER, MASK = T([1, 2, 0, 2, 5, 4]), T([5, 4, 3, 2, 1, 0]), T([1, 0, 1, 1, 0, 1]).bool()
 ROWS = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
 
@@ -25,6 +27,34 @@ def _reduced(how: str, base: str, include: bool) -> Function:
     def function(s: nn.Module, h: Tensor) -> Tensor:
         start = torch.full_like(h, 0.3) if base == "constant" else h.flip(1)
         return torch.relu(start.scatter_reduce(1, s.i.expand_as(h), h, how, include_self=include) - 0.1)
+
+    return function
+
+
+def _put(change: Callable[[Tensor, nn.Module], None]) -> Function:
+    def function(s: nn.Module, h: Tensor) -> Tensor:
+        y = h.clone()
+        change(y, s)
+        return y
+
+    return function
+
+
+def _set(y: Tensor, mask: Tensor, value: float | Tensor) -> None:
+    y[mask] = value
+
+
+def _scaled(y: Tensor, mask: Tensor) -> None:
+    y[mask] *= 0.1
+
+
+def _index_reduced(how: str, include: bool, dim: int = 1) -> Function:
+    def function(s: nn.Module, h: Tensor) -> Tensor:
+        x = h if dim == 1 else h.view(-1, 2, 3)
+        index = s.i if dim == 1 else s.i[:3]
+        return torch.relu(torch.full_like(x, 0.2).index_reduce(dim, index, x, how, include_self=include) - 0.1).flatten(
+            1
+        )
 
     return function
 
@@ -69,7 +99,14 @@ WAYS: dict[str, tuple[Function, dict[str, Tensor]]] = {
     "taken along": (lambda s, h: torch.relu(h.take_along_dim(s.i[None], 1)), {"i": PLACES}),
     **{f"scatter_reduce {how} {base} {include}": (_reduced(how, base, include), {"i": PLACES})
        for how in ("sum", "mean", "amax", "amin") for base, include in (("constant", True), ("values", False))},
+    **{f"index_reduce {how} {include} {dim}": (_index_reduced(how, include, dim), {"i": PLACES})
+       for how in ("mean", "amax", "amin") for include, dim in ((True, 1), (False, 1), (False, -1))},
     # products and distances
+    "a Kronecker product": (lambda s, h: torch.relu(torch.kron(s.c[:1], h) - torch.kron(h, s.c[1])), {"c": ROWS}),
+    "distances from rows": (lambda s, h: torch.cdist(s.c, h[:, None], p=1).flatten(1), {"c": ROWS}),
+    "distances of activations": (lambda s, h: torch.cdist(h.view(-1, 2, 3), 1 - h.view(-1, 3, 2).mT, p=1).flatten(1),
+                                 {}),
+    "largest distances to rows": (lambda s, h: torch.cdist(h, s.c, p=INFINITY), {"c": ROWS}),
     "einsum with an ellipsis": (lambda s, h: torch.relu(torch.einsum("...i,ji->...j", h, s.c)), {"c": ROWS}),
     "einsum without a result": (lambda s, h: torch.relu(torch.einsum("bi,ij", h, s.c.T)), {"c": ROWS}),
     "einsum of three": (lambda s, h: torch.relu(torch.einsum("bi,ji,j->bj", h, s.c, s.c[:, 0])), {"c": ROWS}),
@@ -95,6 +132,25 @@ WAYS: dict[str, tuple[Function, dict[str, Tensor]]] = {
     "clamped by one mask": (lambda s, h: torch.where((h > -1) & (h < 1), h, torch.where(h >= 1, 1.0, -1.0)), {}),
     "a soft threshold": (lambda s, h: torch.sign(h) * torch.relu(h.abs() - 0.2), {}),
     "a soft threshold by a clamp": (lambda s, h: h.sign() * (h.abs() - 0.2).clamp(min=0), {}),
+    "a soft threshold a unit": (lambda s, h: 2 * h.sgn() * torch.relu(h.abs() - s.t), {"t": LIMITS}),
+    "another a channel": (lambda s, h: _soft(h.view(-1, 2, 3), s.t[:2, None]).flatten(1), {"t": LIMITS}),
+    "one by a maximum": (lambda s, h: h.sign() * torch.maximum(h.abs() - s.t, torch.zeros_like(h)), {"t": LIMITS}),
+    "one by selections": (lambda s, h: torch.where(h > s.t, h - s.t, torch.where(h < -s.t, h + s.t, 0.0)),
+                          {"t": LIMITS}),
+    "one by its sign": (lambda s, h: torch.copysign(torch.relu(h.abs() - s.t), h), {"t": LIMITS}),
+    "a size with constant signs": (lambda s, h: torch.copysign(h, s.t - 0.15), {"t": LIMITS}),
+    "limits a unit": (lambda s, h: torch.where(h > s.t, s.t.expand_as(h), torch.where(h < -s.t, -s.t, h)),
+                      {"t": LIMITS}),
+    "a mask and a constant one": (lambda s, h: h * ((h > 0) & s.m), {"m": MASK}),
+    "a mask or a constant one": (lambda s, h: h.masked_fill(torch.logical_or(h < 0, s.m), 0), {"m": MASK}),
+    "either of them": (lambda s, h: torch.where((h > 0) ^ s.m, h, 0), {"m": MASK}),
+    "masks as whole numbers": (lambda s, h: h * torch.bitwise_and((h > 0).int(), s.m.int()), {"m": MASK}),
+    "written where negative": (_put(lambda y, s: _set(y, y < 0, 0.0)), {}),
+    "written twice": (_put(lambda y, s: (_set(y, y < 0, 0.0), _set(y, y > 1, T(1.0)))), {}),
+    "scaled where negative": (_put(lambda y, s: _scaled(y, y < 0)), {}),
+    "written where a mask allows it": (_put(lambda y, s: _set(y, ~(y > 0) & s.m, 0.0)), {"m": MASK}),
+    "written in a part": (_put(lambda y, s: _set(y[:, 1:4], y[:, 1:4] < 0, 0.0)), {}),
+    "written into zeros": (lambda s, h: _into(torch.zeros_like(h), h > 0, h), {}),
     "a step times its number": (lambda s, h: h * torch.heaviside(h, h.new_zeros(())), {}),
     "a soft threshold of nothing": (lambda s, h: torch.relu(functional.softshrink(h, 0.0)), {}),
 }  # fmt: skip
@@ -106,6 +162,39 @@ def test_every_way_of_writing_is_exact(name: str):
     assert_exact(Call(function, **buffers))
 
 
+def _soft(h: Tensor, reach: Tensor) -> Tensor:
+    return h.sign() * torch.relu(h.abs() - reach)
+
+
+def _into(y: Tensor, mask: Tensor, h: Tensor) -> Tensor:
+    y[mask] = h[mask]
+    return y
+
+
+def test_a_selection_of_several_pieces_is_one_unit():
+    four, _ = WAYS["four pieces"]
+    network = transect.capture(Call(four).eval(), torch.zeros(4))
+    assert (network.units, network.program.pieces) == ((6,), (4,))
+    soft, buffers = WAYS["a soft threshold a unit"]
+    network = transect.capture(Call(soft, **buffers).eval(), torch.zeros(4))
+    assert (network.units, network.program.pieces) == ((6,), (3,))
+
+
+@pytest.mark.parametrize("name", ["a soft threshold a unit", "limits a unit", "either of them", "written twice"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_selections_with_pieces_of_their_own_a_unit(name: str, dtype: torch.dtype):
+    """Values and patterns in every region, and the affine map of one."""
+    function, buffers = WAYS[name]
+    network = transect.capture(Call(function, **buffers).eval(), torch.zeros(4), dtype=dtype)
+    path = transect.Path(3 * torch.randn(3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64))
+    trace = transect.trace(network, path, verify="all")
+    assert int(trace.crossings.sum()) > 0
+    point = path.anchors[1].to(dtype) + 0.1
+    region, twin = network.region(point), copy.deepcopy(network.called.model).double()
+    jacobian = torch.autograd.functional.jacobian(lambda x: twin(x[None])[0], point.double())
+    torch.testing.assert_close(region.affine_map().jacobian.double(), jacobian, rtol=0, atol=1e-6)
+
+
 REFUSED: dict[str, tuple[Function, str]] = {
     "a hard threshold": (lambda s, h: torch.where(h.abs() > 0.2, h, 0.0 * h), "jump|do not meet"),
     "a jump of a selection": (lambda s, h: torch.where(h > 0, h + 1, h), "jump|do not meet"),
@@ -115,7 +204,16 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "places that are computed": (lambda s, h: h.new_zeros(h.shape[0], 6).scatter(1, h.argsort(1), h), "."),
     "two activations multiplied": (lambda s, h: torch.einsum("bi,bi->b", h, h.flip(1)), "by one another"),
     "samples added up": (lambda s, h: torch.einsum("bi->i", h).expand(h.shape[0], -1), "samples"),
-    "a smooth distance": (lambda s, h: torch.cdist(h[:, None], h.new_ones(1, 3, 6)), "."),
+    "a smooth distance": (lambda s, h: torch.cdist(h[:, None], h.new_ones(1, 3, 6)), "_cdist_forward"),
+    "one to many points": (lambda s, h: torch.cdist(h, ROWS.repeat(20, 1)), "_cdist_forward"),
+    "one of another order": (lambda s, h: torch.cdist(h, ROWS, p=3), "_cdist_forward"),
+    "a hard threshold a unit": (lambda s, h: torch.where(h.abs() > LIMITS + 0.1, h, 0.0 * h), "jump|do not meet"),
+    "a jump written": (_put(lambda y, s: _set(y, y.abs() < 0.2, 0.0)), "jump"),
+    "a constant with signs": (lambda s, h: torch.copysign(LIMITS + 1, h), "jump"),
+    "a jump of one unit": (
+        lambda s, h: torch.where(h > 0, h, (LIMITS > 0.35).float().expand_as(h)),
+        "jump|do not meet",
+    ),
 }
 
 
@@ -156,8 +254,12 @@ GRID = torch.rand(1, 5, 5, 2, generator=torch.Generator().manual_seed(0)) * 2 - 
             s.t.expand(h.shape[0], -1, -1), list(h.shape), align_corners=False), align_corners=False),
             t=T([[[0.8, 0.1, 0.0], [0.0, 0.9, 0.1]]])),
         images(lambda s, h: torch.relu(functional.unfold(h, 2) - 0.1)),
+        *(images(lambda s, h, pad=pad: functional.grid_sample(h, s.g.expand(h.shape[0], -1, -1, -1), mode="bicubic",
+                                                              padding_mode=pad, align_corners=False), g=GRID)
+          for pad in ("zeros", "border", "reflection")),
     ],
-    ids=["padded by infinity", "on a grid", "reflected", "an affine grid", "windows"],
+    ids=["padded by infinity", "on a grid", "reflected", "an affine grid", "windows",
+         "cubic", "cubic to the border", "cubic reflected"],
 )  # fmt: skip
 def test_images(model: nn.Module):
     assert_exact(model, 36)

@@ -179,6 +179,10 @@ class KnownConstants(TorchFunctionMode):
         if name in ("__getitem__", "__setitem__"):
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
             args = (args[0], tuple(place for part in index for place in self._places(part)), *args[2:])
+        elif name == "kron":
+            return _kronecker(*args, **kwargs)
+        elif name == "cdist" and len(args) < 4:  # by products it would branch on the numbers of points
+            kwargs = {**kwargs, "compute_mode": "donot_use_mm_for_euclid_dist"}
         elif name == "repeat_interleave" and len(args) > 2 and isinstance(args[1], Tensor):
             return args[0].index_select(args[2], self._repeated(args[0].shape[args[2]], args[1]))
         elif name == "take_along_dim" and len(args) > 2 and args[1].dim() == args[0].dim():
@@ -228,6 +232,17 @@ class KnownConstants(TorchFunctionMode):
         if isinstance(part, Tensor) and part.dtype == torch.bool:
             return self._number(part)
         return None
+
+
+def _kronecker(input: Tensor, other: Tensor) -> Tensor:
+    """``torch.kron`` by a product that an export follows."""
+    most = max(input.dim(), other.dim())
+    sizes = [[*(1,) * (most - part.dim()), *part.shape] for part in (input, other)]
+    left, right = (
+        input.reshape([n for size in sizes[0] for n in (size, 1)]),
+        other.reshape([n for size in sizes[1] for n in (1, size)]),
+    )
+    return (left * right).reshape([one * two for one, two in zip(*sizes, strict=True)])
 
 
 def _is_rounded(part: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -137,6 +137,41 @@ def _clamp(low: Any, high: Any) -> Affine | Bend:
     return Hinge(tuple(limits), _clamped(low, high))
 
 
+def piecewise(x: Tensor, positions: Sequence[Any], slopes: Sequence[Any], intercepts: Sequence[Any]) -> Tensor:
+    """A continuous function of each number by its pieces, of which each begins after a position."""
+    made = x * slopes[0] + intercepts[0]
+    for position, slope, intercept in zip(positions, slopes[1:], intercepts[1:], strict=True):
+        made = torch.where(x > position, x * slope + intercept, made)
+    return made
+
+
+def pieces(node: Node) -> Affine | Hinge:
+    """:func:`piecewise`, as which selections are rewritten."""
+    x = node.args[0]
+    positions, slopes, intercepts = ([_per_unit(number, x) for number in part] for part in node.args[1:])
+    gain = torch.stack(torch.broadcast_tensors(*map(torch.as_tensor, slopes))).double().square().amax(0)
+
+    def apply(x: Tensor) -> Tensor:
+        at, *lines = ([_as_of(number, x) for number in part] for part in (positions, slopes, intercepts))
+        return piecewise(x, at, *lines)
+
+    if not positions:
+        slope = slopes[0]
+        return Affine(apply, lambda x: x * _as_of(slope, x), lambda x: x * _as_of(slope, x).square())
+    return Hinge(tuple(positions), apply, gain)
+
+
+def _per_unit(number: Tensor, x: Value) -> float | Tensor:
+    """A number, where all units have the same one, or one for each."""
+    if bool((number == number.flatten()[0]).all()):
+        return number.flatten()[0].item()
+    return stored_constant(number, x)[0].expand(x.unit_shape)
+
+
+def _as_of(number: float | Tensor, x: Tensor) -> Tensor:
+    return torch.as_tensor(number, dtype=x.dtype, device=x.device)
+
+
 def _clamped(low: Any, high: Any) -> Callable[[Tensor], Tensor]:
     def clamped(x: Tensor) -> Tensor:
         for limit, keep in ((low, torch.clamp_min), (high, torch.clamp_max)):
@@ -151,6 +186,7 @@ _aten = torch.ops.aten
 RULES = {
     str(_aten.relu.default): relu,
     str(_aten.relu6.default): relu6,
+    piecewise.__name__: pieces,
     str(_aten.leaky_relu.default): leaky_relu,
     str(_aten.rrelu.default): rrelu,
     str(_aten.prelu.default): prelu,

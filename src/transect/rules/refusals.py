@@ -19,11 +19,13 @@ _REASONS: tuple[tuple[str, tuple[str, str]], ...] = (
      "logsumexp _softmax _log_softmax softmax log_softmax log_sigmoid logit sinh cosh", _SMOOTH),
     ("native_layer_norm layer_norm native_group_norm group_norm instance_norm var std "
      "_native_batch_norm_legit _native_batch_norm_legit_functional native_batch_norm", _STATISTICS),
-    ("sign floor ceil round trunc frac hardshrink fmod remainder", _JUMPS),
+    ("sign copysign floor ceil round trunc frac hardshrink fmod remainder", _JUMPS),
     ("hardswish", _QUADRATIC),
-    ("sort topk median kthvalue argsort mode", _ORDER),
-    ("eq ne gt ge lt le isnan isinf logical_not logical_and logical_or bitwise_not argmax argmin heaviside where "
-     "masked_fill", ("it compares activations and the result jumps where they are equal", CONTINUOUS)),
+    ("_cdist_forward _euclidean_dist", ("distances of this order bend smoothly, or jump", "use cdist with p=1 or inf")),
+    ("sort cummax cummin topk median kthvalue argsort mode", _ORDER),
+    ("eq ne gt ge lt le isnan isinf logical_not logical_and logical_or logical_xor bitwise_not bitwise_and "
+     "bitwise_or bitwise_xor argmax argmin heaviside where masked_fill nonzero",
+     ("it compares activations and the result jumps where they are equal", CONTINUOUS)),
     ("scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu",
      ("it multiplies activations by one another", ESTIMATE)),
 )  # fmt: skip

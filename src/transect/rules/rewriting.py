@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from transect.graph import Graph, Node, Value
-from transect.graph.canonical import reachable
+from transect.graph.canonical import operation_name, reachable
 from transect.graph.node import ROWS
 from transect.rules.elementwise import Combination, multiple
+from transect.rules.hinges import piecewise
 from transect.rules.piecewise import may_jump, tabulated
 
 _aten = torch.ops.aten
@@ -39,11 +40,12 @@ def rewrite(graph: Graph) -> Graph:
     """The same function with such operations replaced, where they can be; the others are left to be refused by name."""
     made: list[Node] = []
     producers: dict[str, Node] = {}
+    exported = {node.name: node for node in graph.nodes}
     jumping: set[str] = set()
     for node in graph.nodes:
         parts = list(_rewritten(node, producers))
         if may_jump(node, jumping):
-            parts = parts or list(_tabulated(node, producers))
+            parts = parts or list(_tabulated(node, exported, jumping, graph.dtype))
             jumping |= set() if parts else {node.name}
         parts = parts or [node]
         made.extend(parts)
@@ -66,8 +68,10 @@ def _rewritten(node: Node, producers: Mapping[str, Node]) -> Iterator[Node]:
     elif node.operation == "aten.clamp.Tensor" and len(values) > 1:
         yield from _clamped(build)
     elif family == "scatter_reduce":
-        yield from _scatter_reduced(build)
-    elif family == "_cdist_forward" and node.args[2] == 1:
+        yield from _scatter_reduced(build, node.args[2])
+    elif family == "index_reduce":
+        yield from _scatter_reduced(build, _spread(node))
+    elif family == "_cdist_forward" and node.args[2] in (1, math.inf) and None not in {x.row_dim for x in values}:
         yield from _distances(build)
     elif family == "amin" or (node.operation == "aten.min.dim" and node.part == 0):
         x = build.step(_aten.neg.default, (values[0],), values[0])
@@ -79,24 +83,15 @@ def _rewritten(node: Node, producers: Mapping[str, Node]) -> Iterator[Node]:
         yield from _selected(build, producers)
 
 
-def _tabulated(node: Node, producers: Mapping[str, Node]) -> Iterator[Node]:
-    """A continuous function of one value as a sum of ReLUs."""
+def _tabulated(node: Node, producers: Mapping[str, Node], jumping: set[str], dtype: torch.dtype) -> Iterator[Node]:
+    """A continuous function of one value as one operation with several pieces."""
     if node.value is None or node.value.row_dim is None or not node.value.floating or not node.from_input:
         return
-    found = tabulated(node, producers)
-    if found is None or not (found.bends or found.slope):
-        return
-    build, base = _Builder(node), found.base
-    parts = [build.step(_aten.mul.Tensor, (base, found.slope), base)] if found.slope else []
-    for position, change in found.bends:
-        shifted = base if position == 0 else build.step(_aten.sub.Tensor, (base, position), base)
-        bent = build.step(_aten.relu.default, (shifted,), base, written=node.operation)
-        parts.append(build.step(_aten.mul.Tensor, (bent, change), base))
-    total: Any = found.intercept
-    for part in parts[:-1]:
-        total = build.step(_aten.add.Tensor, (part, total), base)
-    build.last(_aten.add.Tensor, (parts[-1], total))
-    yield from build.nodes
+    found = tabulated(node, producers, jumping, dtype)
+    if found is not None and (found.positions or any(bool(slope.any()) for slope in found.slopes)):
+        build = _Builder(node)
+        build.last(piecewise, (found.base, found.positions, found.slopes, found.intercepts), written=node.operation)
+        yield from build.nodes
 
 
 class _Builder:
@@ -112,14 +107,26 @@ class _Builder:
         self._append(target, args, value, part, written)
         return value
 
-    def last(self, target: Any, args: Any) -> None:
+    def last(self, target: Any, args: Any, written: str = "") -> None:
         """The operation whose result is the node's own."""
-        self._append(target, args, self.value, None, "")
+        self._append(target, args, self.value, None, written)
 
     def _append(self, target: Any, args: Any, value: Value, part: int | None, written: str) -> None:
         node = self.node
         self.nodes.append(
-            Node(value.name, str(target), target, tuple(args), {}, value, node.module, node.source, True, part, written)
+            Node(
+                value.name,
+                operation_name(target),
+                target,
+                tuple(args),
+                {},
+                value,
+                node.module,
+                node.source,
+                True,
+                part,
+                written,
+            )
         )
 
 
@@ -160,26 +167,36 @@ def _clamped(build: _Builder) -> Iterator[Node]:
 
 
 def _distances(build: _Builder) -> Iterator[Node]:
-    """Sums of absolute differences to constants."""
-    x, constant = build.node.args[:2]
-    if not isinstance(x, Value) or isinstance(constant, Value) or x.row_dim is None or x.row_dim == len(x.shape) - 1:
-        return
-    made = build.value
-    wide = replace(x, shape=(*x.shape[:-1], 1, x.shape[-1]))
-    each = replace(made, shape=(*made.shape, x.shape[-1]))
-    column = build.step(_aten.unsqueeze.default, (x, -2), wide)
-    difference = build.step(
-        _aten.sub.Tensor, (column, constant.unsqueeze(-3) if constant.dim() > 2 else constant), each
-    )
+    """``cdist(a, b, p)``: sums of absolute differences for p = 1, the largest of them for p = infinity."""
+    made, apart = build.value, list[Any]()
+    for x, dim in zip(build.node.args[:2], (-2, -3), strict=True):
+        if isinstance(x, Value):
+            assert x.row_dim is not None
+            place = len(x.shape) + 1 + dim
+            wide = Value("", (*x.shape[:place], 1, *x.shape[place:]), x.row_dim + (x.row_dim >= place))
+            apart.append(build.step(_aten.unsqueeze.default, (x, dim), wide))
+        else:
+            apart.append(x.unsqueeze(dim))
+    each = replace(made, shape=(*made.shape, apart[0].shape[-1]))
+    difference = build.step(_aten.sub.Tensor, apart, each)
     size = build.step(_aten.abs.default, (difference,), each, written=build.node.operation)
-    build.last(_aten.sum.dim_IntList, (size, [-1]))
+    build.last(_aten.sum.dim_IntList if build.node.args[2] == 1 else _aten.amax.default, (size, [-1]))
     yield from build.nodes
 
 
-def _scatter_reduced(build: _Builder) -> Iterator[Node]:
+def _spread(node: Node) -> Any:
+    """The places of ``index_reduce``, of which there is one for each slice, as ``scatter_reduce`` has them."""
+    dim, index, source = node.args[1:4]
+    if isinstance(index, Value) or not isinstance(source, Value):
+        return index
+    sizes = [1 if size < 0 else size for size in source.shape]
+    return index.reshape([-1 if at == dim % len(sizes) else 1 for at in range(len(sizes))]).expand(sizes)
+
+
+def _scatter_reduced(build: _Builder, index: Any) -> Iterator[Node]:
     """Sums, means and extremes of what is scattered to constant places, and of what was there if it counts as well."""
     node, made = build.node, build.value
-    base, dim, index, source, how = node.args[:5]
+    base, dim, _, source, how = node.args[:5]
     include = node.kwargs.get("include_self", True)
     if isinstance(index, Value) or made.row_dim != 0 or dim % len(made.shape) == 0 or how not in _REDUCED:
         return
@@ -289,6 +306,8 @@ def _soft_shrink(compared: Node, a: Any, b: Any, producers: Mapping[str, Node]) 
     """x and lambda of ``where(|x| > lambda, x - lambda sign(x), 0 x)``, as which torch exports a soft shrinkage."""
     combine = Combination(producers)
     magnitude, reach = compared.args[:2]
+    if isinstance(reach, Value) or (isinstance(reach, Tensor) and reach.numel() > 1):
+        return None
     node = producers.get(magnitude.name) if isinstance(magnitude, Value) else None
     if node is None or node.operation != "aten.abs.default" or combine.of(b).terms():
         return None

@@ -9,6 +9,8 @@ from transect.graph import Node, Value
 from transect.rules.base import MIXES_ROWS, Affine, Refused, only_input, row_dim
 from transect.rules.written import as_written
 
+_MOST_WEIGHTS = 2**26  # of bicubic sampling, each of which is looked at
+
 
 def upsample(node: Node) -> Affine:
     """Weights are not negative and add up to 1, so the variance of a result is at most the mean of the variances."""
@@ -32,16 +34,28 @@ def bicubic(node: Node) -> Affine:
 
 
 def grid_sample(node: Node) -> Affine:
-    """``grid_sampler_2d`` and ``_3d`` on a constant grid: bilinear or nearest, with any padding."""
+    """``grid_sampler_2d`` and ``_3d`` on a constant grid: bilinear, nearest or bicubic, with any padding."""
     grid, mode = node.args[1:3]
     if isinstance(grid, Value):
         raise Refused("it samples at places computed from the input", "use a constant grid")
-    if mode == 2:
-        raise Refused("its weights can be negative (bicubic)", "use bilinear or nearest sampling")
     _spatial(node)
     if grid.shape[0] != 1:
         raise Refused("its grid differs from sample to sample", MIXES_ROWS)
-    return Affine.selecting(as_written(node))
+    return Affine.selecting(as_written(node)) if mode != 2 else _bicubic_on_grid(node)
+
+
+def _bicubic_on_grid(node: Node) -> Affine:
+    sample, (height, width), made = as_written(node), only_input(node).shape[-2:], node.value
+    assert made is not None
+    pixels, places = height * width, made.shape[-2] * made.shape[-1]
+    if pixels * places > _MOST_WEIGHTS:
+        raise Refused(f"it has {pixels * places:,} weights, some of them negative", "use bilinear or nearest sampling")
+
+    def squares(x: Tensor) -> Tensor:
+        weights = sample(torch.eye(pixels, dtype=x.dtype, device=x.device).view(pixels, 1, height, width)).flatten(1)
+        return (x.flatten(2) @ weights.square()).view(*x.shape[:2], *made.shape[-2:])
+
+    return Affine(sample, sample, squares)
 
 
 def _images(planes: Tensor, like: Tensor) -> Tensor:
