@@ -79,12 +79,22 @@ def test_the_demo_is_called_with_the_options(calls, monkeypatch):
     assert calls == [(5, Path("some where"), 5), (3, Path("demo"), 7)]
 
 
-@pytest.mark.parametrize("words", [["--seeds", "0"], ["--workers", "0"], ["--seeds", "two"], ["--sedes", "2"]])
+@pytest.mark.parametrize(
+    "words", [["--seeds", "0"], ["--seeds", "99999999999"], ["--workers", "0"], ["--seeds", "two"], ["--sedes", "2"]]
+)
 def test_options_that_make_no_sense_are_refused(calls, words, capsys):
     assert command("demo", *words) != 0
     said = capsys.readouterr()
     assert words[0].lstrip("-") in (said.out + said.err).lower()
     assert not calls
+
+
+@pytest.mark.parametrize(
+    "words", [["--cpus", "nan"], ["--cpus", "inf"], ["--cpus", "-1"], ["--gpus", "nan"], ["--workers", "1000000"]]
+)
+def test_shares_of_a_machine_are_numbers_that_it_can_have(words, capsys):
+    assert command("study", "run", "demo", *words) == 2
+    assert words[0] in capsys.readouterr().err
 
 
 def raising(error):

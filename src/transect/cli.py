@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _UNUSABLE = 2  # what was given, as shells have it
 _INTERRUPTED = 130  # 128 + SIGINT, what shells expect
-_AT_LEAST_ONE = Number(gte=1)
+_MOST_CORES = 100_000
+_AT_LEAST_ONE = Number(gte=1, lte=_MOST_CORES)
 
 _Dtype = Literal["float64", "float32"]
 _MODEL = Parameter(
@@ -34,6 +35,12 @@ _SHAPE = Parameter(help="Shape of one input, without the batch: 3,224,224. Model
 _ARGUMENTS = Parameter(help="Arguments of the callable, as a JSON object: '{\"width\": 64}'.")
 _OUTPUT = Parameter(help="Which output, where there are several: an index, a key, or a submodule's name.")
 _DTYPE = Parameter(help="Working dtype.")
+
+
+def _share(_: object, given: float) -> None:
+    if not 0 <= given <= _MOST_CORES:  # also where it is no number
+        raise ValueError(f"Must be from 0 to {_MOST_CORES:,}.")
+
 
 app = App(
     name="transect",
@@ -184,7 +191,7 @@ def study_run(
         Literal["local", "ray"], Parameter(help="Processes of this machine, or an existing Ray cluster.")
     ] = "local",
     address: Annotated[str, Parameter(help="Of the cluster: auto, host:port or ray://host:port.")] = "auto",
-    cpus: Annotated[float, Parameter(help="Cores of one piece of work.")] = 1.0,
+    cpus: Annotated[float, Parameter(validator=_share, help="Cores of one piece of work.")] = 1.0,
     networks: Annotated[
         list[Path] | None,
         Parameter(negative="", help="Folders of other studies: networks trained there are taken."),
@@ -193,7 +200,9 @@ def study_run(
         list[Path] | None,
         Parameter(negative="", help="Run tables of this study from elsewhere: what has a row there is not made again."),
     ] = None,
-    gpus: Annotated[float, Parameter(help="GPUs of one piece of work, or a part of one (Ray).")] = 0.0,
+    gpus: Annotated[
+        float, Parameter(validator=_share, help="GPUs of one piece of work, or a part of one (Ray).")
+    ] = 0.0,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Only list the networks, with an estimate of the time they take.")
     ] = False,

@@ -142,6 +142,19 @@ def did_you_mean(given: object, known: Iterable[object], most: int = 3) -> str:
     return f" (did you mean {' or '.join(names[name] for name in near)}?)" if near else ""
 
 
+def check_name(argument: str, name: str) -> str:
+    """A name, if a table can hold it.
+
+    Raises:
+        InvalidInput: It is that of a file in bytes that are no text.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{argument}: expected names that are text in UTF-8, got {name!r}; rename it.") from error
+    return name
+
+
 def check_one_of(argument: str, given: object, known: Iterable[object], otherwise: str = "") -> None:
     """Refuse a value that is none of those that are known.
 

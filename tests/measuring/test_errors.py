@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 
 import pytest
@@ -22,6 +23,7 @@ from transect.errors import InvalidInput, MissingDependency, UnsupportedModel
         ([], "models: expected at least one model, got none"),
         ([mlp(), torch.relu], "models: expected model '1' to be a torch.nn.Module or a captured network, got builtin"),
         ({1: mlp()}, "models: expected names of models to be text, got 1"),
+        ({"\udcff": mlp()}, "models: expected names that are text in UTF-8"),  # of a file, in other bytes
     ],
 )
 def test_models_that_are_none(models, message):
@@ -38,6 +40,7 @@ def test_models_that_are_none(models, message):
         ),
         (torch.zeros(2, 6), "paths: expected a transect.Path, .* got Tensor; make paths from their anchors"),
         ([], "paths: expected at least one path, got none"),
+        ({"\udcff": path(0)}, "paths: expected names that are text in UTF-8"),
         (iter([]), "paths: expected at least one path, got none"),
         ([path(0), torch.zeros(2, 6)], "paths: expected path 1 to be a transect.Path, got Tensor"),
         (iter([path(0), 1.0]), "paths: expected path 1 to be a transect.Path, got float"),
@@ -108,3 +111,15 @@ def test_tables(tmp_path):
             found.to_pandas()
     else:
         assert found.to_pandas()["crossings"].tolist() == found.column("crossings").tolist()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\0b", "CON", "x" * 5000, "\x1b[31mred", "=1+1", "", "a\nb"])
+def test_a_name_leads_nowhere_and_nothing_in_it_is_run(name, tmp_path):
+    measure({name: mlp()}, {name: path(0)}, out=tmp_path / "inside" / "out")
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {file.parent for file in files} == {tmp_path / "inside" / "out"}
+    with open(tmp_path / "inside" / "out" / "table.csv", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert row["model"] == ("'" + name if name.startswith("=") else name)
+    again = measure({name: mlp()}, {name: path(0)}, out=tmp_path / "inside" / "out")
+    assert again.table["model"].to_pylist() == [name]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, check_name
 from transect.paths import Path
 
 _ON_CPU, _ON_GPU = (50_000, 32), (5_000_000, 1024)  # numbers of the segments traced together, and paths, at most
@@ -65,7 +65,7 @@ class Paths:
                 f"{type(given).__name__}; make paths from their anchors."
             )
         self.total: int | None = len(given) if isinstance(given, Mapping | Sequence) else None
-        self._names = [str(name) for name in given] if isinstance(given, Mapping) else None
+        self._names = [check_name("paths", str(name)) for name in given] if isinstance(given, Mapping) else None
         items: Iterable[Path] = given.values() if isinstance(given, Mapping) else given
         reader = iter(items)
         first = next(reader, None)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, check_name
 from transect.network import Network
 
 Model = Network | nn.Module
@@ -70,4 +70,4 @@ def _source(name: Any, open_it: Callable[[], Any]) -> Source:
             )
         return model
 
-    return Source(name, opened)
+    return Source(check_name("models", name), opened)
