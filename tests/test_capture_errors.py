@@ -174,9 +174,18 @@ RANDOM: dict[str, Forward] = {
     "leaky with random slopes": lambda m, x: functional.rrelu(x, training=True),
     "random pooling": lambda m, x: functional.fractional_max_pool2d(x.reshape(-1, 1, 2, 2), 1, 2).flatten(1),
     "samples of a distribution": lambda m, x: x + torch.distributions.Normal(torch.zeros(4), 1.0).sample(),
+    "gates": lambda m, x: x * torch.bernoulli(torch.full_like(x, 0.5)),
+    "a mask of noise": lambda m, x: x.masked_fill(torch.rand_like(x) < 0.5, 0.0),
+    "a new order of channels": lambda m, x: x.view(-1, 2, 2)[:, torch.rand(2).argsort()].flatten(1),
     "stochastic depth": lambda m, x: m.linear(x) if torch.rand(()) < 0.5 else 2 * m.linear(x),
     "numbers of Python": lambda m, x: x * random.random(),
 }
+
+
+def test_rounding_to_a_grid_is_called_that():
+    rounded = Written(lambda m, x: torch.fake_quantize_per_tensor_affine(m.linear(x), 0.1, 0, -128, 127))
+    with pytest.raises(UnsupportedModel, match=r"(?s)rounds activations.*test_capture_errors.*before quantisation"):
+        transect.capture(rounded.eval(), torch.zeros(4))
 
 
 @pytest.mark.parametrize("what", RANDOM)

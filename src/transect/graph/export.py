@@ -215,7 +215,9 @@ _OTHER = (
     "write it with operations of torch. What comes after a submodule does not matter where its output is traced "
     "(output=...)",
 )
+_ROUNDED = ("it rounds activations, and so jumps", "give the model as it was before quantisation")
 _SIGNS = {
+    "quantize": _ROUNDED,
     "data-dependent": _VALUES,
     "DataDependent": _VALUES,
     ".numpy()": _VALUES,

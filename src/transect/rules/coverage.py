@@ -62,12 +62,13 @@ def prove_coverage(graph: Graph) -> tuple[Step, ...]:
 
 
 def _random(nodes: Sequence[Node]) -> set[str]:
-    """Names of the values that are made of random numbers alone."""
+    """Names of the values that are made of random numbers alone, or are truth values of a comparison with some."""
     found: set[str] = set()
     constants = {node.name for node in nodes if not node.from_input}
     for node in nodes:
         read = {value.name for value in node.inputs()}
-        if _draws(node) or (read & found and read <= found | constants):
+        is_truth = node.value is not None and not node.value.floating
+        if _draws(node) or (read & found and (is_truth or read <= found | constants)):
             found.add(node.name)
     return found
 
@@ -103,7 +104,7 @@ def _refuse_number_of_samples(node: Node) -> None:
     """Only sizes may be the number of samples: an operand that is makes another function of every batch."""
     takes_sizes = node.operation.split(".")[1] in _OF_SIZES if node.operation.startswith("aten.") else False
     if not takes_sizes and any(isinstance(part, Rows) for part in leaves((node.args, dict(node.kwargs)))):
-        raise Refused("it computes with the number of samples in the batch", MIXES_ROWS)
+        raise Refused("it computes with the number of samples in the batch, or one read from activations", MIXES_ROWS)
 
 
 def _judge(node: Node) -> Step | Problem:
