@@ -169,3 +169,18 @@ def test_networks_of_the_user_are_measured_from_their_checkpoints(tmp_path, cach
     again = read_table(tmp_path / "study" / "table.parquet", RUN_SCHEMA).to_pylist()
     assert again[0]["absolute_deviation"] != rows[0]["absolute_deviation"]
     assert again[1] == rows[1]
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        ({"kind": ["shift_scale_circle", "circle"]}, "'circle' translates images, but mnist1d has signals"),
+        ({"paths": 500}, "at least 500 samples in the test part"),
+        ({"samples": "noisy"}, "noisy"),
+        ({"split": ["train", "validation"]}, "validation part"),
+    ],
+)
+def test_paths_that_cannot_be_made_are_refused_before_a_network_is_trained(tmp_path, cache, paths, said):
+    with pytest.raises(StudyError, match=said):
+        run(study(paths=paths), tmp_path / "study", cache)
+    assert not (tmp_path / "study").exists()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from transect.errors import StudyError, TransectError
 from transect.loading import read_weights
-from transect.study.around import refuse_impossible
 from transect.study.config import DataConfig, NetworkConfig, StudyConfig
 from transect.study.data.dataset import DataSet
 from transect.study.data.load import data_digest, load_data
@@ -39,15 +38,13 @@ def identified(config: StudyConfig, cache: Path | None = None, build: bool = Tru
         work on that network will say why.
 
     Raises:
-        StudyError: If the data, or the paths, cannot be made.
+        StudyError: If the data cannot be made.
     """
     plain = config.model_copy(update={"contents": ()})
     shapes: dict[str, tuple[tuple[int, ...], int]] = {}
     for data in plain.data:
         loaded = load_data(data, cache)  # once here, so that the workers find it in the cache
         shapes[_key(data)] = loaded.input_shape, loaded.classes
-        for paths in dict.fromkeys(one.paths for one in plain.measurings()):
-            refuse_impossible(loaded, paths)
     known: dict[str, str | None] = {}
 
     def found(network: NetworkConfig) -> dict[str, str]:

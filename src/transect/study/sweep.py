@@ -14,9 +14,11 @@ from transect.errors import StudyError
 from transect.execution import Executor, Job, Outcome, ProgressCallback, raise_failures, run_jobs
 from transect.storage.atomic import remove_leftovers, write_text
 from transect.storage.ownership import owned
+from transect.study.around import refuse_impossible
 from transect.study.borrowing import borrow_networks, take_rows
 from transect.study.checks import check_study
 from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
+from transect.study.data.load import load_data
 from transect.study.folders import CONFIGURATION, RUNS, RunFolder, blocks, run_folder
 from transect.study.identity import identified
 from transect.study.joining import write_tables
@@ -86,6 +88,9 @@ def run_study(
     check_study(config)
     config = identified(config, cache)
     check_study(config)  # also that no two networks are the same
+    for loaded in (load_data(data, cache) for data in config.data):
+        for paths in dict.fromkeys(one.paths for one in config.measurings()):
+            refuse_impossible(loaded, paths)
     with owned(folder) as ownership:
         claim(config, folder)
         copied = borrow_networks(config, folder, networks)
