@@ -165,8 +165,11 @@ def _settle_noise(
         if _same(beyond, above(z, as_held(threshold - tolerance.most, z.dtype), or_at=True)):
             return beyond, ()  # no value is so close that any unit's rounding could be meant
     side, suspects = above(z, threshold), tolerance.suspects()
-    within = side & ~above(z, (threshold + tolerance.merge).to(z.dtype))
-    if bool(suspects.any()):
+    beyond, any_suspect = above(z, (threshold + tolerance.merge).to(z.dtype)), bool(suspects.any())
+    if _same(side, beyond) and not any_suspect:
+        return side, ()
+    within = side & ~beyond
+    if any_suspect:
         low = above(z, (threshold - tolerance.merge).to(z.dtype), or_at=True)
         within[:, : z.shape[1]] |= suspects & (low & ~side)[:, : z.shape[1]]
     row, unit = (within[1:] & within[:-1] & knots.joined().unsqueeze(1)).nonzero(as_tuple=True)

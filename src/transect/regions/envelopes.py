@@ -56,13 +56,15 @@ def _settle_noise(
     position of the winner at every row, ``(R, units)``.
     """
     rows, suspects = len(arranged), tolerance.suspects().reshape(arranged.shape[1:])
-    largest, reach = arranged.gather(2, winner), 2 * float(tolerance.merge.max())
+    largest, reach, any_suspect = arranged.gather(2, winner), 2 * float(tolerance.merge.max()), bool(suspects.any())
     shaped, winner, doubts = winner, winner.reshape(rows, -1), []
     for place in _places(envelope.windows, arranged, largest - reach, shaped):
         at = place.clamp_min(0)
         values = arranged[:, :, at]
-        near = (values >= largest - reach) & ((values < largest) | suspects[:, at]) & (place >= 0) & (place != shaped)
-        near = near.reshape(rows, -1)
+        beaten = values < largest
+        if any_suspect:
+            beaten |= suspects[:, at] & (place != shaped)
+        near = ((values >= largest - reach) & beaten & (place >= 0)).reshape(rows, -1)
         both = near[1:] & near[:-1] & (winner[1:] == winner[:-1]) & knots.joined().unsqueeze(1)
         if not bool(both.any()):
             continue
