@@ -36,7 +36,7 @@ def images(tmp_path):
 
 def of_images(folder, cache):
     data = {"name": "images", "folder": str(folder), "train_samples": None, "test_samples": None}
-    return identified(StudyConfig.parse({"data": data}), cache)
+    return identified(StudyConfig.parse({"data": data, "paths": {"kind": "circle"}}), cache)
 
 
 def hash_of(study):
