@@ -117,7 +117,7 @@ def test_the_numbers_are_those_of_the_library(trace, tmp_path: Path):
     assert torch.equal(saved.segments[3].t, theirs.segments[3].t)
     assert Image.open("found/trace.png").width > 500
     table = Path("found/segments.csv").read_text().splitlines()
-    assert table[0].startswith("segment,length,crossings,")
+    assert table[0].startswith('"segment","length","crossings",')
     assert len(table) == 9
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == [
         "segments.csv",
