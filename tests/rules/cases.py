@@ -225,6 +225,9 @@ CASES = (
     RuleCase("hardtanh", lambda x: torch.nn.functional.hardtanh(x, -0.5, 0.7), (4,)),
     RuleCase("hardsigmoid", lambda x: torch.nn.functional.hardsigmoid(4 * x), (4,)),
     RuleCase("softshrink", lambda x: torch.nn.functional.softshrink(x, 0.3), (4,)),
+    RuleCase(
+        "several pieces", lambda x: x.sign() * torch.relu(x.abs() - torch.tensor([0.1, 0.2, 0.3, 0.0]).double()), (4,)
+    ),
     RuleCase("threshold", lambda x: torch.nn.functional.threshold(x, 0.2, 0.2), (4,)),
     RuleCase("abs", torch.abs, (4,)),
     RuleCase("clamp", lambda x: x.clamp(-0.3, 0.4) + x.clamp(min=0.1) + x.clamp_max(0.2), (4,)),
