@@ -3,7 +3,7 @@
     python benchmarks/convolutions.py [--threads N] [--table]
 
 ``times_faster`` is the median of pairs timed in turn, for as many rows as a run of the engine has. The three ways are
-described in ``transect.rules.convolving``. ``--table`` prints the rows as Markdown.
+described in ``transect.rules.convolutions``. ``--table`` prints the rows as Markdown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from environment import described, read_rows, write_row
-from transect.rules.convolving import Geometry
+from transect.rules.convolutions import Geometry
 
 NAME = "convolutions"
 PAIRS = 9

@@ -33,7 +33,7 @@ import transect
 from environment import markdown, read_rows
 from processes import keep
 from timing import timed
-from transect.study.models.resnet import resnet18
+from transect.study.models.architectures import resnet18
 
 NAME = "estimate"
 CHECKPOINTS = Path(__file__).parents[1] / "runs" / "benchmarks"

@@ -18,10 +18,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from environment import markdown, write_row
-from transect.confidence import Interval, mean_of
-from transect.measuring.comparing import compare_pairs
-from transect.study.statistics.peaks import peak_of, peaks_apart
-from transect.study.statistics.ranks import rank_correlation
+from transect.analysis.comparison import rank_correlation
+from transect.analysis.confidence import Interval, mean_of
+from transect.analysis.peaks import peak_of, peaks_apart
+from transect.measuring.measurements import compare_pairs
 
 SEED = 15
 SEEDS, PATHS = (3, 5, 10), (5, 30, 300)

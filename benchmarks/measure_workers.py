@@ -51,7 +51,7 @@ def around_signals(count: int) -> list[transect.Path]:
 def short_lines(count: int) -> list[transect.Path]:
     """Each a fiftieth of the way between two noise images."""
     starts, ends = noise.noise(2 * count, seed=1).split(count)
-    return transect.paths.lines(starts, torch.lerp(starts, ends, 0.02))
+    return transect.paths.path(starts, torch.lerp(starts, ends, 0.02))
 
 
 CASES = {

@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from transect.study.models import cnn1d as signals
-from transect.study.models import resnet
+from transect.study.models import architectures as resnet
+from transect.study.models import architectures as signals
 
 IMAGE = (3, 32, 32)
 

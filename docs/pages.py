@@ -9,8 +9,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from transect.plots.rendering import render
-from transect.storage.atomic import replacing, write_text
+from transect.plots.style import render
+from transect.tables.files import replacing, write_text
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"

@@ -16,10 +16,11 @@ import torch
 from pages import FIGURES, ROOT, markdown_table, update
 
 import transect
-from transect.plots import Curves, select
-from transect.storage.tables import read_table
+from transect.analysis.judging import judge_claims
 from transect.study.columns import RUN_SCHEMA
-from transect.study.statistics.judging import judge_claims
+from transect.tables.curves import Curves
+from transect.tables.files import read_table
+from transect.tables.grouping import select
 
 COLUMNS = {
     "train_error": ("train error", "{:.3f}"),

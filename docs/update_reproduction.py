@@ -26,14 +26,14 @@ import torch
 from pages import ROOT, markdown_table, save, update
 
 import transect
-from transect.labels import name_of
-from transect.plots import epoch_sweep, legacy_audit, path_kinds, select, width_sweep
-from transect.plots.words import describe
-from transect.storage.tables import read_table, write_csv
+from transect.analysis.claims import Claim
+from transect.analysis.judging import judge_claims
+from transect.analysis.kinds import KindTest, KindTests, compare_kinds
+from transect.plots import epoch_sweep, legacy_audit, path_kinds, width_sweep
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
-from transect.study.statistics.claims import Claim
-from transect.study.statistics.judging import judge_claims
-from transect.study.statistics.kinds import KindTest, KindTests, compare_kinds
+from transect.tables.files import read_table, write_csv
+from transect.tables.grouping import select
+from transect.tables.names import describe, name_of
 
 PAGES = ("reproduction", "audit")
 SWEEPS = {

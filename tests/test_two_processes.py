@@ -17,14 +17,14 @@ from torch import nn
 
 from transect import Measurements, Path, measure
 from transect.errors import FolderInUse
-from transect.execution import Executor, LocalExecutor, Outcome
+from transect.jobs import Executor, LocalExecutor, Outcome
 from transect.study.config import StudyConfig
-from transect.study.measuring import measure_paths
-from transect.study.sweep import run_study
+from transect.study.running.measuring import measure_paths
+from transect.study.running.sweep import run_study
 
 FORKED = multiprocessing.get_context("forkserver")  # it imports torch once: a process is there at once
 FORKED.set_forkserver_preload(
-    ["transect.study.sweep", "transect.measuring.measure", "torch.export", "torch._dynamo", "mnist1d"]
+    ["transect.study.running.sweep", "transect.measuring.measure", "torch.export", "torch._dynamo", "mnist1d"]
 )
 REFUSED = 7
 SECONDS = 0.02  # that a piece of work is stretched by, so that there is time to kill it

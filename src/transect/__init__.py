@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from transect import paths
     from transect.estimation import Estimate, estimate
     from transect.measuring import Measurements, checkpoints, forecast, measure
-    from transect.network import Network, capture
+    from transect.networks.network import Network, capture
     from transect.paths import Path
     from transect.patterns import Pattern
-    from transect.results import Trace
-    from transect.storage.traces import load_trace
     from transect.tracing import stream, trace
+    from transect.tracing.files import load_trace
+    from transect.tracing.result import Trace
 
 __all__ = [
     "Estimate",
@@ -47,15 +47,15 @@ __all__ = [
 _HOMES = {
     "Estimate": "transect.estimation",
     "Measurements": "transect.measuring",
-    "Network": "transect.network",
+    "Network": "transect.networks.network",
     "Path": "transect.paths",
     "Pattern": "transect.patterns",
-    "Trace": "transect.results",
-    "capture": "transect.network",
+    "Trace": "transect.tracing.result",
+    "capture": "transect.networks.network",
     "checkpoints": "transect.measuring",
     "estimate": "transect.estimation",
     "forecast": "transect.measuring",
-    "load_trace": "transect.storage.traces",
+    "load_trace": "transect.tracing.files",
     "measure": "transect.measuring",
     "stream": "transect.tracing",
     "trace": "transect.tracing",

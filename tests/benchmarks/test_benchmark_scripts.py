@@ -203,7 +203,7 @@ def test_without_a_gpu_its_benchmark_says_so_and_ends(monkeypatch: pytest.Monkey
 
 
 def test_figures_are_small_and_left_out_where_nothing_is_measured():
-    from transect.plots.rendering import render
+    from transect.plots.style import render
 
     drawing = _script("update_performance_figures", "docs")
     timed = [

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import transect
-from transect.estimation.pieces import changes, record, record_bytes, undecided
+from transect.estimation.functions import changes, record, record_bytes, undecided
 from transect.rules import Affine, Bend, Envelope, Hinge
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 import transect
 from transect.errors import UnsupportedModel
-from transect.graph.origin import source_line
+from transect.graph.canonical import source_line
 
 
 class TwiceCalled(nn.Module):

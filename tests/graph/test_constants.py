@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import transect
-from exactness import Call, assert_exact
+from support.exactness import Call, assert_exact
 from transect.errors import OutOfMemory, UnsupportedModel
 from transect.graph.export import BATCHES
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from piecewise import Curve, curves, measured, random_curve, value
 from scipy.integrate import quad
 
+from support.piecewise import Curve, curves, measured, random_curve, value
 from transect.measures import AbsoluteDeviation
 from transect.measures.absolute_deviation import mean_absolute_value
 

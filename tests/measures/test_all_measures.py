@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from piecewise import Curve, curves, ends_of, measured, random_curve, runs_of
 from torch import Tensor
 
+from support.piecewise import Curve, curves, ends_of, measured, random_curve, runs_of
 from transect.measures import Ends, Reduced, Reducer, default_reducers
 
 _PER_OUTPUT = {"absolute_deviation", "centred_deviation", "total_variation", "excess_variation"}

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from piecewise import Curve, curves, measured
 
+from support.piecewise import Curve, curves, measured
 from transect.measures import ArcLength
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 from hypothesis import given, settings
-from piecewise import Curve, curves, measured, value
 
+from support.piecewise import Curve, curves, measured, value
 from transect.measures import AbsoluteDeviation, CentredDeviation
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from piecewise import Curve, measured, random_curve, value
 from scipy.integrate import quad
 
+from support.piecewise import Curve, measured, random_curve, value
 from transect.measures import AbsoluteDeviation, DeviationNorm
 from transect.measures.deviation_norm import mean_norm
 

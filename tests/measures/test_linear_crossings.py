@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from piecewise import Curve, ends_of, measured, random_curve, runs_of
 
+from support.piecewise import Curve, ends_of, measured, random_curve, runs_of
 from transect.measures import Crossings, LinearCrossings
 
 _EPS = {torch.float32: 2.0**-23, torch.float64: 2.0**-52}

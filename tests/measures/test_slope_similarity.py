@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from piecewise import Curve, measured
 
+from support.piecewise import Curve, measured
 from transect.measures import SlopeSimilarity
 
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from piecewise import Curve, curves, ends_of, measured, runs_of
 
+from support.piecewise import Curve, curves, ends_of, measured, runs_of
 from transect.measures import Variation
 
 

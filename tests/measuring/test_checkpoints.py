@@ -8,8 +8,8 @@ import weakref
 import pytest
 import safetensors.torch
 import torch
-from measured import mlp, paths
 
+from support.measured import mlp, paths
 from transect import checkpoints, measure
 from transect.errors import InvalidInput
 

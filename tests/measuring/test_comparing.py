@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from measured import mlp, path, paths, smooth
 from torch import nn
 
 import transect
+from support.measured import mlp, path, paths, smooth
 from transect import measure
 from transect.errors import InvalidInput, ScaleWarning
-from transect.measuring.comparing import compare_pairs
+from transect.measuring.measurements import compare_pairs
 
 MODELS = {"a": mlp(12, 0), "b": mlp(20, 1)}
 

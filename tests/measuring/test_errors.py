@@ -7,10 +7,10 @@ import importlib.util
 
 import pytest
 import torch
-from measured import mlp, path, paths, smooth
 from torch import nn
 
 import transect
+from support.measured import mlp, path, paths, smooth
 from transect import measure
 from transect.errors import InvalidInput, MissingDependency, UnsupportedModel
 

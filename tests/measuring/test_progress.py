@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from measured import mlp, paths
-
+from support.measured import mlp, paths
 from transect import measure
 
 

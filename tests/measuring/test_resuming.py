@@ -15,23 +15,23 @@ from pathlib import Path as File
 import pyarrow.parquet
 import pytest
 import torch
-from measured import mlp, path, paths
 from torch import nn
 
+from support.measured import mlp, path, paths
 from transect import Measurements, measure
 from transect.errors import FolderInUse, InvalidInput
 from transect.measuring import pool
-from transect.measuring.chunks import Chunk
 from transect.measuring.columns import SCHEMA
-from transect.measuring.stores import Memory
-from transect.storage.tables import SCHEMA_VERSION
+from transect.measuring.paths import Chunk
+from transect.measuring.store import Memory
+from transect.tables.files import SCHEMA_VERSION
 
 SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
-from measured import mlp, paths
+from support.measured import mlp, paths
 from transect import measure
 if __name__ == "__main__":
     measure({"a": mlp(150, 0), "b": mlp(150, 1)}, paths(12), together=2, out=sys.argv[2], progress=False)
@@ -59,7 +59,7 @@ def counted(monkeypatch):
 def test_after_a_kill_nothing_is_repeated_and_the_table_is_the_same(tmp_path, counted):
     out = tmp_path / "out"
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, str(tmp_path / "script.py"), str(File(__file__).parent), str(out)]
+    command = [sys.executable, str(tmp_path / "script.py"), str(File(__file__).parents[1]), str(out)]
     process = subprocess.Popen(command)
     end = time.monotonic() + 120
     while len(list(out.glob("parts/[!.]*.parquet"))) < 3:

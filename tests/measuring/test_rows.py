@@ -6,9 +6,9 @@ import weakref
 
 import pytest
 import torch
-from measured import APART, convolutional, mlp, path, paths, smooth
 
 import transect
+from support.measured import APART, convolutional, mlp, path, paths, smooth
 from transect import Path, measure
 from transect.measuring.columns import BOUNDED, SCHEMA
 

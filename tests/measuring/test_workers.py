@@ -7,13 +7,13 @@ import re
 
 import pytest
 import torch
-from measured import INPUTS, Marked, convolutional, mlp, path, paths
 from torch import nn
 
 import transect
+from support.measured import INPUTS, Marked, convolutional, mlp, path, paths
 from transect import measure
 from transect.errors import InvalidInput, MeasuringError
-from transect.execution import Outcome
+from transect.jobs import Outcome
 from transect.measuring import pool
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from transect.paths import Path
-from transect.paths.legacy import normalised_repeatedly, rolled_closure
+from transect.paths.translations import normalised_repeatedly, rolled_closure
 
 
 def test_anchor_k_of_four_is_normalised_four_minus_k_times():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pattern_cases import CASES, PatternCase, perceptron, pieces_seen
 from torch import Tensor, nn
 
 import transect
+from support.pattern_cases import CASES, PatternCase, perceptron, pieces_seen
 from transect.errors import InvalidInput
 from transect.patterns import Pattern
 

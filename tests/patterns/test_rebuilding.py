@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from pattern_cases import CASES, PatternCase, random_case, traced, traced_case
 
 import transect
 from oracle.rational import restrict
+from support.pattern_cases import CASES, PatternCase, random_case, traced, traced_case
 from transect.errors import InvalidInput
 
 NARROW = 1e-9  # at the middle of a region narrower than this, rounding may decide the pattern of a point

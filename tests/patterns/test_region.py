@@ -6,14 +6,14 @@ import math
 
 import pytest
 import torch
-from pattern_cases import CASES, PatternCase, random_case, traced, traced_case
 from torch import Tensor, nn
 
 import transect
 from oracle.rational import restrict
+from support.pattern_cases import CASES, PatternCase, random_case, traced, traced_case
 from transect.errors import InvalidInput, RegionTooLarge
-from transect.path_region import PathRegion
 from transect.patterns import Region
+from transect.tracing.result import PathRegion
 
 WIDE = 1e-6
 

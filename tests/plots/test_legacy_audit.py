@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweep_tables import DESCENT, rows_of, table_of
+from support.sweep_tables import DESCENT, rows_of, table_of
 from transect.errors import InvalidInput
 from transect.plots import legacy_audit
 

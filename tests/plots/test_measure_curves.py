@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from study_tables import lifelike, with_noise
-from sweep_tables import DESCENT, WIDTHS, rows_of, table_of
+from support.study_tables import lifelike, with_noise
+from support.sweep_tables import DESCENT, WIDTHS, rows_of, table_of
 from transect.errors import InvalidInput
 from transect.plots import measure_curves
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from study_tables import path_table
+from support.study_tables import path_table
 from transect.errors import InvalidInput
 from transect.plots import path_kinds
 from transect.plots.path_kinds import steps

@@ -11,14 +11,14 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-from sweep_tables import sweep
+from support.sweep_tables import sweep
 from transect.errors import InvalidInput
 from transect.plots import render, width_sweep
 
 SCRIPT = """
 import hashlib, sys
 sys.path.insert(0, sys.argv[1])
-from sweep_tables import sweep
+from support.sweep_tables import sweep
 from transect.plots import render, width_sweep
 print(hashlib.sha256(render(width_sweep(sweep()), sys.argv[2])).hexdigest())
 """

@@ -6,12 +6,12 @@ import io
 
 import pytest
 
-from study_tables import MNIST_WIDTHS, lifelike, with_noise
-from sweep_tables import DESCENT, WIDTHS, rows_of, table_of
+from support.study_tables import MNIST_WIDTHS, lifelike, with_noise
+from support.sweep_tables import DESCENT, WIDTHS, rows_of, table_of
 from transect.errors import InvalidInput
 from transect.plots import epoch_sweep, networks_figure, sweep_figure, width_sweep
-from transect.storage.tables import make_table, with_settings
 from transect.study.columns import RUN_SCHEMA
+from transect.tables.files import make_table, with_settings
 
 
 def heights(axes, label):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from sweep_tables import DESCENT, WIDTHS, sweep
+from support.sweep_tables import DESCENT, WIDTHS, sweep
 from transect.errors import InvalidInput
 from transect.plots import width_sweep
 from transect.plots.style import CYCLE

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 import torch
 
-from rules.cases import CASES, RuleCase, Wrapped
+from support.cases import CASES, RuleCase, Wrapped
 from transect.graph import Graph, Value, canonical_graph, export_model
 from transect.rules import RULES, Affine, Step, fold_batch_norms, prove_coverage, rewrite
 

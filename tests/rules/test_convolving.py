@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from transect.rules.convolving import Geometry
+from transect.rules.convolutions import Geometry
 
 
 def _drawn(generator: random.Random) -> tuple[Geometry, Tensor, Tensor, Tensor | None]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import transect
-from exactness import Call, assert_exact
+from support.exactness import Call, assert_exact
 from transect.errors import UnsupportedModel
 
 T, INFINITY = torch.tensor, float("inf")

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from transect.errors import StudyError
-from transect.storage.tables import with_settings
-from transect.study.batches import batches
 from transect.study.checks import check_study
 from transect.study.config import MeasuringConfig, StudyConfig
 from transect.study.data.load import load_data
+from transect.study.files import demo_study
 from transect.study.models import build_model
-from transect.study.presets import demo_study
-from transect.study.settings import canonical_json
+from transect.study.sections import canonical_json
+from transect.study.training.steps import batches
+from transect.tables.files import with_settings
 
 PLAIN = {"model": {"width": [9, 16]}, "train": {"epochs": 3, "seed": [0, 1]}}
 

@@ -9,17 +9,16 @@ import pytest
 import safetensors.torch
 import torch
 from PIL import Image
-from study_fakes import GIVEN
 from torch import nn
 from torch.nn import functional as F
 
+from support.study_fakes import GIVEN
 from transect.errors import StudyError
 from transect.study.config import StudyConfig
 from transect.study.data.load import load_data
-from transect.study.identity import identified, refuse_changed
-from transect.study.models.structure import structure_digest
-from transect.study.status import study_status
-from transect.study.sweep import claim, read_configuration
+from transect.study.identity import identified, refuse_changed, structure_digest
+from transect.study.running.status import study_status
+from transect.study.running.sweep import claim, read_configuration
 
 
 @pytest.fixture
@@ -126,10 +125,10 @@ def test_models_are_known_by_their_parts_and_operations_whatever_their_weights()
 
 
 def test_a_model_whose_code_was_edited_is_another_network(tmp_path, monkeypatch):
-    import study_models
+    from support import study_models
 
     monkeypatch.chdir(os.path.dirname(__file__))
-    config = StudyConfig.parse(GIVEN | {"model": {"name": "study_models:small", "width": [2, 3]}})
+    config = StudyConfig.parse(GIVEN | {"model": {"name": "support.study_models:small", "width": [2, 3]}})
     before = identified(config, tmp_path)
     assert len({tuple(one.items()) for one in before.contents}) == 2
     assert identified(config, tmp_path) == before

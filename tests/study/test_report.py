@@ -6,12 +6,12 @@ import os
 
 import pytest
 
-from sweep_tables import sweep
+from support.sweep_tables import sweep
+from transect.analysis.judging import judge_claims
 from transect.errors import StudyError
 from transect.plots import render, width_sweep
-from transect.storage.tables import write_table
 from transect.study.report import report_study
-from transect.study.statistics.judging import judge_claims
+from transect.tables.files import write_table
 
 
 @pytest.fixture

@@ -8,15 +8,14 @@ import numpy as np
 import pyarrow.csv
 import pytest
 
-from study_tables import path_table, with_faults, with_noise
-from sweep_tables import WIDTHS, rows_of, table_of
+from support.study_tables import path_table, with_faults, with_noise
+from support.sweep_tables import WIDTHS, rows_of, table_of
+from transect.analysis.judging import judge_claims
 from transect.errors import InvalidInput
-from transect.storage.tables import write_table
+from transect.study.checks import defaults_said
 from transect.study.config import StudyConfig
-from transect.study.defaults import defaults_said
-from transect.study.figures import study_figures
-from transect.study.report import report_tables
-from transect.study.statistics.judging import judge_claims
+from transect.study.report import report_tables, study_figures
+from transect.tables.files import write_table
 
 KINDS = {
     ("circle", "samples"): lambda random, count: random.lognormal(1.0, 0.5, count),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import transect
-from transect.tracing.budgets import default_budget, peak_bytes
+from transect.tracing.arguments import default_budget, peak_bytes
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 GIB = 2**30

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import transect
-from transect.study.models.resnet import resnet18
+from transect.study.models.architectures import resnet18
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 MIB = 2**20

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import transect
+from transect.engine.rows import Flips
 from transect.errors import InvalidInput, VerificationError
-from transect.regions.run import Flips
-from transect.tracing import pack
+from transect.tracing import packs as pack
 
 
 class Clipped(nn.Module):
@@ -138,7 +138,7 @@ def test_no_path_is_vouched_for_by_another(monkeypatch: pytest.MonkeyPatch, wron
         return dataclasses.replace(run, outputs=torch.where(own.unsqueeze(1), run.outputs * 1.001, run.outputs))
 
     network = transect.capture(module, torch.zeros(6))
-    monkeypatch.setattr("transect.tracing.segments._SCALES_TOGETHER", 1e9)  # all in one pack
+    monkeypatch.setattr("transect.tracing.walk._SCALES_TOGETHER", 1e9)  # all in one pack
     transect.trace(network, paths)
     tampered(monkeypatch, bent)
     with pytest.raises(VerificationError, match=r"relative \d\.\de-0[34]"):

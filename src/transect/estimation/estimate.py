@@ -10,16 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from transect.errors import InvalidInput
-from transect.estimation.agreement import Tolerance
 from transect.estimation.functions import Function, as_function
 from transect.estimation.result import Estimate
-from transect.estimation.samples import FIRST, Lines, Sampler
-from transect.estimation.walk import Settled, joined, settle
-from transect.network import Network
+from transect.estimation.samples import FIRST, Lines, Sampler, Settled, Tolerance, joined, settle
+from transect.networks.network import Network
 from transect.paths import Path
-from transect.precision import full_precision
+from transect.support.precision import full_precision
 from transect.tracing.arguments import as_paths, check_whole, output_indices
-from transect.tracing.segments import check_paths
+from transect.tracing.walk import check_paths
 
 BUDGET = 2_000_000  # numbers kept alive by an evaluation, as for traces
 _BYTES_A_NUMBER = 64  # what samples may hold for each number of the budget: 128 MB by default

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transect.errors import InvalidInput, NotEstimated, check_one_of
 from transect.estimation.extrapolation import FEW, Estimated
-from transect.path_measures import PathMeasures
+from transect.measures.methods import PathMeasures
 from transect.paths import Path
 
 _EXACT_ONLY = frozenset(

@@ -1,16 +1,23 @@
-"""Samples of some segments on one equally spaced grid, which doubles without losing any."""
+"""Segments sampled on nested, equally spaced grids, each as finely as it needs, in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput
-from transect.estimation.functions import Function, Seen
-from transect.estimation.pieces import changes, record_bytes
+from transect.estimation.extrapolation import (
+    Estimated,
+    deviation_error,
+    estimated_flips,
+    estimated_measures,
+    extrapolated_flips,
+    rounding_of_deviation,
+)
+from transect.estimation.functions import Function, Seen, changes, record_bytes
 from transect.paths import Path
 from transect.rules import Bend
 
@@ -183,3 +190,144 @@ def _flips(bend: Bend, records: Tensor, undecided: Tensor) -> Tensor:
     first = changes(bend, records[:, 0], records[:, 1], undecided[:, 0])
     last = changes(bend, records[:, -2], records[:, -1], undecided[:, 1])
     return first + changes(bend, records[:, 1:-2], records[:, 2:-1]).sum(1) + last
+
+
+IN_A_ROW = 2  # grids that must agree: two can miss the same spike
+_GRAIN = 4.0  # flips that may come or go: two units that turn back, which no count of a few flips can settle
+_WITHOUT_COUNT, _WITH_COUNT = 1025, 129  # samples of a segment, at most, where the caller does not say
+_CHEAP = 100  # ... or one for so many flips: with more, an exact trace is the better buy
+_MOST = (1 << 20) + 1  # where flips that rounding makes come with every sample there would be no end
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What is asked of an estimate.
+
+    Attributes:
+        rtol: Relative error of the flips, and of the deviations relative to the segment's largest.
+        atol: Absolute error of the mean deviations, in units of the outputs.
+        max_samples: Samples of a segment, at most; None for a limit that goes with the flips.
+        eps: Unit roundoff of the dtype of the outputs.
+    """
+
+    rtol: float
+    atol: float
+    max_samples: int | None
+    eps: float
+
+    def judged(self, samples: Samples, strides: tuple[int, ...]) -> Samples:
+        """The samples with their agreements noted down, for the grids of every stride, coarsest first."""
+        agreed = samples.agreed
+        for stride in strides:
+            agrees = self._deviations_agree(samples, stride) & self._flips_agree(samples, stride)
+            agreed = torch.where(agrees, agreed + 1, 0)
+        return replace(samples, agreed=agreed)
+
+    def may_double(self, samples: Samples) -> Tensor:
+        """Whether one more doubling stays within the limit, ``(M,)``."""
+        next_samples = 2 * samples.intervals + 1
+        if self.max_samples is not None:
+            return torch.full_like(samples.agreed, next_samples <= self.max_samples, dtype=torch.bool)
+        if not samples.records:
+            return torch.full_like(samples.agreed, next_samples <= _WITHOUT_COUNT, dtype=torch.bool)
+        return next_samples <= (samples.counts[-1].sum(1) / _CHEAP).clamp(_WITH_COUNT, _MOST)
+
+    def _deviations_agree(self, samples: Samples, stride: int) -> Tensor:
+        """Every output's stated error is small beside the largest deviation, or is rounding."""
+        value, error = deviation_error(samples.outputs, stride)
+        rounding = rounding_of_deviation(samples.outputs, self.eps)
+        return (error <= self.rtol * value.amax(1, keepdim=True) + self.atol + rounding).all(1)
+
+    def _flips_agree(self, samples: Samples, stride: int) -> Tensor:
+        """The last doubling changed the estimate by at most twice what is asked: it halves what is missed."""
+        counts = samples.counts.sum(2)
+        counts = counts[: len(counts) - stride.bit_length() + 1]
+        now, before = extrapolated_flips(counts), extrapolated_flips(counts[:-1])
+        return (now - before).abs() <= 2 * self.rtol * now + _GRAIN
+
+
+_ROOM = 4  # a pack starts with a fourth of what it may hold: two doublings before it is cut
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is left of some segments: one entry each.
+
+    Attributes:
+        segments: Which they are, ``(M,)``.
+        start: Outputs at their starts, ``(M, C)``.
+        end: Outputs at their ends.
+        samples: Samples of each.
+        converged: Whether the estimates agreed.
+        counts: Flips seen on the finest grid, ``(M, operations)``.
+        estimates: The flips, where they can be counted, and every measure, by name.
+    """
+
+    segments: Tensor
+    start: Tensor
+    end: Tensor
+    samples: Tensor
+    converged: Tensor
+    counts: Tensor
+    estimates: dict[str, Estimated]
+
+
+def settle(sampler: Sampler, tolerance: Tolerance, most_bytes: int) -> Iterator[Settled]:
+    """Double the grids of all segments until they agree; what is settled is handed out and forgotten.
+
+    Segments are taken in packs whose samples fit ``most_bytes``. A pack that would outgrow them is cut, and one part
+    brought to its end before the next goes on; a single segment goes on whatever it takes.
+    """
+    segments = torch.arange(len(sampler.lines.length), device=sampler.lines.length.device)
+    size = sampler.sample_bytes * (FIRST + 1)
+    for pack in segments.split(max(1, most_bytes // (_ROOM * size))):
+        samples = tolerance.judged(sampler.first(pack), (2, 1))
+        yield from _to_its_end(samples, sampler, tolerance, most_bytes)
+
+
+def _to_its_end(samples: Samples, sampler: Sampler, tolerance: Tolerance, most_bytes: int) -> Iterator[Settled]:
+    waiting = [samples]
+    del samples  # here and below, what has been doubled is not held any longer
+    while waiting:
+        coarse = waiting.pop()
+        goes_on = (coarse.agreed < IN_A_ROW) & tolerance.may_double(coarse)
+        if not bool(goes_on.all()):
+            yield _settled(coarse.part(~goes_on), sampler, tolerance.eps)
+        if bool(goes_on.any()):
+            coarse = coarse.part(goes_on)
+            together = max(1, most_bytes // (sampler.sample_bytes * (2 * coarse.intervals + 1)))
+            if together < len(coarse):
+                waiting.append(coarse.part(slice(together, None)))
+            waiting.append(tolerance.judged(sampler.doubled(coarse.part(slice(together))), (1,)))
+        del coarse
+
+
+def _settled(samples: Samples, sampler: Sampler, eps: float) -> Settled:
+    estimates = estimated_measures(samples.outputs, sampler.lines.length[samples.segments], eps)
+    if sampler.function.uncounted is None:
+        estimates["flips"] = estimated_flips(samples.counts.sum(2))
+    number = torch.full_like(samples.segments, samples.intervals + 1)
+    start, end = samples.outputs[:, 0], samples.outputs[:, -1]
+    return Settled(samples.segments, start, end, number, samples.agreed >= IN_A_ROW, samples.counts[-1], estimates)
+
+
+def joined(parts: Sequence[Settled]) -> Settled:
+    """All segments in their order, on the CPU."""
+    order = torch.argsort(torch.cat([part.segments for part in parts]))
+
+    def together(tensors: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(tensors))[order].cpu()
+
+    def estimated(name: str) -> Estimated:
+        found = [part.estimates[name] for part in parts]
+        return Estimated(*(together([getattr(one, end) for one in found]) for end in ("value", "low", "high")))
+
+    return Settled(
+        segments=together([part.segments for part in parts]),
+        start=together([part.start for part in parts]),
+        end=together([part.end for part in parts]),
+        samples=together([part.samples for part in parts]),
+        converged=together([part.converged for part in parts]),
+        counts=together([part.counts for part in parts]),
+        estimates={name: estimated(name) for name in parts[0].estimates},
+    )

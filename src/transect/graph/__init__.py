@@ -2,10 +2,9 @@
 
 from transect.graph.calling import Called
 from transect.graph.canonical import canonical_graph
-from transect.graph.examples import accepted_batch, as_batch, as_float_tensor
+from transect.graph.examples import accepted_batch, as_batch, as_float_tensor, check_usable
 from transect.graph.export import OneModuleAtATime, branches_on_samples, export_model, numbers_of_samples
 from transect.graph.node import Graph, Node, Rows, Value, is_random
-from transect.graph.usable import check_usable
 
 __all__ = [
     "Called",

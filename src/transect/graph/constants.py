@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from transect.precision import full_precision
+from transect.support.precision import full_precision
 
 # Operations whose results have a shape that depends on numbers, or that check them.
 _NOT_EXPORTED = frozenset(

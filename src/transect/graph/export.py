@@ -18,9 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from transect.errors import UnsupportedModel, refuse_for_memory
 from transect.graph.calling import Called, PassFailed
+from transect.graph.canonical import raised_at
 from transect.graph.constants import KnownConstants
 from transect.graph.node import is_random
-from transect.graph.origin import raised_at
 from transect.graph.state import attributes_kept
 
 # Decomposed, these would lose what the user wrote (a PReLU becomes gt/mul/where) or fold the rows into another

@@ -2,12 +2,11 @@
 
 from transect.measures.absolute_deviation import AbsoluteDeviation
 from transect.measures.arc_length import ArcLength
-from transect.measures.base import Ends, Reduced, Reducer
+from transect.measures.base import Ends, Reduced, Reducer, across_outputs
 from transect.measures.centred_deviation import CentredDeviation
 from transect.measures.crossings import Crossings
 from transect.measures.deviation_norm import DeviationNorm
 from transect.measures.linear_crossings import LinearCrossings
-from transect.measures.outputs import across_outputs
 from transect.measures.slope_similarity import SlopeSimilarity
 from transect.measures.variation import Variation
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from transect.engine.rows import Run
 from transect.measures.base import Ends, Reduced, Seen, add_by_segment
-from transect.regions.run import Run
 
 
 def mean_absolute_value(left: Tensor, right: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
+from transect.engine.rows import Run
 from transect.measures.base import Ends, Reduced, Seen, add_by_segment, row_norms
-from transect.regions.run import Run
 
 
 class ArcLength:

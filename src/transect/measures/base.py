@@ -10,7 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from transect.regions.run import Pieces, Run
+from transect.engine.rows import Pieces, Run
+from transect.errors import check_one_of
 
 _SURE = 16.0  # multiples of eps max|f|, or of the standard deviation of rounding, by which an output is known
 
@@ -112,3 +113,18 @@ def add_by_segment(total: Tensor, segment: Tensor, values: Tensor) -> None:
 def raise_by_segment(peak: Tensor, segment: Tensor, values: Tensor) -> None:
     """Raise the entries of the segments to ``values`` where these are larger, in place."""
     peak.scatter_reduce_(0, segment, values, "amax")
+
+
+def across_outputs(values: Tensor, how: str = "l2") -> Tensor:
+    """One number a segment.
+
+    Args:
+        values: A measure of every output, ``(S, C)``.
+        how: ``"l2"``, the norm over the outputs (for ``[[1, 0], [0, 1]]`` summed over segments: 2); ``"mean"``, or
+            ``"max"``.
+
+    Raises:
+        InvalidInput: ``how`` is something else.
+    """
+    check_one_of("how", how, ("l2", "mean", "max"))
+    return values.norm(dim=1) if how == "l2" else values.mean(1) if how == "mean" else values.amax(1)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from transect.engine.rows import Run
 from transect.measures.absolute_deviation import mean_absolute_value
 from transect.measures.base import Ends, Reduced, Seen, add_by_segment
-from transect.regions.run import Run
 
 
 def centred(outputs: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transect.engine.rows import Run
 from transect.measures.base import Ends, Reduced, Seen, add_by_segment
-from transect.regions.run import Run
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from transect.engine.rows import Run
 from transect.measures.base import Ends, Reduced
-from transect.regions.run import Run
 
 
 class LinearCrossings:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
+from transect.engine.rows import Run
 from transect.measures.base import Ends, Reduced, Seen, add_by_segment
-from transect.regions.run import Run
 
 
 class Variation:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from transect.graph.node import Rows, Value
-from transect.network import Network
+from transect.networks.network import Network
 
 _PLAIN = (bool, int, str, bytes, type(None), range, torch.dtype, torch.device, torch.layout, torch.memory_format)
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})

@@ -12,22 +12,19 @@ import torch
 from torch import nn
 
 from transect.errors import FolderInUse, InvalidInput, MeasuringError
-from transect.execution import ProgressCallback
-from transect.measuring.chunks import Paths, traced_together
+from transect.jobs import ProgressCallback
 from transect.measuring.forecasting import forecast_of
 from transect.measuring.measurements import Measurements
 from transect.measuring.models import Source, as_sources, lies_on_cpu
-from transect.measuring.options import Options, checked_outputs, is_whole
-from transect.measuring.pool import Task, work_through
-from transect.measuring.prepared import Prepared, prepare
-from transect.measuring.progress import Watcher, watching
-from transect.measuring.rows import ordered
+from transect.measuring.paths import Paths, traced_together
+from transect.measuring.pool import Task, Watcher, watching, work_through
+from transect.measuring.prepared import Options, Prepared, checked_outputs, is_whole, prepare
+from transect.measuring.rows import one_thread, ordered
 from transect.measuring.scales import Scale, as_scale
-from transect.measuring.stores import TABLE, Folder, Memory, OtherMeasurements, Store, as_folder
-from transect.measuring.work import one_thread
-from transect.network import Network
+from transect.measuring.store import TABLE, Folder, Memory, OtherMeasurements, Store, as_folder
+from transect.networks.network import Network
 from transect.paths import Path
-from transect.storage.ownership import Ownership, owned
+from transect.tables.ownership import Ownership, owned
 
 _LONG = 10.0  # seconds of work from which a forecast is worth a line
 

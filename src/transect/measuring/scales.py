@@ -13,8 +13,8 @@ from torch import Tensor
 
 from transect.errors import InvalidInput
 from transect.measuring.models import Model
-from transect.network import Network
-from transect.precision import full_precision
+from transect.networks.network import Network
+from transect.support.precision import full_precision
 
 _ROWS = 256  # inputs evaluated together
 _ROUNDING = 1e-12  # of an output's mean: a spread below it is none

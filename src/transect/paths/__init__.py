@@ -1,7 +1,6 @@
 """Polylines in input space, and how they are made from data."""
 
-from transect.paths.lines import line, lines
-from transect.paths.path import Path
+from transect.paths.path import Path, line, lines
 from transect.paths.signals import shift_scale_circle, shift_scale_circles
 from transect.paths.translations import (
     translation_arc,

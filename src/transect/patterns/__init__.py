@@ -2,10 +2,8 @@
 
 from transect.patterns.bends import beyond_rounding, pieces_at
 from transect.patterns.inequalities import Inequalities
-from transect.patterns.layout import Layout
-from transect.patterns.pattern import Pattern
-from transect.patterns.points import InputSpace, pattern_at
-from transect.patterns.rebuilding import pattern_after, patterns_along
+from transect.patterns.pattern import Layout, Pattern
+from transect.patterns.points import InputSpace, pattern_after, pattern_at, patterns_along
 from transect.patterns.region import AffineMap, Region, region_at
 
 __all__ = [

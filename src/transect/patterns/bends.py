@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from transect.regions.envelopes import winning_places
+from transect.engine.envelopes import winning_places
 from transect.rules import Affine, Bend, Envelope, Hinge
 
 NONE = -1  # in place of a number

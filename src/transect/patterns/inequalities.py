@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transect.engine.program import Program
 from transect.errors import InvalidInput
-from transect.indices import whole_numbers
 from transect.patterns.bends import Borders, borders
-from transect.patterns.gradients import Differences
-from transect.patterns.linear import linear_part
+from transect.patterns.linear import Differences, linear_part
 from transect.patterns.pattern import Pattern
 from transect.patterns.points import InputSpace
-from transect.regions.program import Program
 from transect.rules import Affine, Bend
+from transect.support.indices import whole_numbers
 
 
 @dataclass(frozen=True, eq=False)

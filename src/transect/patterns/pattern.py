@@ -2,16 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from transect.errors import InvalidInput
-from transect.patterns.bits import differing_units, unpack
-from transect.patterns.layout import Layout
+from transect.engine.program import Program
+from transect.errors import InvalidInput, check_one_of
+
+
+def planes_for(pieces: int) -> int:
+    """Bits that tell so many pieces of a unit apart."""
+    return (pieces - 1).bit_length()
+
+
+def bytes_for(units: int) -> int:
+    """Bytes a plane of so many units takes."""
+    return -(-units // 8)
+
+
+def pack(pieces: Tensor, planes: int) -> Tensor:
+    """Pieces ``(..., units)`` to bytes ``(..., planes * bytes)``, plane after plane; unit 0 is the lowest bit."""
+    padded = functional.pad(pieces, (0, -pieces.shape[-1] % 8)).unflatten(-1, (-1, 8))
+    place = torch.arange(8, dtype=torch.uint8, device=pieces.device)
+    packed = [(((padded >> plane) & 1).to(torch.uint8) << place).sum(-1, dtype=torch.uint8) for plane in range(planes)]
+    return torch.cat(packed, -1) if packed else pieces.new_empty((*pieces.shape[:-1], 0), dtype=torch.uint8)
+
+
+def unpack(packed: Tensor, planes: int, units: int) -> Tensor:
+    """The pieces ``(..., units)`` that :func:`pack` has packed; uint8, or int32 where a unit has more than 256."""
+    place = torch.arange(8, dtype=torch.uint8, device=packed.device)
+    dtype = torch.uint8 if planes <= 8 else torch.int32
+    pieces = torch.zeros((*packed.shape[:-1], units), dtype=dtype, device=packed.device)
+    for plane, part in enumerate(packed.unflatten(-1, (planes, bytes_for(units))).unbind(-2) if planes else ()):
+        bit = ((part.unsqueeze(-1) >> place) & 1).flatten(-2)[..., :units]
+        pieces |= bit.to(dtype) << plane
+    return pieces
+
+
+def differing_units(difference: Tensor, planes: int) -> Tensor:
+    """Units that have a bit in any plane of ``(..., planes * bytes)``: their number, ``(...)`` int64."""
+    differ = torch.zeros((*difference.shape[:-1], difference.shape[-1] // max(1, planes)), dtype=torch.uint8)
+    for plane in difference.unflatten(-1, (planes, -1)).unbind(-2) if planes else ():
+        differ = differ | plane
+    return _ones(differ).sum(-1, dtype=torch.int64)
+
+
+def _ones(x: Tensor) -> Tensor:
+    """Number of ones in every byte: sums of neighbouring bits, pairs and halves."""
+    x = x - ((x >> 1) & 0x55)
+    x = (x & 0x33) + ((x >> 2) & 0x33)
+    return (x + (x >> 4)) & 0x0F
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a pattern lists; equal for networks of the same architecture.
+
+    Attributes:
+        operations: Names of the bending operations.
+        units: Number of units of each.
+        pieces: Number of pieces of a unit of each.
+    """
+
+    operations: tuple[str, ...]
+    units: tuple[int, ...]
+    pieces: tuple[int, ...]
+
+    @classmethod
+    def of(cls, program: Program) -> Layout:
+        """The layout of a program's patterns."""
+        return cls(program.bends, program.units, program.pieces)
+
+    @cached_property
+    def planes(self) -> tuple[int, ...]:
+        """Bits a unit of each operation takes."""
+        return tuple(map(planes_for, self.pieces))
+
+    @cached_property
+    def places(self) -> tuple[slice, ...]:
+        """Bytes of each operation."""
+        ends = [0]
+        for planes, units in zip(self.planes, self.units, strict=True):
+            ends.append(ends[-1] + planes * bytes_for(units))
+        return tuple(map(slice, ends[:-1], ends[1:]))
+
+    @property
+    def size(self) -> int:
+        """Bytes of one pattern."""
+        return self.places[-1].stop if self.places else 0
+
+    def pack(self, pieces: Sequence[Tensor]) -> Tensor:
+        """The bits of patterns, ``(..., size)``, from the pieces of every operation, ``(..., units)`` each."""
+        return torch.cat([self.pack_one(index, part) for index, part in enumerate(pieces)], -1)
+
+    def pack_one(self, operation: int, pieces: Tensor) -> Tensor:
+        """The same of one operation."""
+        return pack(pieces, self.planes[operation])
+
+    def index(self, operation: str | int) -> int:
+        """Index of an operation given by name or by index (from the end where negative).
+
+        Raises:
+            InvalidInput: There is no such operation.
+        """
+        count = len(self.operations)
+        if isinstance(operation, int) and -count <= operation < count:
+            return operation % count
+        if not count:
+            raise InvalidInput(f"operation: the network is affine, and has no operation that bends; got {operation!r}.")
+        check_one_of("operation", operation, self.operations, ", or its index")
+        return self.operations.index(str(operation))
+
+    def check_same(self, other: Layout) -> None:
+        """Hold that two patterns list the same units.
+
+        Raises:
+            InvalidInput: They do not, and so cannot be compared.
+        """
+        if self != other:
+            raise InvalidInput(
+                "pattern: expected two patterns of networks of the same architecture, got one over "
+                f"{self.describe()} and one over {other.describe()}; compare patterns of one network, or of copies of "
+                "it with other weights."
+            )
+
+    def describe(self) -> str:
+        """Its operations in words."""
+        listed = [f"{name} ({units:,} units of {pieces} pieces)" for name, units, pieces
+                  in zip(self.operations, self.units, self.pieces, strict=True)]  # fmt: skip
+        shown = ", ".join(listed[:4]) + (f" and {len(listed) - 4} more operations" if len(listed) > 4 else "")
+        return shown or "no bending operation"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -11,16 +11,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from transect.engine.program import Program
 from transect.errors import InvalidInput, RegionTooLarge
-from transect.indices import whole_numbers
-from transect.patterns.gradients import Differences
 from transect.patterns.inequalities import Inequalities, bounds_of
-from transect.patterns.layout import Layout
-from transect.patterns.linear import linear_part, on_pattern
-from transect.patterns.pattern import Pattern
+from transect.patterns.linear import Differences, linear_part, on_pattern
+from transect.patterns.pattern import Layout, Pattern
 from transect.patterns.points import InputSpace, pattern_at
-from transect.precision import full_precision
-from transect.regions.program import Program
+from transect.support.indices import whole_numbers
+from transect.support.precision import full_precision
 
 MAX_BYTES = 2 * 2**30  # what a matrix may take before it is refused
 CHUNK_BYTES = 64 * 2**20  # what each of many may take

@@ -1,14 +1,13 @@
 """Figures: one a file, a table or a trace in, a matplotlib ``Figure`` out."""
 
-from transect.plots.curves import Curves
-from transect.plots.grouping import Group, axes_of, groups, select, sweeps
 from transect.plots.legacy_audit import legacy_audit
-from transect.plots.measure_curves import measure_curves
 from transect.plots.networks import networks_figure
 from transect.plots.path_kinds import path_kinds
-from transect.plots.rendering import render
-from transect.plots.segment_profile import plot_trace
-from transect.plots.sweep_figure import epoch_sweep, sweep_figure, width_sweep
+from transect.plots.style import render
+from transect.plots.sweep import epoch_sweep, measure_curves, sweep_figure, width_sweep
+from transect.plots.trace import plot_trace
+from transect.tables.curves import Curves
+from transect.tables.grouping import Group, axes_of, groups, select, sweeps
 
 __all__ = [
     "Curves",

@@ -13,13 +13,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
-from transect.labels import name_of
-from transect.plots.curves import Curves, rows_of_split
-from transect.plots.drawing import draw_positions
-from transect.plots.grouping import groups
-from transect.plots.style import CYCLE, INK, caption, house_style
-from transect.plots.words import fault_name, walked
-from transect.storage.tables import as_table
+from transect.plots.style import CYCLE, INK, caption, draw_positions, house_style
+from transect.tables.curves import Curves, rows_of_split
+from transect.tables.files import as_table
+from transect.tables.grouping import groups
+from transect.tables.names import fault_name, name_of, walked
 
 _MARKERS = "osD^vP"
 _STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))

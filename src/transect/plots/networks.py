@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from transect.errors import InvalidInput
-from transect.labels import count_column
-from transect.plots.curves import rows_of_split
-from transect.plots.grouping import distinct, groups, varying
 from transect.plots.style import BLUE, FAINT, GREEN, QUIET, VERMILION, caption, house_style
-from transect.plots.words import describe, walked
-from transect.storage.tables import as_table
+from transect.tables.curves import rows_of_split
+from transect.tables.files import as_table
+from transect.tables.grouping import distinct, groups, varying
+from transect.tables.names import count_column, describe, walked
 
 MOST_NETWORKS = 40
 

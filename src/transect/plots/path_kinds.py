@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from transect.errors import InvalidInput
-from transect.labels import name_of
-from transect.plots.grouping import KIND, Group, distinct, groups, path_kinds_of, varying
 from transect.plots.style import CYCLE, caption, house_style
-from transect.plots.words import walked
-from transect.storage.tables import as_table
+from transect.tables.files import as_table
+from transect.tables.grouping import KIND, Group, distinct, groups, path_kinds_of, varying
+from transect.tables.names import name_of, walked
 
 MOST_PANELS = 12
 _IN_A_ROW = 3

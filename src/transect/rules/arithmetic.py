@@ -8,7 +8,19 @@ import torch
 from torch import Tensor
 
 from transect.graph import Node, Value
-from transect.rules.base import ESTIMATE, Affine, Refused, broadcast_to, row_dim, stored_constant
+from transect.rules.base import ESTIMATE, Affine, Refused, broadcast_to, only_input, row_dim, stored_constant
+
+
+def full_like(node: Node) -> Affine:
+    """``full_like(x, value)``: reads the shape of x, and none of its numbers."""
+    row_dim(only_input(node))
+    number = node.args[1]
+    if not isinstance(number, int | float):
+        raise Refused("it fills a tensor with something that is not a number", "use a number")
+    return Affine(lambda x: torch.full_like(x, number), torch.zeros_like, torch.zeros_like)
+
+
+CONSTANTS = {str(torch.ops.aten.full_like.default): full_like}
 
 
 def add(node: Node) -> Affine:
@@ -106,7 +118,7 @@ def _constant(constant: Any, out: Value) -> Any:
     raise Refused("it combines activations with the number of samples", "use constants that do not depend on the batch")
 
 
-RULES = {
+ARITHMETIC = {
     str(torch.ops.aten.add.Tensor): add,
     str(torch.ops.aten.add.Scalar): add,
     str(torch.ops.aten.sub.Tensor): sub,
@@ -120,3 +132,6 @@ RULES = {
     str(torch.ops.aten.div.Tensor_mode): div,
     str(torch.ops.aten.neg.default): neg,
 }
+
+
+RULES = {**CONSTANTS, **ARITHMETIC}

@@ -1,21 +1,117 @@
-"""The proof, before anything is computed, that every node of a graph has a rule; all problems in one error."""
+"""Every operation has its treatment: the table of all rules, the proof that it covers a graph, and what it refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from transect.errors import UnsupportedModel
-from transect.findings import Problem, listed
+from transect.errors import Problem, Treated, UnsupportedModel, listed
 from transect.graph import Graph, Node, Rows, is_random
 from transect.graph.node import leaves
-from transect.rules.base import CONTINUOUS, MIXES_ROWS, Affine, Bend, Envelope, Refused, row_dim
+from transect.rules import (
+    arithmetic,
+    convolutions,
+    hinges,
+    indexing,
+    linear,
+    normalisation,
+    resampling,
+    shapes,
+    windows,
+)
+from transect.rules.base import CONTINUOUS, ESTIMATE, MIXES_ROWS, Affine, Bend, Envelope, Refused, Rule, merged, row_dim
 from transect.rules.indexing import refuse_truth_values
 from transect.rules.infinities import excluding
-from transect.rules.refusals import RANDOM, refusal
 from transect.rules.rewriting import COMPARISONS
-from transect.rules.table import RULES
-from transect.rules.treatment import treated
+
+
+def in_words(operation: Affine | Bend) -> str:
+    """``affine``, ``bends: 2 pieces`` or ``bends: envelope of 9``."""
+    if isinstance(operation, Affine):
+        return "affine"
+    if isinstance(operation, Envelope):
+        return f"bends: envelope of {operation.windows.shape[1]}"
+    return f"bends: {len(operation.thresholds) + 1} pieces"
+
+
+def exported_name(name: str) -> str:
+    """Name of the exported node that one of a rewritten graph is, or stands for a part of (``amin.1`` of ``amin``)."""
+    return name.partition(".")[0]
+
+
+def treated(steps: Iterable[Step]) -> tuple[Treated, ...]:
+    """One entry for each operation of the graph as it was exported, in order of execution."""
+    parts: dict[str, list[Step]] = {}
+    for step in steps:
+        parts.setdefault(exported_name(step.node.name), []).append(step)
+    return tuple(map(_together, parts.values()))
+
+
+def _together(parts: list[Step]) -> Treated:
+    main = next((part for part in parts if not isinstance(part.operation, Affine)), parts[-1])
+    bends = not isinstance(main.operation, Affine)
+    units = math.prod(main.node.value.unit_shape) if bends and main.node.value is not None else 0
+    return Treated(main.node.written or main.node.operation, in_words(main.operation), units)
+
+
+_SMOOTH = ("it bends smoothly: the network is not piecewise affine", ESTIMATE)
+_STATISTICS = ("it divides by a statistic of the activations", "use batch norm with running statistics, or none")
+_JUMPS = ("it jumps: the network is not continuous", "use a continuous operation")
+_QUADRATIC = ("it is quadratic between its bends", "use relu6 or hardtanh")
+RANDOM = ("it is random", "call model.eval(), give functions training=False, or remove it")
+_ORDER = ("it orders activations", "use max, min, or max-pooling")
+
+_REASONS: tuple[tuple[str, tuple[str, str]], ...] = (
+    ("sigmoid tanh gelu silu mish elu celu selu softplus exp log log1p sqrt rsqrt pow erf sin cos atan reciprocal "
+     "logsumexp _softmax _log_softmax softmax log_softmax log_sigmoid logit sinh cosh", _SMOOTH),
+    ("native_layer_norm layer_norm native_group_norm group_norm instance_norm var std "
+     "_native_batch_norm_legit _native_batch_norm_legit_functional native_batch_norm", _STATISTICS),
+    ("sign copysign floor ceil round trunc frac hardshrink fmod remainder", _JUMPS),
+    ("hardswish", _QUADRATIC),
+    ("_cdist_forward _euclidean_dist", ("distances of this order bend smoothly, or jump", "use cdist with p=1 or inf")),
+    ("sort cummax cummin topk median kthvalue argsort mode", _ORDER),
+    ("eq ne gt ge lt le isnan isinf logical_not logical_and logical_or logical_xor bitwise_not bitwise_and "
+     "bitwise_or bitwise_xor argmax argmin heaviside where masked_fill nonzero",
+     ("it compares activations and the result jumps where they are equal", CONTINUOUS)),
+    ("scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu",
+     ("it multiplies activations by one another", ESTIMATE)),
+)  # fmt: skip
+
+
+def refusal(operation: str) -> Rule | None:
+    """The rule that refuses ``operation`` (such as ``aten.gelu.default``) with its reason, or None if unknown."""
+    family = operation.split(".")[1] if operation.startswith("aten.") else operation
+    return next((_refuse(*why) for names, why in _REASONS if family in _words(names)), None)
+
+
+def _words(names: str) -> Iterable[str]:
+    return {name for word in names.split() for name in (word, f"{word}_")}
+
+
+def _refuse(reason: str, remedy: str) -> Rule:
+    def rule(node: Node) -> Affine:
+        raise Refused(reason, remedy)
+
+    return rule
+
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    merged(
+        linear.RULES,
+        convolutions.RULES,
+        normalisation.RULES,
+        normalisation.INSTANCE_RULES,
+        arithmetic.RULES,
+        shapes.RULES,
+        indexing.RULES,
+        resampling.RULES,
+        windows.RULES,
+        hinges.RULES,
+    )
+)
+
 
 # Operations of activations some of whose arguments are sizes or the end of a range.
 _OF_SIZES = frozenset(

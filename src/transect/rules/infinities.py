@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transect.errors import UnsupportedModel
-from transect.findings import Problem
+from transect.errors import Problem, UnsupportedModel
 from transect.graph import Graph, Node, Value
 from transect.graph.node import leaves, mapped
 from transect.rules.base import Envelope

@@ -1,13 +1,141 @@
-"""Combinations of settings that are each right, but not together."""
+"""What a study says before it runs: settings that would do nothing are refused, those that were defaulted are named."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
 from transect.errors import StudyError
-from transect.study.config import NetworkConfig, StudyConfig
-from transect.study.defaults import useless_settings
+from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
 from transect.study.models import check_model
-from transect.study.naming import differing, said
-from transect.study.schedule import refuse_useless_milestones
+from transect.study.naming import SECTIONS, differing, flat, said
+from transect.study.training.steps import refuse_useless_milestones
+
+Flat = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of a study, resolved.
+
+    Attributes:
+        name: Its full name, such as ``train.learning_rate``.
+        values: The values that it has in the study, in their order.
+        asked: Whether the study gives it; else the value is the default.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    asked: bool
+
+    def __str__(self) -> str:
+        values = [_WITHOUT.get(self.name, "none") if value in (None, "", (), []) else value for value in self.values]
+        return f"{self.name.partition('.')[2]} {', '.join(str(value) for value in values)}"
+
+
+def resolved_settings(config: StudyConfig) -> tuple[Setting, ...]:
+    """Every setting that has a say in a study, asked for or not, with the values that it has there.
+
+    Those that have none are left out: ``milestones`` of a constant learning rate, ``radius`` of straight lines, the
+    training of networks that come from files.
+    """
+    values: dict[str, list[Any]] = {}
+    for part in (config.networks(), config.measurings()):
+        for settings in _distinct(part):
+            for name, value in settings.items():
+                if name.startswith("model.arguments.") or name not in _WHERE or _WHERE[name](settings):
+                    known = values.setdefault(name, [])
+                    known += [value] if value not in known else []
+    asked = set(config.asked)
+    return tuple(
+        Setting(name, tuple(found), name in asked or name.startswith("model.arguments."))
+        for name, found in values.items()
+    )
+
+
+def useless_settings(config: StudyConfig) -> list[str]:
+    """Settings that are given though they have no say where they stand: nothing would differ without them."""
+    used = {setting.name: setting.values for setting in resolved_settings(config)}
+    found = set()
+    for part in (config.networks(), config.measurings()):
+        for settings in _distinct(part):
+            for name in (name for name, has_say in _WHERE.items() if name in settings and not has_say(settings)):
+                asked = name in config.asked and name not in used and settings[name] not in (None, False, [])
+                if asked or settings[name] not in (None, _DEFAULTS[name], *used.get(name, ())):
+                    found.add(name)
+    return sorted(found)
+
+
+def defaults_said(config: StudyConfig) -> str:
+    """The settings that were not asked for, with their values: a line for each section, below one that says so.
+
+    Empty where all were asked for.
+    """
+    lines: dict[str, list[str]] = {}
+    for setting in resolved_settings(config):
+        if not setting.asked:
+            lines.setdefault(setting.name.partition(".")[0], []).append(str(setting))
+    said = [f"  {section}: {'; '.join(found)}" for section, found in lines.items()]
+    return "\n".join(["Not asked for, so by default:", *said]) if said else ""
+
+
+def _distinct(parts: Iterable[NetworkConfig | MeasuringConfig]) -> Iterable[Flat]:
+    return (flat(part.model_dump(mode="json")) for part in parts)
+
+
+_DEFAULTS = flat({name: section().model_dump(mode="json") for name, section in SECTIONS.items()})
+_WITHOUT = {
+    "data.train_samples": "all",
+    "data.test_samples": "all",
+    "data.image_size": "as they are",
+    "train.order_seed": "that of seed",
+    "measures.first_paths": "all",
+    "measures.max_samples": "as many as it takes",
+}
+"""What stands where a setting has no value."""
+
+
+def _trained(of: Flat) -> bool:
+    return of["model.checkpoint"] is None
+
+
+def _of_kinds(*kinds: str) -> Callable[[Flat], bool]:
+    return lambda of: of["paths.kind"] in kinds
+
+
+_IN_TRAINING = (
+    *("optimizer", "learning_rate", "weight_decay", "schedule", "batch_size", "epochs", "stop_error", "crop", "flip"),
+    *("precision", "tensorboard", "evaluate_every", "checkpoint_every", "seed", "order_seed"),
+)
+_WHERE: Mapping[str, Callable[[Flat], bool]] = MappingProxyType(
+    {f"train.{name}": _trained for name in _IN_TRAINING}
+    | {
+        "data.folder": lambda of: of["data.name"] in ("images", "cifar10", "cifar100"),
+        "data.download": lambda of: of["data.name"] in ("cifar10", "cifar100"),
+        "data.image_size": lambda of: of["data.name"] != "mnist1d",
+        "data.noise_seed": lambda of: of["data.label_noise"] > 0,
+        "model.width": lambda of: of["model.width"] is not None,
+        "model.batch_norm": lambda of: of["model.batch_norm"] is not None,
+        "model.checkpoint": lambda of: not _trained(of),
+        "train.momentum": lambda of: _trained(of) and of["train.optimizer"] == "sgd",
+        "train.milestones": lambda of: _trained(of) and of["train.schedule"] == "step",
+        "train.decay": lambda of: _trained(of) and of["train.schedule"] == "step",
+        "paths.anchors": _of_kinds("circle", "arc", "shift_scale_circle"),
+        "paths.radius": _of_kinds("circle", "arc"),
+        "paths.shift": _of_kinds("shift_scale_circle"),
+        "paths.scale": _of_kinds("shift_scale_circle"),
+        "paths.repeated_normalisation": _of_kinds("circle"),
+        "paths.rolled_closure": _of_kinds("circle"),
+        "measures.rtol": lambda of: of["measures.method"] == "estimate",
+        "measures.max_samples": lambda of: of["measures.method"] == "estimate",
+        "measures.dtype": lambda of: of["measures.method"] == "exact",
+        "measures.upper_bound_integral": lambda of: of["measures.method"] == "exact",
+        "measures.drop_last_region": lambda of: of["measures.method"] == "exact",
+    }
+)
+"""Where a setting has a say; one that is not here has it everywhere."""
 
 
 def check_study(config: StudyConfig) -> None:

@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-from transect.labels import MEASURES
-from transect.storage.tables import make_schema
+from transect.tables.files import make_schema
+from transect.tables.names import MEASURES
 
 _TEXT, _COUNT, _NUMBER, _TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 

@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from transect.study.sections import DataConfig, MeasureConfig, ModelConfig, PathConfig, TrainConfig
-from transect.study.settings import Settings
+from transect.study.sections import DataConfig, MeasureConfig, ModelConfig, PathConfig, Settings, TrainConfig
 
 SECTIONS: dict[str, type[Settings]] = {
     "data": DataConfig,

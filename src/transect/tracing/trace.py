@@ -8,20 +8,17 @@ from typing import Literal, overload
 import torch
 from torch import Tensor, nn
 
+from transect.engine.rows import Run
 from transect.errors import check_one_of
-from transect.network import Network
+from transect.networks.network import Network
 from transect.paths import Path
 from transect.patterns import Layout
-from transect.precision import full_precision
-from transect.regions.run import Run
-from transect.results import Trace
-from transect.tracing.anchors import AnchorJudge
+from transect.support.precision import full_precision
 from transect.tracing.arguments import as_network, as_paths, check_whole, numbers_alive, output_indices
-from transect.tracing.keeping import Keeper
-from transect.tracing.pack import PackWalker
-from transect.tracing.segments import check_paths, packs
-from transect.tracing.split import one_trace_a_path, warn_of_unresolved
-from transect.tracing.walk import engine_for, overlapping_runs, rounding_of
+from transect.tracing.packs import AnchorJudge, PackWalker, one_trace_a_path, warn_of_unresolved
+from transect.tracing.result import Trace
+from transect.tracing.segment import Keeper
+from transect.tracing.walk import check_paths, engine_for, overlapping_runs, packs, rounding_of
 
 MAX_BYTES = 2 * 2**30  # what keep="all" may hold before it is refused
 
@@ -139,7 +136,7 @@ def stream(
 ) -> Iterator[Run]:
     """Walk a path and hand out its knots in order, run by run, in bounded memory: for what does not fit in it.
 
-    Consecutive runs overlap by one interval where a segment goes on (see :class:`transect.regions.run.Run`).
+    Consecutive runs overlap by one interval where a segment goes on (see :class:`transect.engine.rows.Run`).
 
     Args:
         network: A captured network, or a module.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from transect.study.data.augment import augmented
+from transect.study.data.dataset import augmented
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -7,8 +7,8 @@ import torch
 
 from transect.errors import StudyError
 from transect.study.config import PathConfig
-from transect.study.data.choosing import chosen_pairs, chosen_samples
 from transect.study.data.dataset import Split
+from transect.study.data.samples import chosen_pairs, chosen_samples
 
 CLEAN = torch.arange(60) % 3
 NOISY = torch.arange(60) % 5 == 0

@@ -18,7 +18,7 @@ from torchvision import datasets
 from transect.errors import MissingDependency, StudyError
 from transect.study.config import DataConfig, StudyConfig
 from transect.study.data.load import load_data
-from transect.study.forecasting import forecast_study
+from transect.study.running.forecasting import forecast_study
 
 NAMES = [f"class {index}" for index in range(10)]
 

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from transect.errors import StudyError
 from transect.study.config import DataConfig
-from transect.study.data.dataset import DataSet, Split
-from transect.study.data.drawing import drawn, interleaved
+from transect.study.data.dataset import DataSet, Normalisation, Split
 from transect.study.data.images import ImageSource, LabelledImages
-from transect.study.data.normalisation import Normalisation
+from transect.study.data.samples import drawn, interleaved
 
 
 def numbered(per_class: list[int], first: int) -> LabelledImages:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from transect.errors import StudyError
-from transect.study.data.noise import symmetric_label_noise
+from transect.study.data.dataset import symmetric_label_noise
 
 
 @given(st.integers(2, 7), st.integers(0, 60), st.floats(0, 1), st.integers(0, 2**31))

@@ -14,8 +14,8 @@ from transect.errors import StudyError
 from transect.study.config import DataConfig
 from transect.study.data.cache import default_cache_folder
 from transect.study.data.dataset import SPLITS
+from transect.study.data.embedded import load_mnist1d
 from transect.study.data.load import load_data
-from transect.study.data.mnist1d import load_mnist1d
 
 
 def test_the_samples_are_those_of_the_package(tmp_path):

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from transect.errors import StudyError
-from transect.study.data.dataset import DataSet, Split
-from transect.study.data.normalisation import Normalisation
+from transect.study.data.dataset import DataSet, Normalisation, Split
 
 
 def images(count: int, channels: int = 3, size: int = 5) -> torch.Tensor:

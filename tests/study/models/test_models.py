@@ -8,8 +8,8 @@ from torch import nn
 
 from transect.errors import StudyError
 from transect.study.config import ModelConfig
-from transect.study.evaluation import parameter_count
 from transect.study.models import BUILDERS, build_model
+from transect.study.training.evaluation import parameter_count
 
 SIGNALS, IMAGES = (40,), (3, 32, 32)
 SHAPES = dict.fromkeys(BUILDERS, IMAGES) | {"mlp": SIGNALS, "cnn1d": SIGNALS}

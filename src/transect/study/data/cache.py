@@ -14,7 +14,7 @@ import safetensors.torch
 from torch import Tensor
 
 from transect.errors import StudyError
-from transect.storage.atomic import replacing
+from transect.tables.files import replacing
 
 
 def default_cache_folder() -> Path:

@@ -7,10 +7,120 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from transect.study.data.noise import symmetric_label_noise
-from transect.study.data.normalisation import Normalisation, as_pixels
+from transect.errors import StudyError
 from transect.study.sections import SplitName
+
+LARGEST = 255
+"""Of an 8-bit pixel, which becomes 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Normalisation:
+    """Mean and standard deviation of each channel, of pixels scaled to [0, 1].
+
+    Attributes:
+        mean: ``(channels,)``, float64.
+        std: ``(channels,)``, float64, positive.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor) -> Normalisation:
+        """The mean and the (population) standard deviation over all pixels of some images.
+
+        Args:
+            images: ``(N, channels, height, width)``, uint8. The sums are those of integers, so that nothing is rounded
+                before the end.
+
+        Raises:
+            StudyError: If a channel has the same value everywhere.
+        """
+        values = torch.arange(LARGEST + 1)
+        counts = torch.stack([torch.bincount(channel.flatten(), minlength=len(values)) for channel in images.unbind(1)])
+        total, first, second = counts.sum(1), counts @ values, counts @ values.square()
+        mean = first.double() / total
+        std = (second.double() / total - mean.square()).clamp(min=0).sqrt()
+        constant = ((counts > 0).sum(1) < 2).nonzero().flatten().tolist()
+        if constant:
+            raise StudyError(
+                f"expected training images whose channels vary, got {len(images)} images whose channel {constant[0]} "
+                "has the same value at every pixel; check the images"
+            )
+        return cls(mean / LARGEST, std / LARGEST)
+
+    def apply(self, pixels: Tensor) -> Tensor:
+        """Pixels in [0, 1], ``(..., channels, height, width)`` of floating dtype, normalised."""
+        mean, std = (part.to(pixels).reshape(-1, 1, 1) for part in (self.mean, self.std))
+        return (pixels - mean).div_(std)
+
+
+def as_pixels(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """8-bit images scaled to [0, 1]."""
+    return images.to(dtype).div_(LARGEST)
+
+
+def symmetric_label_noise(labels: Tensor, classes: int, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Give a fraction of the samples a wrong label, each of the other classes being equally likely.
+
+    The label always changes: noise that may draw the right label again corrupts only ``(classes - 1) / classes`` of
+    what it says.
+
+    Args:
+        labels: Right labels, ``(N,)``, int64, in ``[0, classes)``.
+        classes: Number of classes, at least 2.
+        fraction: Fraction of the samples, in [0, 1]; ``round(fraction * N)`` labels are changed.
+        seed: Seed of the choice of samples and of their labels.
+
+    Returns:
+        The noisy labels ``(N,)`` and the indices of those that were changed, increasing, ``(F,)``, both int64.
+
+    Raises:
+        StudyError: If the fraction is not in [0, 1] or there is no other class to change to.
+    """
+    if not 0.0 <= fraction <= 1.0:
+        raise StudyError(f"expected a fraction of noisy labels in [0, 1], got {fraction}")
+    if classes < 2 and fraction > 0:
+        raise StudyError(f"expected at least two classes for label noise, got {classes}")
+    generator = torch.Generator().manual_seed(seed)
+    flipped = torch.randperm(len(labels), generator=generator)[: round(fraction * len(labels))].sort().values
+    steps = torch.randint(1, max(classes, 2), (len(flipped),), generator=generator)
+    noisy = labels.clone()
+    noisy[flipped] = (labels[flipped] + steps) % classes
+    return noisy, flipped
+
+
+def augmented(images: Tensor, crop: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """Each image moved by up to ``crop`` pixels in both directions, black coming in, and mirrored or not.
+
+    Args:
+        images: ``(N, channels, height, width)``, uint8, on any device.
+        crop: Pixels of padding on every side, from which a part of the old size is cut out at random; 0 for none.
+        flip: Whether every second image, at random, is mirrored sideways.
+        generator: On the CPU: decides everything, so that the result is the same on every device.
+
+    Returns:
+        Images of the same shape, dtype and device; the same tensor where there is nothing to do.
+    """
+    if crop:
+        images = _cropped(images, crop, generator)
+    return _mirrored(images, generator) if flip else images
+
+
+def _cropped(images: Tensor, crop: int, generator: torch.Generator) -> Tensor:
+    samples, height, width = len(images), *images.shape[-2:]
+    down, right = torch.randint(2 * crop + 1, (2, samples), generator=generator).to(images.device)
+    windows = functional.pad(images, (crop,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view of every crop
+    return windows[torch.arange(samples, device=images.device), :, down, right]
+
+
+def _mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
+    chosen = torch.randint(2, (len(images),), generator=generator).bool().to(images.device)
+    return torch.where(chosen.reshape(-1, 1, 1, 1), images.flip(3), images)
+
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 Samples = Literal["all", "clean", "noisy"]

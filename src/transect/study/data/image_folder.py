@@ -4,17 +4,95 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from transect.errors import StudyError
 from transect.study.data.cache import read_cached, stated_checksum, write_cached
-from transect.study.data.decoding import decoded
 from transect.study.data.images import ImageSource, LabelledImages
+from transect.support.untrusted import Untrusted, refuse, regular_file
+
+_FILES_AT_ONCE = 64
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # which Pillow decodes itself, starting no programs
+_MOST_PIXELS = 2**27
+_EIGHT_BITS = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+
+
+def decoded(paths: Sequence[str], size: int | None) -> Tensor:
+    """Images as RGB, ``(N, 3, height, width)``, uint8.
+
+    Args:
+        paths: Files of PNG, JPEG, BMP, GIF, TIFF, WebP or PPM, whatever they are called.
+        size: Side in pixels to which every image is resized, bilinear with antialiasing, whatever its shape; None to
+            keep them as they are, which needs all of one size.
+
+    Raises:
+        StudyError: If a file cannot be read, declares too many pixels, has more than 8 bits a channel, or is of
+            another size than the first.
+    """
+    from PIL import Image  # here: only images need it
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is an error
+        return _decoded(paths, size)
+
+
+def _decoded(paths: Sequence[str], size: int | None) -> Tensor:
+    first = _decoded_image(paths[0], size)
+    images = np.empty((len(paths), *first.shape), dtype=np.uint8)
+
+    def decode(start: int) -> None:
+        for index in range(start, min(start + _FILES_AT_ONCE, len(paths))):
+            image = _decoded_image(paths[index], size)
+            if image.shape != first.shape:
+                raise StudyError(_of_two_sizes(paths[0], first, paths[index], image))
+            images[index] = image
+
+    with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without holding the interpreter
+        for _ in pool.map(decode, range(0, len(paths), _FILES_AT_ONCE)):  # raises the first error, drops what is left
+            pass
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def _decoded_image(path: str, size: int | None) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(regular_file(path), formats=_FORMATS) as file:
+            if file.width * file.height > _MOST_PIXELS:
+                refuse(f"it declares {file.width} x {file.height} pixels, and {_MOST_PIXELS:,} are the most")
+            if file.mode not in _EIGHT_BITS:
+                refuse(f"expected images of 8 bits a channel, got mode {file.mode}")
+            image = file.convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise _unreadable(path, f"it declares far more than {_MOST_PIXELS:,} pixels") from error
+    except Untrusted as error:
+        raise _unreadable(path, str(error)) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever decoders raise on a file that is cut off, or is something else
+        raise _unreadable(path, f"it is damaged, or no image ({', '.join(_FORMATS)})") from error
+    return np.asarray(image if size is None else image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _unreadable(path: str, why: str) -> StudyError:
+    return StudyError(f"cannot read the image {path}: {why}; repair or convert it, or leave it out")
+
+
+def _of_two_sizes(first: str, expected: np.ndarray, path: str, got: np.ndarray) -> str:
+    (height, width), (own_height, own_width) = expected.shape[:2], got.shape[:2]
+    return (
+        f"expected images of one size, got {width} x {height} pixels ({first}) and {own_width} x {own_height} pixels "
+        f"({path}); set data.image_size, to which all are resized"
+    )
+
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 _PARTS = ("train", "test")
@@ -50,7 +128,7 @@ def load_image_folder(folder: str | None, image_size: int | None, cache: Path) -
     path = _cache_file(root, files, image_size, cache)
     tensors = read_cached(path)
     if tensors is None:
-        tensors = _decoded(files, image_size)
+        tensors = _decoded_parts(files, image_size)
         write_cached(tensors, path)
     train, test = (LabelledImages(tensors[f"{part}_images"], tensors[f"{part}_labels"]) for part in _PARTS)
     return ImageSource(root.name, len(classes), train, test)
@@ -137,7 +215,7 @@ def _key(root: Path, files: dict[str, list[_File]], image_size: int | None) -> s
     return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()[:32]
 
 
-def _decoded(files: dict[str, list[_File]], image_size: int | None) -> dict[str, Tensor]:
+def _decoded_parts(files: dict[str, list[_File]], image_size: int | None) -> dict[str, Tensor]:
     images = decoded([file.path for part in _PARTS for file in files[part]], image_size)
     sizes = [len(files[part]) for part in _PARTS]
     tensors: dict[str, Tensor] = {}

@@ -9,11 +9,10 @@ from transect.study.config import DataConfig
 from transect.study.data.cache import default_cache_folder
 from transect.study.data.cifar import load_cifar
 from transect.study.data.dataset import DataSet, with_label_noise
-from transect.study.data.digits import load_digits
-from transect.study.data.drawing import drawn
+from transect.study.data.embedded import load_digits, load_mnist1d
 from transect.study.data.image_folder import image_folder_digest, load_image_folder
 from transect.study.data.images import ImageSource
-from transect.study.data.mnist1d import load_mnist1d
+from transect.study.data.samples import drawn
 
 
 def load_data(config: DataConfig, cache: Path | None = None) -> DataSet:

@@ -11,14 +11,10 @@ import torch
 from torch import nn
 
 from transect.errors import StudyError, did_you_mean
-from transect.loading import load_weights
+from transect.networks import load_weights
 from transect.study.config import ModelConfig
-from transect.study.models.cnn1d import cnn1d
-from transect.study.models.cnn5 import cnn5
-from transect.study.models.mlp import mlp
+from transect.study.models.architectures import cnn1d, cnn5, mlp, resnet18, resnet34, vgg8, vgg11, vgg13, vgg16, vgg19
 from transect.study.models.named import Make, from_torchvision, from_user, refuse_other_outputs, refuse_useless_settings
-from transect.study.models.resnet import resnet18, resnet34
-from transect.study.models.vgg import vgg8, vgg11, vgg13, vgg16, vgg19
 from transect.study.sections import TORCHVISION
 
 Builder = Callable[[int, tuple[int, ...], int, bool], nn.Module]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from transect.errors import InvalidInput, MissingDependency, StudyError, did_you_mean
-from transect.loading.importing import current_folder, imported
+from transect.networks.models import current_folder, imported
 from transect.study.config import ModelConfig
 from transect.study.sections import TORCHVISION
 

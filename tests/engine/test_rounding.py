@@ -1,0 +1,90 @@
+"""How large rounding is judged to be at single points, and what that changes."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import transect
+from support.models import linear
+from transect.engine.rounding import RoundingNearby, spread_along
+from transect.engine.rows import Line
+from transect.errors import UnresolvedWarning
+
+
+def _at(module: nn.Module, x: float) -> float:
+    """Rounding of the one unit of the second bending operation at one point of a segment from -1 to 1."""
+    network = transect.capture(module, torch.zeros(1, dtype=torch.float64))
+    line = Line(*torch.tensor([[[-1.0]], [[2.0]], [[1.0]]], dtype=torch.float64))
+    first, t = torch.zeros(1, dtype=torch.int64), torch.tensor([(x + 1) / 2], dtype=torch.float64)
+    return float(RoundingNearby(network.program, line, rows=1).merge(1, first, t, first))
+
+
+def test_a_dead_unit_hides_its_rounding():
+    """1e9 relu(x) + 1 is known to 1e-16 where the ReLU is off, and nine orders of magnitude worse where it is on."""
+    module = nn.Sequential(linear([[1.0]]), nn.ReLU(), linear([[1e9]], [1.0]), nn.ReLU())
+    assert _at(module, -0.5) < 1e-13
+    assert _at(module, 0.5) > 1e-8
+
+
+class Magnitude(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.abs()
+
+
+@pytest.mark.parametrize("x", [0.0, -0.5, 0.5])
+def test_a_magnitude_hides_nothing_not_even_at_its_kink(x: float):
+    module = nn.Sequential(linear([[1.0]]), Magnitude(), linear([[1e9]], [1.0]), nn.ReLU())
+    assert _at(module, x) > 1e-9
+
+
+class Largest(nn.Module):
+    """The largest of ``x``'s first coordinate, 0.1 b + 0.2 b and 0.3 b; b = 1 all along the segments of the test."""
+
+    def __init__(self, order: list[int]) -> None:
+        super().__init__()
+        rows = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.1, 0.2], [0.0, 0.3, 0.0]], dtype=torch.float64)
+        self.first = linear(rows[order])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(torch.relu(x)).amax(1, keepdim=True)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 0, 2]], ids=str)
+def test_numbers_that_rounding_decides_between_are_named_and_the_first_wins(order: list[int]):
+    """0.1 + 0.2 is larger than 0.3 by an ulp: before x reaches 0.3 one of the two wins, and which is not known."""
+    assert 0.1 + 0.2 > 0.3
+    path = transect.Path(torch.tensor([[0.0, 1.0, 1.0], [1.0, 1.0, 1.0]], dtype=torch.float64))
+    with pytest.warns(UnresolvedWarning, match="two members of a window"):
+        found = transect.trace(Largest(order), path)
+    assert {(entry.operation, entry.unit) for entry in found.unresolved} == {("amax", 0)}
+    segment, first = found.segments[0], min(order.index(1), order.index(2))
+    assert segment.start_pattern[1].tolist() == [first]
+    assert segment.t.tolist() == pytest.approx([0, 0.3, 1])
+    assert [f.tolist() for f in (segment.flips.before, segment.flips.after)] == [[first], [order.index(0)]]
+
+
+def test_numbers_that_are_equal_are_not():
+    module = nn.Sequential(nn.ReLU(), linear([[1.0, 0.0], [0.0, 0.5], [0.0, 0.5]]), nn.MaxPool1d(3))
+    found = transect.trace(module, transect.Path(torch.tensor([[0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)))
+    assert not found.unresolved
+    assert found.segments[0].start_pattern[1].tolist() == [1]
+
+
+def test_what_is_stated_of_deep_networks_is_of_the_size_of_their_errors():
+    """Dead units pass nothing on: else what is stated would grow with every layer, here to 1e5 times as much."""
+    torch.manual_seed(0)
+    layers = [layer for _ in range(40) for layer in (nn.Linear(64, 64), nn.BatchNorm1d(64, momentum=1.0), nn.ReLU())]
+    model = nn.Sequential(*layers, nn.Linear(64, 10))
+    with torch.no_grad():
+        model(torch.randn(500, 64))  # batch norm statistics
+    model = model.eval()
+    points = torch.lerp(torch.randn(64), torch.randn(64), torch.linspace(0, 1e-4, 17).unsqueeze(1))
+    network = transect.capture(model, points[0], dtype=torch.float32)
+    stated = spread_along(network.program, points).outputs
+    found = (network(points).double() - copy.deepcopy(model).double()(points.double())).abs()
+    assert bool((found.amax(0) < 16 * stated).all())
+    assert float(stated.median()) < 300 * float(found.median())
