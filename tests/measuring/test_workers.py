@@ -37,15 +37,21 @@ def test_two_workers_make_the_same_table_in_the_same_order(tmp_path):
     assert rows(two.table).equals(rows(alone.table))
 
 
-class MortalCrew:
+class MortalWorkers:
     """Does jobs at once, but dies of those whose paths are told, so many times each."""
 
     def __init__(self, deaths):
         self.deaths, self.waiting = deaths, []
 
-    def __call__(self, size, threads):
-        self.size = size
+    def __call__(self, size, retries):
+        self.size, self.retries = size, retries
         return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.dismiss()
 
     def gather(self):
         pass
@@ -63,7 +69,7 @@ class MortalCrew:
         job = self.waiting.pop()  # the last first: rows do not come in order
         if self.deaths.get(job.key, 0):
             self.deaths[job.key] -= 1
-            return [(job, Outcome(job.key, error="its worker process died (killed)"))]
+            return [(job, Outcome(job.key, error="its worker process died (killed)", died=True))]
         return [(job, Outcome(job.key, result=job.function(*job.args, report=None)))]
 
     def dismiss(self):
@@ -72,10 +78,10 @@ class MortalCrew:
 
 def test_a_lost_worker_is_replaced_once_and_no_row_is_lost(monkeypatch, tmp_path):
     given, arguments = paths(4), {"workers": 2, "together": 1, "progress": False}
-    monkeypatch.setattr(pool, "Crew", MortalCrew({"model 'm', path 0": 1, "model 'm', path 2": 1}))
+    monkeypatch.setattr(pool, "LocalExecutor", MortalWorkers({"model 'm', path 0": 1, "model 'm', path 2": 1}))
     found = measure({"m": mlp()}, given, **arguments)
     assert rows(found.table).equals(rows(measure({"m": mlp()}, given, together=1, progress=False).table))
-    monkeypatch.setattr(pool, "Crew", MortalCrew({"model 'm', path 2": 2}))
+    monkeypatch.setattr(pool, "LocalExecutor", MortalWorkers({"model 'm', path 2": 2}))
     with pytest.raises(
         MeasuringError, match=r"model 'm', path 2: its worker process died \(killed\) \(2 times\)"
     ) as caught:
@@ -116,7 +122,7 @@ def test_what_cannot_be_sent_is_refused():
 
 
 def test_errors_of_workers_keep_their_type(monkeypatch):
-    monkeypatch.setattr(pool, "Crew", MortalCrew({}))
+    monkeypatch.setattr(pool, "LocalExecutor", MortalWorkers({}))
     with pytest.raises(InvalidInput, match=r"model 'a', paths \d to \d: outputs: expected indices below 3"):
         measure({"a": mlp()}, paths(4), outputs=[7], together=2, workers=2, progress=False)
 

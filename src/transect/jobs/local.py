@@ -1,4 +1,4 @@
-"""Jobs on worker processes of this machine."""
+"""Jobs on worker processes of this machine: start them, hand them jobs, hear from them, outlive their death."""
 
 from __future__ import annotations
 
@@ -25,19 +25,34 @@ class _Member:
     job: Job | None = None
 
 
-class Crew:
-    """Worker processes, each with a pipe of its own: one that is killed in the middle of a message harms nobody else.
+class LocalExecutor(Executor):
+    """Runs jobs on worker processes of this machine, one job on each.
 
-    Processes are *spawned*: forking a process in which torch has started threads can hang. They live until
-    :meth:`dismiss`, since each needs seconds to import torch.
+    Each has a pipe of its own: one that is killed in the middle of a message harms nobody else. They are *spawned*,
+    since forking a process in which torch has started threads can hang: a script that uses them must do so under
+    ``if __name__ == "__main__":``. They live until :meth:`dismiss`, since each needs seconds to import torch, and
+    leave when the parent process is killed. What a job asks for (``cpus``, ``gpus``) does not matter here.
+
+    Args:
+        workers: Processes at a time.
+        threads: Threads that torch may use in each.
+        retries: How often a job is done again whose worker died. Not at all, unless asked for: on one machine the usual
+            cause is that memory is full, and it would be again.
+
+    Raises:
+        StudyError: If fewer than one worker or thread is asked for.
     """
 
-    def __init__(self, size: int, threads: int) -> None:
-        self._size, self._threads = size, threads
+    def __init__(self, workers: int, threads: int = 1, retries: int = 0) -> None:
+        if workers < 1:
+            raise StudyError(f"expected at least one worker, got workers={workers}")
+        if threads < 1 or retries < 0:
+            raise StudyError(f"expected at least 1 thread and 0 retries, got threads={threads}, retries={retries}")
+        self._size, self._threads, self.retries = workers, threads, retries
         self._members: list[_Member] = []
 
     def has_room(self) -> bool:
-        """Whether fewer jobs are in hand than the crew has workers."""
+        """Whether fewer jobs are in hand than there are workers."""
         return len(self._busy()) < self._size
 
     def is_busy(self) -> bool:
@@ -71,6 +86,10 @@ class Crew:
         for member in self._members:
             _end(member.process)
         self._members.clear()
+
+    def close(self) -> None:
+        """End every worker."""
+        self.dismiss()
 
     def _busy(self) -> list[_Member]:
         return [member for member in self._members if member.job is not None]
@@ -132,32 +151,3 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class LocalExecutor(Crew, Executor):
-    """Runs jobs on worker processes of this machine, one job on each.
-
-    Workers are spawned: a script that uses them must do so under ``if __name__ == "__main__":``. When the parent
-    process is killed, they notice and leave. What a job asks for (``cpus``, ``gpus``) does not matter here.
-
-    Args:
-        workers: Processes at a time.
-        threads: Threads that torch may use in each.
-        retries: How often a job is done again whose worker died. Not at all, unless asked for: on one machine the usual
-            cause is that memory is full, and it would be again.
-
-    Raises:
-        StudyError: If fewer than one worker or thread is asked for.
-    """
-
-    def __init__(self, workers: int, threads: int = 1, retries: int = 0) -> None:
-        if workers < 1:
-            raise StudyError(f"expected at least one worker, got workers={workers}")
-        if threads < 1 or retries < 0:
-            raise StudyError(f"expected at least 1 thread and 0 retries, got threads={threads}, retries={retries}")
-        super().__init__(workers, threads)
-        self.retries = retries
-
-    def close(self) -> None:
-        """End every worker."""
-        self.dismiss()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 
 from transect.errors import StudyError
@@ -63,7 +63,7 @@ Following = Callable[[Outcome], Sequence[Job]]
 
 
 def run_jobs(
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     workers: int | Executor = 2,
     progress: ProgressCallback | None = None,
     kept: Sequence[str] = (),
@@ -81,7 +81,8 @@ def run_jobs(
     announcement is replaced in the totals by what has truly followed (nothing, usually, from a failed one).
 
     Args:
-        jobs: What to do, in the order in which to begin.
+        jobs: What to do, in the order in which to begin. Of an iterator, which may make jobs as they are needed, no
+            more than one is taken before there is a worker for it; totals count what was taken so far.
         workers: Number of processes at a time on this machine, or an executor: a
             :class:`~transect.jobs.local.LocalExecutor` or :class:`~transect.jobs.ray_executor.RayExecutor`
             with no other job in hand. It is not closed.
@@ -99,8 +100,8 @@ def run_jobs(
     owned = isinstance(workers, int)
     executor = LocalExecutor(workers, threads) if isinstance(workers, int) else workers
     with closing(executor) if owned else nullcontext():
-        batch = _Batch(executor, Teller(progress), following)
-        batch.add(jobs, kept)
+        batch = _Batch(executor, Teller(progress), following, jobs if isinstance(jobs, Iterator) else iter(()))
+        batch.add([] if isinstance(jobs, Iterator) else list(jobs), kept)
         try:
             yield from batch.run()
         finally:
@@ -111,8 +112,10 @@ def run_jobs(
 class _Batch:
     """Which jobs wait, and how often each has been tried."""
 
-    def __init__(self, executor: Executor, teller: Teller, following: Following | None) -> None:
-        self._executor, self._teller, self._following = executor, teller, following
+    def __init__(
+        self, executor: Executor, teller: Teller, following: Following | None, upcoming: Iterator[Job]
+    ) -> None:
+        self._executor, self._teller, self._following, self._upcoming = executor, teller, following, upcoming
         self._waiting: deque[Job] = deque()
         self._keys: set[str] = set()
         self._deaths: Counter[str] = Counter()
@@ -123,12 +126,19 @@ class _Batch:
         self._teller.expect(jobs, kept)
 
     def run(self) -> Iterator[Outcome]:
-        while self._waiting or self._executor.is_busy():
-            while self._waiting and self._executor.has_room():
+        while self._is_waiting() or self._executor.is_busy():
+            while self._is_waiting() and self._executor.has_room():
                 self._executor.give(self._waiting.popleft())
             if self._executor.is_busy():
-                for job, said in self._executor.hear():
+                # what is finished comes before a failure that may end the batch
+                for job, said in sorted(self._executor.hear(), key=lambda one: _is_failure(one[1])):
                     yield from self._note(job, said)
+
+    def _is_waiting(self) -> bool:
+        """Whether a job waits; the next one is made while the workers work."""
+        if not self._waiting and (job := next(self._upcoming, None)) is not None:
+            self.add([job], ())
+        return bool(self._waiting)
 
     def _note(self, job: Job, said: Step | Outcome) -> Iterator[Outcome]:
         if isinstance(said, Step):
@@ -159,3 +169,7 @@ class _Batch:
         if repeated:
             raise StudyError(f"expected a key of its own for each job, got these more than once: {repeated}")
         self._keys.update(counts)
+
+
+def _is_failure(said: Step | Outcome) -> bool:
+    return isinstance(said, Outcome) and said.error is not None

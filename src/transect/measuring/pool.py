@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transect.errors import MeasuringError, TransectError
-from transect.jobs import Job, JobEvent, Outcome, ProgressCallback
+from transect.jobs import Job, JobEvent, LocalExecutor, Outcome, ProgressCallback, run_jobs
 from transect.jobs.job import Kind
-from transect.jobs.local import Crew
-from transect.jobs.worker import Step
 from transect.measuring.paths import Chunk
 from transect.measuring.prepared import Options, Prepared, with_place
 from transect.measuring.rows import Row, measure_packed, measure_together, one_thread, packed_paths
@@ -157,48 +155,22 @@ def _finished_here(task: Task) -> Finished:
 
 
 def _on_workers(tasks: Iterator[Task], workers: int) -> Iterator[Finished]:
-    with one_thread(), closing(_Workers(workers)) as crew:  # models are captured here: constants of theirs are sums too
-        upcoming = next(tasks, None)
-        while upcoming is not None or crew.is_busy():
-            while upcoming is not None and crew.has_room():
-                crew.give(upcoming)
-                upcoming = next(tasks, None)  # made while the workers work: it may be another model to capture
-            yield from crew.hear()
+    given: dict[str, Task] = {}
 
+    def jobs() -> Iterator[Job]:
+        for task in tasks:
+            packed = task.model.packed
+            executor.gather()  # all at once, and only when it is known that a model can be sent
+            given[str(task)] = task
+            yield Job(str(task), measure_packed, (packed, packed_paths(task.chunk.paths), task.options, task.model.std))
 
-class _Workers:
-    """A crew that knows which task each of its jobs is."""
-
-    def __init__(self, size: int) -> None:
-        self._crew = Crew(size, threads=1)
-        self._tasks: dict[str, Task] = {}
-        self._deaths: dict[str, int] = {}
-        self.is_busy, self.has_room, self.close = self._crew.is_busy, self._crew.has_room, self._crew.dismiss
-
-    def give(self, task: Task) -> None:
-        """Hand out a task. The first starts all workers, when it is known that it can be sent."""
-        packed = task.model.packed
-        self._crew.gather()
-        job = Job(str(task), measure_packed, (packed, packed_paths(task.chunk.paths), task.options, task.model.std))
-        self._tasks[job.key] = task
-        self._crew.give(job)
-
-    def hear(self) -> Iterator[Finished]:
-        """Wait until a worker is done, or dies; what is finished comes before an error of another worker."""
-        ended = [(job, said) for job, said in self._crew.hear() if not isinstance(said, Step)]
-        for job, outcome in sorted(ended, key=lambda pair: not isinstance(pair[1].result, list)):
-            if _died(outcome) and self._deaths.setdefault(job.key, 1) < _TRIES:
-                self._deaths[job.key] += 1
-                self._crew.give(job)
-                continue
-            task = self._tasks.pop(job.key)
+    executor = LocalExecutor(workers, retries=_TRIES - 1)
+    # models are captured here, and constants of theirs are sums too: on one thread
+    with one_thread(), executor, closing(run_jobs(jobs(), executor)) as outcomes:
+        for outcome in outcomes:
+            task = given.pop(outcome.key)
             error = _error(outcome, task)
             yield Finished(task.model.name, task.chunk, [] if error else outcome.result, error)
-
-
-def _died(outcome: Outcome) -> bool:
-    """Whether a worker was lost, and not only an exception raised, which leaves a traceback."""
-    return outcome.error is not None and not outcome.details
 
 
 def _error(outcome: Outcome, task: Task) -> Exception | None:
@@ -207,5 +179,5 @@ def _error(outcome: Outcome, task: Task) -> Exception | None:
     if outcome.error is None:
         return None
     hint = f". {_GUARD}" if "exit code 1" in outcome.error else ""
-    details = f" ({_TRIES} times){hint}" if _died(outcome) else f"\n{outcome.details}"
-    return MeasuringError(f"{task}: {outcome.error}{details.rstrip()}", lost=_died(outcome))
+    details = f" ({_TRIES} times){hint}" if outcome.died else f"\n{outcome.details}"
+    return MeasuringError(f"{task}: {outcome.error}{details.rstrip()}", lost=outcome.died)
