@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from support.piecewise import Curve, curves, measured, random_curve, value
-from transect.measures import AbsoluteDeviation
-from transect.measures.absolute_deviation import mean_absolute_value
+from transect.measures.absolute_deviation import AbsoluteDeviation, mean_absolute_value
 
 _NAME = "absolute_deviation"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from transect.errors import InvalidInput
-from transect.measures import across_outputs
+from transect.measures.base import across_outputs
 
 
 @pytest.mark.parametrize(("how", "expected"), [("l2", [5.0, 2.0]), ("mean", [3.5, 1.0]), ("max", [4.0, 2.0])])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from support.piecewise import Curve, curves, ends_of, measured, random_curve, runs_of
-from transect.measures import Ends, Reduced, Reducer, default_reducers
+from transect.measures.base import Ends, Reduced, Reducer, reducers_of
 
 _PER_OUTPUT = {"absolute_deviation", "centred_deviation", "total_variation", "excess_variation"}
 _PER_SEGMENT = {
@@ -34,7 +34,7 @@ class _Everything:
     """All default measures as one reducer."""
 
     def __init__(self, ends: Ends) -> None:
-        self._parts: Sequence[Reducer] = default_reducers(ends)
+        self._parts: Sequence[Reducer] = reducers_of(ends)
 
     def update(self, run: object) -> None:
         for part in self._parts:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from support.piecewise import Curve, curves, measured
-from transect.measures import ArcLength
+from transect.measures.arc_length import ArcLength
 
 
 @settings(deadline=None)

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 
 from support.piecewise import Curve, curves, measured, value
-from transect.measures import AbsoluteDeviation, CentredDeviation
+from transect.measures.absolute_deviation import AbsoluteDeviation
+from transect.measures.centred_deviation import CentredDeviation
 
 
 @settings(deadline=None)

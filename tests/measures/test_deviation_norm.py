@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from support.piecewise import Curve, measured, random_curve, value
-from transect.measures import AbsoluteDeviation, DeviationNorm
-from transect.measures.deviation_norm import mean_norm
+from transect.measures.absolute_deviation import AbsoluteDeviation
+from transect.measures.deviation_norm import DeviationNorm, mean_norm
 
 _NAME = "deviation_norm"
 _EPS = 2.0**-52

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.piecewise import Curve, ends_of, measured, random_curve, runs_of
-from transect.measures import Crossings, LinearCrossings
+from transect.measures.crossings import Crossings
+from transect.measures.linear_crossings import LinearCrossings
 
 _EPS = {torch.float32: 2.0**-23, torch.float64: 2.0**-52}
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.piecewise import Curve, measured
-from transect.measures import SlopeSimilarity
+from transect.measures.slope_similarity import SlopeSimilarity
 
 
 def _curve(changes: np.ndarray, seed: int = 0) -> Curve:

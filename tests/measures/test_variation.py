@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from support.piecewise import Curve, curves, ends_of, measured, runs_of
-from transect.measures import Variation
+from transect.measures.variation import Variation
 
 
 @settings(deadline=None)

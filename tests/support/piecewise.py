@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from transect.engine.rows import Run
-from transect.measures import Ends, Reduced, Reducer
+from transect.measures.base import Ends, Reduced, Reducer
 
 
 @dataclass(frozen=True, eq=False)

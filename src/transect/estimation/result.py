@@ -11,6 +11,7 @@ from torch import Tensor
 
 from transect.errors import InvalidInput, NotEstimated, check_one_of
 from transect.estimation.extrapolation import FEW, Estimated
+from transect.measures import BY_NAME
 from transect.measures.methods import PathMeasures
 from transect.paths import Path
 
@@ -129,6 +130,9 @@ class Estimate(PathMeasures):
         )
 
     def _measure(self, name: str) -> Tensor:
+        if name not in self.estimates and name in BY_NAME:
+            raise NotEstimated(f"estimate.measure: samples do not show {name!r}; transect.trace has it exactly.")
+        check_one_of("name", name, self.estimates)
         return self.estimates[name].value
 
     def _flips(self) -> Estimated:

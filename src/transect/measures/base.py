@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from transect.engine.rows import Pieces, Run
 from transect.errors import check_one_of
+from transect.measures import MEASURES, Measure
 
 _SURE = 16.0  # multiples of eps max|f|, or of the standard deviation of rounding, by which an output is known
 
@@ -69,6 +70,12 @@ class Reducer(Protocol):
 
     def results(self) -> Mapping[str, Reduced]:
         """The measures by name; float64."""
+
+
+def reducers_of(ends: Ends, measures: Iterable[Measure] = MEASURES) -> tuple[Reducer, ...]:
+    """The reducers of measures, each once."""
+    makers = dict.fromkeys(measure.make for measure in measures)
+    return tuple(make(ends) for make in makers if make is not None)
 
 
 class Seen:

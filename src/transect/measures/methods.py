@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput
-from transect.measures import across_outputs
+from transect.measures.base import across_outputs
 
 
 class PathMeasures:
@@ -66,6 +66,14 @@ class PathMeasures:
     def arc_length(self) -> Tensor:
         """Length of the curve the outputs describe, ``(S,)``."""
         return self._measure("arc_length")
+
+    def measure(self, name: str) -> Tensor:
+        """A measure by its name, the listed ones and those of your own: ``(S, C)`` or ``(S,)``.
+
+        Raises:
+            InvalidInput: There is no such measure.
+        """
+        return self._measure(name)
 
     def across_outputs(self, values: Tensor, how: str = "l2") -> Tensor:
         """One number a segment from one an output: the ``"l2"`` norm, the ``"mean"`` or the ``"max"``, ``(S,)``."""

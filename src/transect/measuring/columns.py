@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transect.errors import InvalidInput
 from transect.estimation import Estimate
-from transect.measures import across_outputs
+from transect.measures.base import across_outputs
 from transect.tables.files import make_schema
 from transect.tracing.result import Trace
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transect.errors import InvalidInput
+from transect.measures import BY_NAME, Measure
 from transect.networks.network import Network, capture
 from transect.paths import Path
 from transect.support.indices import whole_numbers
@@ -130,3 +131,20 @@ def numbers_alive(budget: int | None, network: Network) -> int:
         return default_budget(network.dtype, network.device)
     check_whole(1, budget=budget)
     return budget
+
+
+def own_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
+    """Measures of a user's own.
+
+    Raises:
+        InvalidInput: They are no measures, have no reducer, or a name that there is already.
+    """
+    own = (measures,) if isinstance(measures, Measure) else tuple(measures)
+    taken = set(BY_NAME)
+    for measure in own:
+        if not isinstance(measure, Measure) or measure.reducer is None:
+            raise InvalidInput(f"measures: expected transect.measures.Measure objects with a reducer, got {measure!r}.")
+        if measure.name in taken:
+            raise InvalidInput(f"measures: expected a name of its own for each measure, got {measure.name!r} again.")
+        taken.add(measure.name)
+    return own

@@ -17,7 +17,7 @@ from torch import Tensor
 from transect._version import __version__
 from transect.engine.rows import Flips
 from transect.errors import InvalidInput
-from transect.measures import Reduced
+from transect.measures.base import Reduced
 from transect.paths import Path as Polyline
 from transect.patterns import Layout
 from transect.support.untrusted import Untrusted, parse_json, refuse, regular_file

@@ -13,8 +13,9 @@ from transect.engine.crossings import SUBNORMAL
 from transect.engine.engine import Engine
 from transect.engine.pieces import PieceLog
 from transect.engine.rounding import Spread
-from transect.errors import UnresolvedWarning
-from transect.measures import Ends, Reduced, default_reducers
+from transect.errors import InvalidInput, UnresolvedWarning
+from transect.measures import MEASURES, Measure
+from transect.measures.base import Ends, Reduced, Reducer, reducers_of
 from transect.networks.network import Network
 from transect.paths import Path
 from transect.tracing.result import Doubtful, Trace, Verification
@@ -96,6 +97,7 @@ class PackWalker:
         budget: Most numbers that one run of rows keeps alive.
         seed: Seed of the points at which each pack is verified, or None.
         every_region: Whether every region is verified as well.
+        measures: Measures beside the listed ones.
     """
 
     network: Network
@@ -105,6 +107,7 @@ class PackWalker:
     budget: int
     seed: int | None
     every_region: bool = False
+    measures: tuple[Measure, ...] = ()
 
     def walk(self, pack: Pack) -> Walked:
         """Walk a pack and measure it.
@@ -118,7 +121,7 @@ class PackWalker:
             self.network, pack, spread, self.budget, keep_flips=self.keeper is not None or self.every_region
         )
         ends = self._ends(pack, spread)
-        reducers = default_reducers(ends)
+        reducers = reducers_of(ends, (*MEASURES, *self.measures))
         verifiers = self._verifiers(pack, engine, spread, ends)
         seen = [reducer.update for reducer in reducers] + [part.see for part in (*verifiers, self.keeper) if part]
         for run in overlapping_runs(engine, 0, self.chosen):
@@ -130,10 +133,24 @@ class PackWalker:
         return Walked(
             engine.flips.cpu(),
             ends,
-            {name: _on_cpu(found) for reducer in reducers for name, found in reducer.results().items()},
+            self._reduced(reducers, ends),
             _doubtful(engine, self.network, pack) + _faint(spread, self.network, pack),
             joined(verifier.verdict() for verifier in verifiers),
         )
+
+    def _reduced(self, reducers: Sequence[Reducer], ends: Ends) -> dict[str, Reduced]:
+        """What the reducers found, by name; a reducer of a user's own is held to its measure."""
+        found = {name: _on_cpu(one) for reducer in reducers for name, one in reducer.results().items()}
+        for measure in self.measures:
+            shape = tuple(ends.start.shape) if measure.per == "output" else tuple(ends.length.shape)
+            got = found.get(measure.name)
+            if got is None or tuple(got.value.shape) != shape or tuple(got.rounding.shape) != shape:
+                given = "nothing" if got is None else f"{tuple(got.value.shape)} and {tuple(got.rounding.shape)}"
+                raise InvalidInput(
+                    f"measures: expected of the reducer of {measure.name!r} a value and a rounding bound of shape "
+                    f"{shape} under that name, got {given}."
+                )
+        return found
 
     def _verifiers(self, pack: Pack, engine: Engine, spread: Spread, ends: Ends) -> list[Verifier | ExhaustiveVerifier]:
         found: list[Verifier | ExhaustiveVerifier] = []

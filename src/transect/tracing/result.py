@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput, RoundingWarning, check_one_of
-from transect.measures import Reduced
+from transect.measures.base import Reduced
 from transect.measures.methods import PathMeasures
 from transect.networks.network import Network
 from transect.paths import Path
@@ -322,6 +322,7 @@ class Trace(PathMeasures):
         return self.reduced[name].value.to(torch.int64)
 
     def _measure(self, name: str) -> Tensor:
+        check_one_of("name", name, self.reduced)
         found = self.reduced[name]
         unsure = (found.value.abs() > 0) & (found.value.abs() < _SURE * found.rounding)
         if bool(unsure.any()):

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from transect.engine.rows import Run
 from transect.errors import check_one_of
+from transect.measures import Measure
 from transect.networks.network import Network
 from transect.paths import Path
 from transect.patterns import Layout
 from transect.support.precision import full_precision
-from transect.tracing.arguments import as_network, as_paths, check_whole, numbers_alive, output_indices
+from transect.tracing.arguments import as_network, as_paths, check_whole, numbers_alive, output_indices, own_measures
 from transect.tracing.packs import AnchorJudge, PackWalker, one_trace_a_path, warn_of_unresolved
 from transect.tracing.result import Trace
 from transect.tracing.segment import Keeper
@@ -33,6 +34,7 @@ def trace(
     between: tuple[float, float] | None = ...,
     dtype: torch.dtype | None = ...,
     verify: bool | Literal["all"] = ...,
+    measures: Sequence[Measure] = ...,
     budget: int | None = ...,
     max_bytes: int = ...,
     seed: int = ...,
@@ -47,6 +49,7 @@ def trace(
     between: tuple[float, float] | None = ...,
     dtype: torch.dtype | None = ...,
     verify: bool | Literal["all"] = ...,
+    measures: Sequence[Measure] = ...,
     budget: int | None = ...,
     max_bytes: int = ...,
     seed: int = ...,
@@ -60,6 +63,7 @@ def trace(
     between: tuple[float, float] | None = None,
     dtype: torch.dtype | None = None,
     verify: bool | Literal["all"] = True,
+    measures: Sequence[Measure] = (),
     budget: int | None = None,
     max_bytes: int = MAX_BYTES,
     seed: int = 0,
@@ -79,6 +83,8 @@ def trace(
             compares the middle of every region as well: outputs with those of the exported program and of your own
             module, and the piece of every unit; ``trace.verification`` says what was compared. It takes a few times
             as long as the trace.
+        measures: Measures of your own beside the listed ones, each a :class:`transect.measures.Measure` with its
+            reducer; ``trace.measure(name)`` gives their values.
         budget: Most numbers that one run of rows keeps alive; bounds memory, and decides the speed by the cache. By
             default 32 MiB of them on a CPU, and by the free memory on a GPU. In float64 it changes no count, and
             positions and measures by no more than their stated rounding. In float32 kernels round differently for
@@ -116,7 +122,8 @@ def trace(
     chosen = output_indices(outputs, network)
     judge = AnchorJudge(paths)
     keeper = Keeper(max_bytes, Layout.of(network.program)) if keep == "all" else None
-    walker = PackWalker(network, chosen, judge, keeper, budget, seed if verify else None, verify == "all")
+    own = own_measures(measures)
+    walker = PackWalker(network, chosen, judge, keeper, budget, seed if verify else None, verify == "all", own)
     with torch.no_grad(), full_precision():
         walked = [walker.walk(pack) for pack in packs(network, paths, budget)]
     segments = None if keeper is None else keeper.segments

@@ -17,7 +17,7 @@ from transect.engine.rows import Flips, Run
 from transect.errors import VerificationError
 from transect.graph import Called, OneModuleAtATime
 from transect.graph.state import state_kept
-from transect.measures import Ends
+from transect.measures.base import Ends
 from transect.networks.network import AGREEMENT, Network
 from transect.patterns import beyond_rounding, pieces_at
 from transect.rules import Affine

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import transect
 from transect.errors import InvalidInput, StudyError, TransectWarning
-from transect.measures import across_outputs
+from transect.measures.base import across_outputs
 from transect.measuring.models import Source
 from transect.measuring.prepared import Options, prepare
 from transect.measuring.rows import measure_together
