@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,29 +11,25 @@ from torch import Tensor
 
 from transect.errors import InvalidInput
 from transect.estimation import Estimate
+from transect.measures import MEASURES, Measure
 from transect.measures.base import across_outputs
 from transect.tables.files import make_schema
 from transect.tracing.result import Trace
 
-BOUNDED = (
-    "flips",
-    "absolute_deviation",
-    "mean_deviation",
-    "normalised_deviation",
-    "centred_deviation",
-    "deviation_norm",
-    "total_variation",
-    "excess_variation",
-    "arc_length",
-)
+BOUNDED = tuple(measure.name for measure in MEASURES if measure.bounded)
 """Columns with two more beside them, ``*_low`` and ``*_high``: the rounding bound of an exact value, or the interval
 that is stated for an estimate."""
 
 _TEXT, _COUNT, _NUMBER, _TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 
+_WITH_LARGEST = ("absolute_deviation", "mean_deviation")
+"""Columns with another beside them, ``*_max``: that of the output where it is largest."""
+
+
 def _bounded(name: str) -> tuple[tuple[str, pa.DataType], ...]:
-    return tuple((column, _NUMBER) for column in (name, f"{name}_low", f"{name}_high"))
+    largest = (f"{name}_max",) if name in _WITH_LARGEST else ()
+    return tuple((column, _NUMBER) for column in (name, f"{name}_low", f"{name}_high", *largest))
 
 
 SCHEMA: pa.Schema = make_schema(
@@ -47,17 +44,7 @@ SCHEMA: pa.Schema = make_schema(
     ("path_crossings", _COUNT),
     ("linear_crossings", _COUNT),
     ("density", _NUMBER),
-    *_bounded("flips"),
-    *_bounded("absolute_deviation"),
-    ("absolute_deviation_max", _NUMBER),
-    *_bounded("mean_deviation"),
-    ("mean_deviation_max", _NUMBER),
-    *_bounded("normalised_deviation"),
-    *_bounded("centred_deviation"),
-    *_bounded("deviation_norm"),
-    *_bounded("total_variation"),
-    *_bounded("excess_variation"),
-    *_bounded("arc_length"),
+    *(column for name in BOUNDED for column in _bounded(name)),
     ("slope_similarity", _NUMBER),
     ("output_std", _NUMBER),
     ("anchor_std", _NUMBER),
@@ -80,15 +67,8 @@ equal parts: the only column that differs from call to call.
 """
 
 OF_SCALE = (
-    "absolute_deviation",
-    "absolute_deviation_max",
-    "mean_deviation",
-    "mean_deviation_max",
-    "centred_deviation",
-    "deviation_norm",
-    "total_variation",
-    "excess_variation",
-    "arc_length",
+    *(measure.name for measure in MEASURES if measure.scales),
+    *(f"{name}_max" for name in _WITH_LARGEST),
 )
 """Columns that are twice as large where the outputs are."""
 
@@ -96,17 +76,25 @@ NUMBERS = tuple(field.name for field in SCHEMA if field.type in (_COUNT, _NUMBER
 """Columns of numbers that can be compared between models."""
 
 
-_OF_OUTPUTS = ("absolute_deviation", "centred_deviation", "total_variation", "excess_variation")
-_OF_SEGMENTS = ("deviation_norm", "arc_length")
+_GIVEN = tuple(measure for measure in MEASURES if measure.estimated and measure.reducer is not None)
+_OF_OUTPUTS = tuple(measure.name for measure in _GIVEN if measure.per == "output")
+_OF_SEGMENTS = tuple(measure.name for measure in _GIVEN if measure.per == "segment")
 
 
-def row_of(found: Trace | Estimate, anchors: Tensor, std: Tensor | None = None) -> dict[str, Any]:
+OWN = "measures."
+"""Begins the names of columns of a user's own measures."""
+
+
+def row_of(
+    found: Trace | Estimate, anchors: Tensor, std: Tensor | None = None, own: Sequence[Measure] = ()
+) -> dict[str, Any]:
     """The columns of one path, but for its names and the time it took; what is not known is left out.
 
     Args:
         found: The path's trace, or estimate.
         anchors: Outputs at its anchors, ``(A, C)``.
         std: Standard deviation of each output over a data set, ``(C,)``, or one for all, ``(1,)``.
+        own: Measures of a user's own that the trace has beside the listed ones.
     """
     segments = len(found.length)
     of_outputs, of_segments = (_with_bounds(found, names) for names in (_OF_OUTPUTS, _OF_SEGMENTS))
@@ -129,7 +117,18 @@ def row_of(found: Trace | Estimate, anchors: Tensor, std: Tensor | None = None) 
             )
         normalised = (float(across_outputs(part / std).sum()) / length for part in of_outputs[:3])
         row |= _three("normalised_deviation", list(normalised)) | {"output_std": _root_mean_square(std)}
-    return row | (_exact(found, length) if isinstance(found, Trace) else _estimated(found))
+    if isinstance(found, Trace):
+        return row | _exact(found, length) | _own(found, own)
+    return row | _estimated(found)
+
+
+def _own(trace: Trace, measures: Sequence[Measure]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for measure in measures:
+        parts = [part if part.dim() == 1 else across_outputs(part) for part in _with_bounds(trace, (measure.name,))]
+        numbers = [float(part.sum() if measure.total == "sum" else part.nanmean()) for part in parts]
+        row |= _three(OWN + measure.name, numbers) if measure.bounded else {OWN + measure.name: numbers[0]}
+    return row
 
 
 def _root_mean_square(numbers: Tensor) -> float:

@@ -13,6 +13,7 @@ from torch import nn
 
 from transect.errors import FolderInUse, InvalidInput, MeasuringError
 from transect.jobs import ProgressCallback
+from transect.measures import Measure
 from transect.measuring.forecasting import forecast_of
 from transect.measuring.measurements import Measurements
 from transect.measuring.models import Source, as_sources, lies_on_cpu
@@ -47,6 +48,7 @@ def measure(
     atol: float = 0.0,
     max_samples: int | None = None,
     verify: bool = True,
+    measures: Sequence[Measure] = (),
     progress: ProgressCallback | Literal[False] | None = None,
 ) -> Measurements:
     """Measure one or several models along the same paths: a table with a row for each model and path.
@@ -80,6 +82,8 @@ def measure(
         atol: Absolute tolerance of estimates.
         max_samples: Samples of a segment in an estimate, at most.
         verify: Compare every trace with the model.
+        measures: Measures of your own beside the listed ones, of exact traces: see :class:`transect.measures.Measure`.
+            Their columns are called ``measures.NAME``; for several workers, define them at the top of a file.
         progress: Hears of events (a job is a model, its steps are paths); False for nothing. By default bars are drawn
             where the standard error is a terminal, and the log hears (level INFO) where it is not.
 
@@ -105,7 +109,9 @@ def measure(
         >>> table.of("wide").column("crossings").mean() > table.of("narrow").column("crossings").mean()
         np.True_
     """
-    options = Options(method, checked_outputs(outputs), dtype, device, budget, rtol, atol, max_samples, verify)
+    options = Options(
+        method, checked_outputs(outputs), dtype, device, budget, rtol, atol, max_samples, verify, tuple(measures)
+    )
     for name, value in (("workers", workers), ("together", 1 if together is None else together)):
         if not is_whole(value, 1):
             raise InvalidInput(f"{name}: expected a whole number of at least 1, got {value!r}.")

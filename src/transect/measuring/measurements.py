@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from transect.analysis.confidence import FEWEST_PATHS, Estimate, mean_of
 from transect.errors import InvalidInput, MissingDependency, ScaleWarning, StudyError, check_one_of
-from transect.measuring.columns import NUMBERS, OF_SCALE, SCHEMA
+from transect.measuring.columns import NUMBERS, OF_SCALE, OWN, SCHEMA
 from transect.tables.files import read_table, write_csv, write_table
 
 _SAME_SCALE = 1.5
@@ -195,7 +195,8 @@ class Measurements:
         Raises:
             InvalidInput: There is no such model or measure, or the two have no path in common.
         """
-        check_one_of("measure", measure, NUMBERS)
+        own = (name for name in self.table.column_names if name.startswith(OWN))
+        check_one_of("measure", measure, (*NUMBERS, *own))
         if not isinstance(confidence, int | float) or not 0 < confidence < 1:
             raise InvalidInput(f"confidence: expected a number between 0 and 1, got {confidence!r}.")
         names = self._name(one), self._name(other)

@@ -14,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transect.errors import InvalidInput, TransectError, UnsupportedModel, check_one_of
+from transect.errors import InvalidInput, NotEstimated, TransectError, UnsupportedModel, check_one_of
+from transect.measures import Measure
 from transect.measuring.fingerprints import fingerprint
 from transect.measuring.models import Model, Source
 from transect.measuring.scales import Scale
 from transect.networks.network import WORKING_DTYPES, Network, capture, network_of
 from transect.paths import Path
+from transect.tracing.arguments import own_measures
 
 METHODS = ("exact", "estimate")
 
@@ -38,6 +40,7 @@ class Options:
         atol: Absolute tolerance of an estimate.
         max_samples: Samples of a segment, at most; None for the default.
         verify: Whether traces are compared with the model.
+        measures: Measures of a user's own, beside the listed ones.
     """
 
     method: str = "exact"
@@ -49,9 +52,13 @@ class Options:
     atol: float = 0.0
     max_samples: int | None = None
     verify: bool = True
+    measures: tuple[Measure, ...] = ()
 
     def __post_init__(self) -> None:
         check_one_of("method", self.method, METHODS)
+        own_measures(self.measures)
+        if self.measures and self.method == "estimate":
+            raise NotEstimated("measures: samples do not show measures of your own; they are of exact traces only.")
         check_one_of("dtype", self.dtype, (None, *WORKING_DTYPES))
         _check_device(self.device)
         for name, least in (("budget", 1), ("max_samples", 18)):
@@ -71,6 +78,7 @@ class Options:
             "dtype": None if self.dtype is None else str(self.dtype),
             "device": self.device,
             "budget": self.budget,
+            **({"measures": [measure.identity for measure in self.measures]} if self.measures else {}),
         }
         sampled = {"rtol": self.rtol, "atol": self.atol, "max_samples": self.max_samples}
         return common | (sampled if self.method == "estimate" else {})

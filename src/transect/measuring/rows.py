@@ -22,6 +22,7 @@ from transect.measuring.paths import Chunk
 from transect.measuring.prepared import Options, Packed, unpacked
 from transect.networks.network import Network
 from transect.paths import Path
+from transect.tables.files import with_settings
 from transect.tracing import trace
 from transect.tracing.result import Trace
 
@@ -38,7 +39,10 @@ def measure_together(model: Model, paths: Sequence[Path], options: Options, std:
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TransectWarning)
-        rows = [row_of(found, _at_anchors(found, model), std) for found in found_along(model, paths, options)]
+        rows = [
+            row_of(found, _at_anchors(found, model), std, options.measures)
+            for found in found_along(model, paths, options)
+        ]
     seconds = (time.perf_counter() - began) / len(paths)
     return [row | {"seconds": seconds} for row in rows]
 
@@ -55,7 +59,15 @@ def found_along(model: Model, paths: Sequence[Path], options: Options) -> list[T
     """Traces, or estimates, of paths taken together."""
     budget: Any = {} if options.budget is None else {"budget": options.budget}
     if options.method == "exact":
-        return trace(model, paths, keep="measures", outputs=options.outputs, verify=options.verify, **budget)
+        return trace(
+            model,
+            paths,
+            keep="measures",
+            outputs=options.outputs,
+            verify=options.verify,
+            measures=options.measures,
+            **budget,
+        )
     function, dtype = (model, None) if isinstance(model, Network) else _plain(model)
     return estimate(
         function,
@@ -145,14 +157,14 @@ class Rows:
     def table(self) -> pa.Table:
         """All rows, in no order."""
         self._pack()
-        return pa.concat_tables(self._packed) if self._packed else SCHEMA.empty_table()
+        return pa.concat_tables(self._packed, promote_options="default") if self._packed else SCHEMA.empty_table()
 
     def __len__(self) -> int:
         return sum(map(len, self._done.values()))
 
     def _pack(self) -> None:
         if self._fresh:
-            self._packed.append(pa.Table.from_pylist(self._fresh, schema=SCHEMA))
+            self._packed.append(pa.Table.from_pylist(self._fresh, schema=with_settings(SCHEMA, self._fresh)))
             self._fresh = []
 
 

@@ -21,7 +21,15 @@ from transect.measuring.paths import Chunk, fingerprint
 from transect.measuring.prepared import Prepared
 from transect.measuring.rows import Row, Rows, named, ordered
 from transect.support.untrusted import parse_json
-from transect.tables.files import SCHEMA_VERSION, make_table, read_table, remove_leftovers, write_table, write_text
+from transect.tables.files import (
+    SCHEMA_VERSION,
+    make_table,
+    read_table,
+    remove_leftovers,
+    with_settings,
+    write_table,
+    write_text,
+)
 from transect.tables.ownership import Ownership
 
 MANIFEST, PATHS, PARTS, TABLE = "manifest.json", "paths.txt", "parts", "table.parquet"
@@ -200,7 +208,7 @@ class Folder:
         self._ownership.confirm()
         whole = named(model, chunk, rows)
         file = self.folder / PARTS / f"{_prefix(model)}{chunk.first:08d}.parquet"
-        write_table(make_table(whole, SCHEMA), file, csv=False)
+        write_table(make_table(whole, with_settings(SCHEMA, whole)), file, csv=False)
         self._rows.add(whole)
 
     def failed(self, model: str) -> None:
