@@ -3,7 +3,7 @@
     python docs/update_tables.py [PAGE ...]
 
 Between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` of a page stands what ``benchmarks/NAME.py --table`` prints of
-``benchmarks/results/NAME.json``; a page whose tables are up to date is left alone.
+``benchmarks/results/NAME.json``; ``measures`` is the list of the package. A page that is up to date is left alone.
 Names of pages, such as ``performance``, leave the others alone, whose benchmarks may still be running.
 """
 
@@ -14,6 +14,8 @@ import importlib
 import sys
 
 from pages import ROOT, update
+
+from transect.measures import MEASURES
 
 BENCHMARKS = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 
@@ -31,7 +33,19 @@ def main() -> None:
         update(pages[name], _table)
 
 
+def measures_table() -> str:
+    """The list of measures, as Markdown."""
+    head = ["| name | definition | unit | one for each | an estimate has it | after |", "|---|---|---|---|---|---|"]
+    lines = []
+    for one in MEASURES:
+        definition, estimated = one.definition.replace("|", "\\|"), "yes" if one.estimated else "no"
+        lines.append(f"| `{one.name}` | {definition} | {one.unit} | {one.per} | {estimated} | {one.source} |")
+    return "\n".join([*head, *lines])
+
+
 def _table(name: str) -> str | None:
+    if name == "measures":
+        return measures_table()
     return importlib.import_module(name).table() if name in BENCHMARKS else None
 
 

@@ -23,6 +23,11 @@ that is stated for an estimate."""
 _TEXT, _COUNT, _NUMBER, _TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 
+_COUNTED = ("crossings", "linear_crossings")
+_EXACT_ONLY = tuple(
+    measure for measure in MEASURES if measure.reducer and not measure.estimated and measure.name not in _COUNTED
+)
+
 _WITH_LARGEST = ("absolute_deviation", "mean_deviation")
 """Columns with another beside them, ``*_max``: that of the output where it is largest."""
 
@@ -45,7 +50,7 @@ SCHEMA: pa.Schema = make_schema(
     ("linear_crossings", _COUNT),
     ("density", _NUMBER),
     *(column for name in BOUNDED for column in _bounded(name)),
-    ("slope_similarity", _NUMBER),
+    *((measure.name, _NUMBER) for measure in _EXACT_ONLY if not measure.bounded),
     ("output_std", _NUMBER),
     ("anchor_std", _NUMBER),
     ("samples", _COUNT),
@@ -123,11 +128,16 @@ def row_of(
 
 
 def _own(trace: Trace, measures: Sequence[Measure]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
+    return {OWN + name: number for name, number in _of_paths(trace, measures).items()}
+
+
+def _of_paths(trace: Trace, measures: Sequence[Measure]) -> dict[str, float]:
+    """Measures of the whole path, each with its two ends where it has them."""
+    row: dict[str, float] = {}
     for measure in measures:
         parts = [part if part.dim() == 1 else across_outputs(part) for part in _with_bounds(trace, (measure.name,))]
         numbers = [float(part.sum() if measure.total == "sum" else part.nanmean()) for part in parts]
-        row |= _three(OWN + measure.name, numbers) if measure.bounded else {OWN + measure.name: numbers[0]}
+        row |= _three(measure.name, numbers) if measure.bounded else {measure.name: numbers[0]}
     return row
 
 
@@ -146,7 +156,7 @@ def _exact(trace: Trace, length: float) -> dict[str, Any]:
         "linear_crossings": int(trace.linear_crossings.sum()),
         "density": crossings / length,
         **_three("flips", [flips] * 3),
-        "slope_similarity": float(trace.slope_similarity().nanmean()),
+        **_of_paths(trace, _EXACT_ONLY),
         "unresolved": len(trace.unresolved),
     }
 
