@@ -16,6 +16,7 @@ from transect.estimation.samples import FIRST, Lines, Sampler, Settled, Toleranc
 from transect.networks.network import Network
 from transect.paths import Path
 from transect.support.precision import full_precision
+from transect.support.types import TensorLike
 from transect.tracing.arguments import as_paths, check_whole, output_indices
 from transect.tracing.walk import check_paths
 
@@ -25,7 +26,7 @@ _BYTES_A_NUMBER = 64  # what samples may hold for each number of the budget: 128
 
 @overload
 def estimate(
-    model: Network | nn.Module | Callable[[Tensor], Any],
+    model: Network | nn.Module | Callable[[Tensor], TensorLike],
     path: Path,
     *,
     rtol: float = ...,
@@ -38,7 +39,7 @@ def estimate(
 ) -> Estimate: ...
 @overload
 def estimate(
-    model: Network | nn.Module | Callable[[Tensor], Any],
+    model: Network | nn.Module | Callable[[Tensor], TensorLike],
     path: Sequence[Path],
     *,
     rtol: float = ...,
@@ -50,7 +51,7 @@ def estimate(
     budget: int = ...,
 ) -> list[Estimate]: ...
 def estimate(
-    model: Network | nn.Module | Callable[[Tensor], Any],
+    model: Network | nn.Module | Callable[[Tensor], TensorLike],
     path: Path | Sequence[Path],
     *,
     rtol: float = 1e-2,

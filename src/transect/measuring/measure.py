@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 import torch
@@ -25,21 +25,32 @@ from transect.measuring.scales import Scale, as_scale
 from transect.measuring.store import TABLE, Folder, Memory, OtherMeasurements, Store, as_folder
 from transect.networks.network import Network
 from transect.paths import Path
+from transect.support.types import TensorLike
 from transect.tables.ownership import Ownership, owned
+
+Models: TypeAlias = (
+    nn.Module
+    | Network
+    | Sequence[nn.Module | Network]
+    | Mapping[str, nn.Module]
+    | Mapping[str, Network]
+    | Mapping[str, nn.Module | Network]
+)
+PathsGiven: TypeAlias = Path | Mapping[str, Path] | Iterable[Path]
 
 _LONG = 10.0  # seconds of work from which a forecast is worth a line
 
 
 def measure(
-    models: nn.Module | Network | Sequence[nn.Module | Network] | Mapping[str, Any],
-    paths: Path | Sequence[Path] | Mapping[str, Path] | Iterable[Path],
+    models: Models,
+    paths: PathsGiven,
     *,
     method: Literal["exact", "estimate"] = "exact",
     out: str | os.PathLike[str] | None = None,
     workers: int = 1,
     together: int | None = None,
     outputs: Sequence[int] | None = None,
-    data: Any = None,
+    data: TensorLike | None = None,
     std: float | Sequence[float] | None = None,
     dtype: torch.dtype | None = None,
     device: str | None = None,
@@ -124,8 +135,8 @@ def measure(
 
 
 def _measured(
-    models: Any,
-    paths: Any,
+    models: Models,
+    paths: PathsGiven,
     options: Options,
     scale: Scale,
     workers: int,

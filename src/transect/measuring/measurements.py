@@ -8,7 +8,7 @@ import pathlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from transect.analysis.confidence import FEWEST_PATHS, Estimate, mean_of
 from transect.errors import InvalidInput, MissingDependency, ScaleWarning, StudyError, check_one_of
 from transect.measuring.columns import NUMBERS, OF_SCALE, OWN, SCHEMA
+from transect.support.types import Cell
 from transect.tables.files import read_table, write_csv, write_table
+
+if TYPE_CHECKING:
+    import pandas
 
 _SAME_SCALE = 1.5
 
@@ -152,7 +156,7 @@ class Measurements:
         return tuple(dict.fromkeys(self.table["model"].to_pylist()))
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Cell]]:
         """The rows as dictionaries; what a method does not give is None."""
         return list(self.table.to_pylist())
 
@@ -165,14 +169,14 @@ class Measurements:
         wanted = self._name(model)
         return Measurements(self.table.filter(pa.array([name == wanted for name in self.table["model"].to_pylist()])))
 
-    def column(self, name: str) -> NDArray[Any]:
+    def column(self, name: str) -> NDArray[np.generic]:
         """One column as an array; numbers that are missing are NaN.
 
         Raises:
             InvalidInput: There is no such column.
         """
         check_one_of("name", name, self.table.column_names)
-        found: NDArray[Any] = self.table[name].to_numpy()
+        found: NDArray[np.generic] = self.table[name].to_numpy()
         return found
 
     def compare(
@@ -227,7 +231,7 @@ class Measurements:
             raise InvalidInput(f"path: expected a name that ends in .parquet or .csv, got {path.name}.")
         return write_csv(self.table, path)
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pandas.DataFrame:
         """The table as a ``pandas.DataFrame``.
 
         Raises:

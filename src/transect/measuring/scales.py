@@ -15,6 +15,7 @@ from transect.errors import InvalidInput
 from transect.measuring.models import Model
 from transect.networks.network import Network
 from transect.support.precision import full_precision
+from transect.support.types import TensorLike
 
 _ROWS = 256  # inputs evaluated together
 _ROUNDING = 1e-12  # of an output's mean: a spread below it is none
@@ -62,7 +63,7 @@ class Scale:
         return found
 
 
-def as_scale(data: Any, std: Any) -> Scale:
+def as_scale(data: TensorLike | None, std: float | Sequence[float] | None) -> Scale:
     """What a user gives as ``data`` and ``std``, checked.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +32,7 @@ from transect.patterns import InputSpace, Pattern, Region, pattern_at, region_at
 from transect.rules import fold_batch_norms, prove_coverage, rewrite, without_infinities
 from transect.support.precision import full_precision
 from transect.support.terminal import quiet
+from transect.support.types import TensorLike
 
 WORKING_DTYPES = (torch.float64, torch.float32)
 
@@ -82,7 +82,7 @@ class Network:
         """Device the engine works on."""
         return self.graph.device
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: TensorLike) -> Tensor:
         """Outputs of one input or a batch of inputs in the working dtype, ``(N, outputs)``.
 
         Raises:
@@ -109,7 +109,7 @@ class Network:
         """
         return report_network(self.name, self.graph, self.program, self.input_shape, self.outputs)
 
-    def pattern(self, x: Any) -> Pattern:
+    def pattern(self, x: TensorLike) -> Pattern:
         """The activation pattern at one input, or at every input of a batch.
 
         A unit exactly at its threshold is not above it, and of equal numbers of a window the first wins. A pattern
@@ -120,7 +120,7 @@ class Network:
         """
         return pattern_at(self.program, self._input_space, x)
 
-    def region(self, at: Any) -> Region:
+    def region(self, at: TensorLike | Pattern) -> Region:
         """The linear region of one input, or of the pattern of one point: its affine function and its borders.
 
         Raises:
@@ -143,13 +143,13 @@ class Network:
 @quiet()
 def capture(
     model: nn.Module,
-    example: Any,
+    example: TensorLike,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
     *,
     output: Step | Sequence[Step] | None = None,
     preprocess: nn.Module | Callable[[Tensor], Tensor] | None = None,
-    fixed: Mapping[int | str, Any] | None = None,
+    fixed: Mapping[int | str, object] | None = None,
     argument: int | str | None = None,
 ) -> Network:
     """Capture a module through ``torch.export`` and prove that it can be traced exactly.
@@ -206,7 +206,7 @@ def capture(
 
 def _captured(
     called: Called,
-    example: Any,
+    example: TensorLike,
     dtype: torch.dtype,
     own_dtype: torch.dtype,
     own_device: torch.device,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput
+from transect.support.types import TensorLike
 
 
 class Path:
@@ -27,7 +28,7 @@ class Path:
         (4, 4.0, [1.0, 0.5])
     """
 
-    def __init__(self, anchors: Any, closed: bool = False) -> None:
+    def __init__(self, anchors: TensorLike, closed: bool = False) -> None:
         self._anchors = _checked(anchors)
         self._closed = bool(closed)
         self._lengths = _norms((self.ends.double() - self.starts.double()).flatten(1))
@@ -74,7 +75,7 @@ class Path:
         """Length of the whole path."""
         return float(self._lengths.sum())
 
-    def evaluate(self, t: Any) -> Tensor:
+    def evaluate(self, t: TensorLike) -> Tensor:
         """Points of the path.
 
         Args:
@@ -89,7 +90,7 @@ class Path:
         """
         position = torch.as_tensor(t, dtype=torch.float64, device=self._anchors.device)
         if position.numel() and not bool(((position >= 0) & (position <= self.segments)).all()):
-            raise InvalidInput(f"t: expected positions in [0, {self.segments}] (units of segments), got {t}.")
+            raise InvalidInput(f"t: expected positions in [0, {self.segments}] (units of segments), got {t!r}.")
         flat = position.reshape(-1)
         segment = flat.long().clamp(max=self.segments - 1)
         weight = (flat - segment).to(self._anchors.dtype).reshape(-1, *(1,) * (self._anchors.dim() - 1))
@@ -116,7 +117,7 @@ class Path:
         return f"Path({len(self._anchors)} anchors of shape {shape}, {kind}, length {self.length:.4g})"
 
 
-def _checked(anchors: Any) -> Tensor:
+def _checked(anchors: TensorLike) -> Tensor:
     try:
         tensor = torch.as_tensor(anchors)
         if tensor.is_floating_point() and not hasattr(anchors, "dtype"):  # numbers of Python are float64
@@ -152,7 +153,7 @@ def _norms(differences: Tensor) -> Tensor:
     return (differences / scale.unsqueeze(1)).norm(dim=1) * scale
 
 
-def line(start: Any, end: Any) -> Path:
+def line(start: TensorLike, end: Any) -> Path:
     """The segment from one input to another.
 
     Args:
@@ -169,7 +170,7 @@ def line(start: Any, end: Any) -> Path:
     return Path(torch.stack([start.to(dtype), end.to(dtype)]))
 
 
-def lines(starts: Any, ends: Any) -> list[Path]:
+def lines(starts: TensorLike, ends: TensorLike) -> list[Path]:
     """The segments from each input of one batch to the same one of another, ``(N, *input_shape)`` each.
 
     Raises:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput
 from transect.paths.path import Path
+from transect.support.types import TensorLike
 
 
-def shift_scale_circle(signal: Any, shift: float = 2.0, scale: float = 0.15, anchors: int = 8) -> Path:
+def shift_scale_circle(signal: TensorLike, shift: float = 2.0, scale: float = 0.15, anchors: int = 8) -> Path:
     """The closed path of a signal that is shifted and scaled along a circle.
 
     Anchor k is the signal shifted by ``shift * cos(2 pi k/K)`` samples and multiplied by
@@ -34,7 +34,7 @@ def shift_scale_circle(signal: Any, shift: float = 2.0, scale: float = 0.15, anc
     return shift_scale_circles(tensor.unsqueeze(0), shift, scale, anchors)[0]
 
 
-def shift_scale_circles(signals: Any, shift: float = 2.0, scale: float = 0.15, anchors: int = 8) -> list[Path]:
+def shift_scale_circles(signals: TensorLike, shift: float = 2.0, scale: float = 0.15, anchors: int = 8) -> list[Path]:
     """One :func:`shift_scale_circle` for each signal of a batch, ``(N, n)``."""
     batch = torch.as_tensor(signals)
     if batch.dim() != 2 or not batch.is_floating_point():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,13 +15,14 @@ from torch.nn import functional
 
 from transect.errors import InvalidInput
 from transect.paths.path import Path
+from transect.support.types import TensorLike
 
-Normalise = Callable[[Tensor], Tensor] | tuple[Any, Any] | None
+Normalise = Callable[[Tensor], Tensor] | tuple[TensorLike, TensorLike] | None
 _MOST_ANCHORS, _LARGEST_RADIUS = 100_000, 4096
 Displacement = tuple[float, float]
 
 
-def translation_circle(image: Any, radius: float = 4, anchors: int = 8, normalise: Normalise = None) -> Path:
+def translation_circle(image: TensorLike, radius: float = 4, anchors: int = 8, normalise: Normalise = None) -> Path:
     """The closed path of an image moved along a circle: anchor k lies at (R cos 2 pi k/K, R sin 2 pi k/K).
 
     The image itself is not an anchor.
@@ -40,14 +40,16 @@ def translation_circle(image: Any, radius: float = 4, anchors: int = 8, normalis
     return translation_circles(_one_image(image), radius, anchors, normalise)[0]
 
 
-def translation_circles(images: Any, radius: float = 4, anchors: int = 8, normalise: Normalise = None) -> list[Path]:
+def translation_circles(
+    images: TensorLike, radius: float = 4, anchors: int = 8, normalise: Normalise = None
+) -> list[Path]:
     """One :func:`translation_circle` for each image of a batch, ``(N, channels, height, width)``."""
     _check_anchors(anchors, 3, "closed circle")
     angles = [2 * math.pi * k / anchors for k in range(anchors)]
     return _paths(images, [(radius * math.cos(a), radius * math.sin(a)) for a in angles], radius, normalise, True)
 
 
-def translation_arc(image: Any, radius: float = 4, anchors: int = 7, normalise: Normalise = None) -> Path:
+def translation_arc(image: TensorLike, radius: float = 4, anchors: int = 7, normalise: Normalise = None) -> Path:
     """The open path of an image moved by R sideways and, along half a turn, by R sin(pi k/(K - 1) - pi/2) downwards.
 
     The half turn goes from the top to the bottom: from 0 to pi the sine would come back through the images it has
@@ -65,7 +67,9 @@ def translation_arc(image: Any, radius: float = 4, anchors: int = 7, normalise: 
     return translation_arcs(_one_image(image), radius, anchors, normalise)[0]
 
 
-def translation_arcs(images: Any, radius: float = 4, anchors: int = 7, normalise: Normalise = None) -> list[Path]:
+def translation_arcs(
+    images: TensorLike, radius: float = 4, anchors: int = 7, normalise: Normalise = None
+) -> list[Path]:
     """One :func:`translation_arc` for each image of a batch, ``(N, channels, height, width)``."""
     _check_anchors(anchors, 2, "open path")
     angles = [math.pi * k / (anchors - 1) - math.pi / 2 for k in range(anchors)]
@@ -95,7 +99,7 @@ def translated(images: Tensor, right: int, down: int, margin: int) -> Tensor:
 
 
 def _paths(
-    images: Any, displacements: Sequence[Displacement], radius: float, normalise: Normalise, closed: bool
+    images: TensorLike, displacements: Sequence[Displacement], radius: float, normalise: Normalise, closed: bool
 ) -> list[Path]:
     images = _batch(images)
     if not 0 < radius <= _LARGEST_RADIUS:
@@ -162,14 +166,14 @@ def normalised(images: Tensor, normalise: Normalise) -> Tensor:
     return (images - mean) / std
 
 
-def _one_image(image: Any) -> Tensor:
+def _one_image(image: TensorLike) -> Tensor:
     tensor = torch.as_tensor(image)
     if tensor.dim() != 3:
         raise InvalidInput(f"image: expected shape (channels, height, width), got {tuple(tensor.shape)}.")
     return tensor.unsqueeze(0)
 
 
-def _batch(images: Any) -> Tensor:
+def _batch(images: TensorLike) -> Tensor:
     tensor = torch.as_tensor(images)
     if tensor.dim() != 4 or not tensor.is_floating_point():
         raise InvalidInput(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import pathlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from transect.measures.methods import PathMeasures
 from transect.networks.network import Network
 from transect.paths import Path
 from transect.patterns import Pattern, Region
+from transect.tracing.segment import Segment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -189,10 +190,10 @@ class Trace(PathMeasures):
     reduced: Mapping[str, Reduced]
     unresolved: tuple[Doubtful, ...]
     verification: Verification | None
-    kept: tuple[Any, ...] | None
+    kept: tuple[Segment, ...] | None
 
     @property
-    def segments(self) -> tuple[Any, ...]:
+    def segments(self) -> tuple[Segment, ...]:
         """Knots, outputs, flips and start pattern of every segment.
 
         Raises:
@@ -293,11 +294,11 @@ class Trace(PathMeasures):
         check_one_of("measure", measure, self.reduced)
         return self.reduced[measure].rounding
 
-    def plot(self, **options: Any) -> Figure:
+    def plot(self, *, outputs: Sequence[int] | None = None, title: str | None = None) -> Figure:
         """Outputs along the path with their affine interpolations, and the crossings below (needs ``keep="all"``)."""
         from transect.plots import plot_trace
 
-        return plot_trace(self, **options)
+        return plot_trace(self, outputs=outputs, title=title)
 
     def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write everything to one safetensors file, atomically; :func:`transect.load_trace` reads it back bit for bit.
