@@ -1,6 +1,6 @@
 """How nonlinear is a network, and where? Two networks along the same paths, by count and by measure.
 
-    python examples/count_and_measure.py
+python examples/count_and_measure.py
 """
 
 from __future__ import annotations
