@@ -25,4 +25,4 @@ def test_the_example_runs():
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         exec(block, known)
     (values,) = known["trace"].measure("largest_gap")
-    assert known["table"].column("measures.largest_gap")[0] == float(values.norm()) > 0
+    assert known["table"].column("own_largest_gap")[0] == float(values.norm()) > 0

@@ -6,9 +6,7 @@ torch, so that a table is read, and a figure drawn, without it.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,17 +68,6 @@ class Measure:
             return self.reducer
         module, _, name = self.reducer.partition(":")
         return cast("Callable[[Ends], Reducer]", getattr(importlib.import_module(module), name))
-
-    @cached_property
-    def identity(self) -> str:
-        """What decides its numbers: its name, and the place and a digest of the text of its reducer."""
-        made = self.make
-        try:
-            text = inspect.getsource(made) if made is not None else ""
-        except (OSError, TypeError):  # typed in by hand
-            text = ""
-        place = f"{getattr(made, '__module__', '')}:{getattr(made, '__qualname__', '')}"
-        return f"{self.name} {place} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 _PAPER = "Gamba et al. (AISTATS 2022)"

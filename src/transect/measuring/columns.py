@@ -13,7 +13,7 @@ from transect.errors import InvalidInput
 from transect.estimation import Estimate
 from transect.measures import MEASURES, Measure
 from transect.measures.base import across_outputs
-from transect.tables.files import make_schema
+from transect.tables.files import OWN, make_schema
 from transect.tracing.result import Trace
 
 BOUNDED = tuple(measure.name for measure in MEASURES if measure.bounded)
@@ -84,10 +84,6 @@ NUMBERS = tuple(field.name for field in SCHEMA if field.type in (_COUNT, _NUMBER
 _GIVEN = tuple(measure for measure in MEASURES if measure.estimated and measure.reducer is not None)
 _OF_OUTPUTS = tuple(measure.name for measure in _GIVEN if measure.per == "output")
 _OF_SEGMENTS = tuple(measure.name for measure in _GIVEN if measure.per == "segment")
-
-
-OWN = "measures."
-"""Begins the names of columns of a user's own measures."""
 
 
 def row_of(

@@ -8,7 +8,7 @@ import secrets
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -23,15 +23,16 @@ _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib"
 _OF_EVERY_CLASS = {"__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__", "_abc_impl"}
 
 
-def fingerprint(model: Network | nn.Module) -> str:
-    """A digest of what a model computes.
+def fingerprint(model: Network | nn.Module | Callable[..., object]) -> str:
+    """A digest of what a model, or a function, computes.
 
     Of a captured network it is that of its graph: operations, their arguments, constants bit by bit, dtypes, and what
     is computed from what. Names of modules and parameters do not matter.
 
-    Of a module that cannot be captured it is that of all that makes it up: tensors, attributes, and the code of its
-    user's classes and functions, with the values these read from around them; what is installed counts by its name and
-    version. Where it holds something that nobody can look into, such as an open file, no two digests are equal.
+    Of a module that cannot be captured, and of a function or class, it is that of all that makes it up: tensors,
+    attributes, and the code of its user's classes and functions, with the values these read from around them; what is
+    installed counts by its name and version. Where it holds something that nobody can look into, such as an open file,
+    no two digests are equal.
     """
     writer = _Writer()
     if isinstance(model, Network):

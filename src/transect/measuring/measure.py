@@ -94,7 +94,7 @@ def measure(
         max_samples: Samples of a segment in an estimate, at most.
         verify: Compare every trace with the model.
         measures: Measures of your own beside the listed ones, of exact traces: see :class:`transect.measures.Measure`.
-            Their columns are called ``measures.NAME``; for several workers, define them at the top of a file.
+            Their columns are called ``own_NAME``; for several workers, define them at the top of a file.
         progress: Hears of events (a job is a model, its steps are paths); False for nothing. By default bars are drawn
             where the standard error is a terminal, and the log hears (level INFO) where it is not.
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from transect.analysis.confidence import FEWEST_PATHS, Estimate, mean_of
 from transect.errors import InvalidInput, MissingDependency, ScaleWarning, StudyError, check_one_of
-from transect.measuring.columns import NUMBERS, OF_SCALE, OWN, SCHEMA
+from transect.measuring.columns import NUMBERS, OF_SCALE, SCHEMA
 from transect.support.types import Cell
-from transect.tables.files import read_table, write_csv, write_table
+from transect.tables.files import is_own, read_table, write_csv, write_table
 
 if TYPE_CHECKING:
     import pandas
@@ -199,7 +199,7 @@ class Measurements:
         Raises:
             InvalidInput: There is no such model or measure, or the two have no path in common.
         """
-        own = (name for name in self.table.column_names if name.startswith(OWN))
+        own = (name for name in self.table.column_names if is_own(name))
         check_one_of("measure", measure, (*NUMBERS, *own))
         if not isinstance(confidence, int | float) or not 0 < confidence < 1:
             raise InvalidInput(f"confidence: expected a number between 0 and 1, got {confidence!r}.")

@@ -78,10 +78,10 @@ class Options:
             "dtype": None if self.dtype is None else str(self.dtype),
             "device": self.device,
             "budget": self.budget,
-            **({"measures": [measure.identity for measure in self.measures]} if self.measures else {}),
         }
         sampled = {"rtol": self.rtol, "atol": self.atol, "max_samples": self.max_samples}
-        return common | (sampled if self.method == "estimate" else {})
+        own = [f"{one.name} {fingerprint(one.make)}" for one in self.measures if one.make is not None]
+        return common | (sampled if self.method == "estimate" else {}) | ({"measures": own} if own else {})
 
 
 def checked_outputs(outputs: Sequence[int] | None) -> tuple[int, ...] | None:

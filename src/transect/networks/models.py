@@ -34,35 +34,40 @@ def current_folder() -> Iterator[None]:
         sys.path[:] = before
 
 
-def imported(place: str, attribute: str) -> Any:
+def imported(place: str, attribute: str, what: str = "model") -> Any:
     """What ``from place import attribute`` gives; the attribute may have dots.
+
+    Args:
+        place: The module.
+        attribute: The attribute.
+        what: What is imported, for messages.
 
     Raises:
         InvalidInput: There is no such module or attribute (the nearest ones are named), or importing it fails.
     """
-    found: Any = _module(place)
+    found: Any = _module(place, what)
     for part in attribute.split("."):
         if not hasattr(found, part):
             public = [name for name in dir(found) if not name.startswith("_")]
-            raise InvalidInput(f"model: {place} has no {attribute!r}{did_you_mean(attribute, public)}.")
+            raise InvalidInput(f"{what}: {place} has no {attribute!r}{did_you_mean(attribute, public)}.")
         found = getattr(found, part)
     return found
 
 
-def _module(place: str) -> ModuleType:
+def _module(place: str, what: str) -> ModuleType:
     importlib.invalidate_caches()
     try:
         return importlib.import_module(place)
     except ModuleNotFoundError as error:
         if error.name is not None and (place == error.name or place.startswith(f"{error.name}.")):
             raise InvalidInput(
-                f"model: there is no module {place!r}, neither in the current folder nor installed"
+                f"{what}: there is no module {place!r}, neither in the current folder nor installed"
                 f"{did_you_mean(place, (file.stem for file in Path().glob('*.py')))}; expected "
                 "package.module:callable, as in an import, without .py."
             ) from error
-        raise InvalidInput(f"model: importing {place} failed: {error}; install what it needs.") from error
+        raise InvalidInput(f"{what}: importing {place} failed: {error}; install what it needs.") from error
     except Exception as error:  # whatever a user's file raises
-        raise InvalidInput(f"model: importing {place} failed: {type(error).__name__}: {error}") from error
+        raise InvalidInput(f"{what}: importing {place} failed: {type(error).__name__}: {error}") from error
 
 
 _IMAGE, _FRAMES = 224, 16  # of a torchvision model that does not say

@@ -128,6 +128,8 @@ _WHERE: Mapping[str, Callable[[Flat], bool]] = MappingProxyType(
         "paths.scale": _of_kinds("shift_scale_circle"),
         "paths.repeated_normalisation": _of_kinds("circle"),
         "paths.rolled_closure": _of_kinds("circle"),
+        "paths.arguments": lambda of: ":" in of["paths.kind"],
+        "measures.own": lambda of: bool(of["measures.own"]),
         "measures.rtol": lambda of: of["measures.method"] == "estimate",
         "measures.max_samples": lambda of: of["measures.method"] == "estimate",
         "measures.dtype": lambda of: of["measures.method"] == "exact",
@@ -149,6 +151,10 @@ def check_study(config: StudyConfig) -> None:
             raise StudyError(
                 "measures: upper_bound_integral and drop_last_region need every region; expected method = "
                 f'"exact" with them, got {how.method!r}'
+            )
+        if how.method == "estimate" and how.own:
+            raise StudyError(
+                'measures: own ones need every region; expected method = "exact" with them, got "estimate"'
             )
     for model in config.model:
         check_model(model)

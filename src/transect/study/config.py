@@ -179,14 +179,28 @@ class NetworkConfig(Settings):
 
 
 class MeasuringConfig(Settings):
-    """One way of measuring every network of a study: paths, and how the function is measured along them."""
+    """One way of measuring every network of a study: paths, and how the function is measured along them.
+
+    Attributes:
+        contents: Digests of the code that settings name, :func:`transect.study.identity.identified`.
+    """
 
     paths: PathConfig = PathConfig()
     measures: MeasureConfig = MeasureConfig()
+    contents: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def is_named_only(self) -> bool:
+        """Whether the settings say of some part of it only where its code is."""
+        return self.paths.is_users or bool(self.measures.own)
 
     def hash(self) -> str:
         """Short name: equal settings give equal names, on every machine."""
-        return short_hash(self.model_dump(mode="json"))
+        settings = self.model_dump(mode="json")
+        for part, name in ((settings, "contents"), (settings["paths"], "arguments"), (settings["measures"], "own")):
+            if not part[name]:  # as it was before there were such settings
+                del part[name]
+        return short_hash(settings)
 
 
 class StudyConfig(Settings):
@@ -205,6 +219,7 @@ class StudyConfig(Settings):
         ways: Ways of measuring, each with its own ``paths`` and ``measures`` (in which a list is a grid too): in place
             of the grid of those sections, where it would have more than is wanted.
         contents: Of each network, what :func:`transect.study.identity.identified` finds; none before that.
+        code: The same of each way of measuring.
         asked: Full names of the settings that were given, in every variant of their section; all others have defaults.
     """
 
@@ -217,6 +232,7 @@ class StudyConfig(Settings):
     measures: tuple[MeasureConfig, ...] = (MeasureConfig(),)
     ways: tuple[MeasuringConfig, ...] = ()
     contents: tuple[dict[str, str], ...] = ()
+    code: tuple[dict[str, str], ...] = ()
     asked: tuple[str, ...] = ()
 
     @field_validator("name")
@@ -268,6 +284,8 @@ class StudyConfig(Settings):
             )
         if self.contents and len(self.contents) != networks:
             raise ValueError("contents: expected one entry a network")
+        if self.code and len(self.code) != (len(self.ways) or ways):
+            raise ValueError("code: expected one entry a way of measuring")
         return self
 
     def networks(self) -> tuple[NetworkConfig, ...]:
@@ -281,9 +299,11 @@ class StudyConfig(Settings):
 
     def measurings(self) -> tuple[MeasuringConfig, ...]:
         """Every way of measuring."""
-        if self.ways:
-            return self.ways
-        return tuple(MeasuringConfig(paths=paths, measures=how) for paths in self.paths for how in self.measures)
+        grid = self.ways or [
+            MeasuringConfig(paths=paths, measures=how) for paths in self.paths for how in self.measures
+        ]
+        code: Sequence[dict[str, str]] = self.code or [{}] * len(grid)
+        return tuple(one.model_copy(update={"contents": found}) for one, found in zip(grid, code, strict=True))
 
     def epochs(self) -> tuple[int | str, ...]:
         """After which epochs networks are measured."""
@@ -328,7 +348,7 @@ _PRECISION = frozenset({"measures.first_paths", "measures.rtol", "measures.max_s
 
 def _grid_of(way: dict[str, Any]) -> list[dict[str, Any]]:
     """Every combination of the variants of the sections of a way of measuring."""
-    sections = [variants(section) for section in way.values()]
+    sections = [variants(section, _LISTS.get(name, frozenset())) for name, section in way.items()]
     choices = [section if isinstance(section, list) else [section] for section in sections]
     return list(combinations(way, choices))
 
@@ -339,7 +359,12 @@ def _is_default(name: str, given: Any) -> bool:
     return bool(given in ([default], (default,), [], ()))
 
 
-_LISTS = {"train": frozenset({"milestones"}), "model": frozenset({"arguments"})}
+_LISTS = {
+    "train": frozenset({"milestones"}),
+    "model": frozenset({"arguments"}),
+    "paths": frozenset({"arguments"}),
+    "measures": frozenset({"own"}),
+}
 """Settings of a section that are lists, or hold some, themselves."""
 
 

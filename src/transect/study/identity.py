@@ -15,11 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from transect.errors import StudyError, TransectError
+from transect.measuring.fingerprints import fingerprint
 from transect.networks import read_weights
-from transect.study.config import DataConfig, NetworkConfig, StudyConfig
+from transect.study.config import DataConfig, MeasuringConfig, NetworkConfig, StudyConfig
 from transect.study.data.dataset import DataSet
 from transect.study.data.load import data_digest, load_data
 from transect.study.models import build_model
+from transect.study.running.measuring import own_measures, path_maker
 from transect.study.sections import canonical_json
 
 _PLAIN = (bool, int, float, complex, str, type(None))
@@ -119,7 +121,8 @@ def identified(config: StudyConfig, cache: Path | None = None, build: bool = Tru
     """The same study, with digests of what its settings only name: what is finished is known by them.
 
     Of a folder of images that is a digest of its pixels and labels; of a checkpoint, of its tensors; of a model of the
-    user, of its structure (:func:`~transect.study.identity.structure_digest`).
+    user, of its structure (:func:`~transect.study.identity.structure_digest`); of a path maker or a measure of the
+    user, of its code.
 
     Args:
         config: The study; digests that it has already are not used.
@@ -133,7 +136,7 @@ def identified(config: StudyConfig, cache: Path | None = None, build: bool = Tru
     Raises:
         StudyError: If the data cannot be made.
     """
-    plain = config.model_copy(update={"contents": ()})
+    plain = config.model_copy(update={"contents": (), "code": ()})
     shapes: dict[str, tuple[tuple[int, ...], int]] = {}
     for data in plain.data:
         loaded = load_data(data, cache)  # once here, so that the workers find it in the cache
@@ -152,7 +155,21 @@ def identified(config: StudyConfig, cache: Path | None = None, build: bool = Tru
             contents[name] = known[key]
         return {name: digest for name, digest in contents.items() if digest is not None}
 
-    return plain.model_copy(update={"contents": tuple(found(network) for network in plain.networks())})
+    code = tuple(_code_of(one) if build else {} for one in plain.measurings())
+    contents = tuple(found(network) for network in plain.networks())
+    return plain.model_copy(update={"contents": contents, "code": code if any(code) else ()})
+
+
+def _code_of(measuring: MeasuringConfig) -> dict[str, str]:
+    """Digests of a user's own path maker and measures; what cannot be imported has none: measuring will say why."""
+    found = {}
+    with suppress(TransectError):
+        if measuring.paths.is_users:
+            found["paths"] = fingerprint(path_maker(measuring.paths))
+        for place, measure in zip(measuring.measures.own, own_measures(measuring.measures), strict=True):
+            if measure.make is not None:
+                found[place] = fingerprint(measure.make)
+    return found
 
 
 def refuse_changed(network: NetworkConfig, data: DataSet, cache: Path | None) -> None:

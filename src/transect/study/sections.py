@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -138,6 +139,8 @@ Fraction = Annotated[Real, Field(ge=0.0, le=1.0)]
 Truth = Annotated[bool, Field(strict=True)]
 SplitName = Literal["train", "validation", "test"]
 Number = Annotated[Count | None, BeforeValidator(lambda given: None if given == "all" else given)]
+
+_PLACE = r"^\w+(\.\w+)*:\w+(\.\w+)*$"
 
 TORCHVISION = "torchvision."
 _OF_MNIST1D = {"train_samples": 4000, "test_samples": 1000}
@@ -280,12 +283,19 @@ class TrainConfig(Settings):
         return self.seed if self.order_seed is None else self.order_seed
 
 
+def _is_place(given: Any) -> bool:
+    return isinstance(given, str) and re.match(_PLACE, given) is not None
+
+
 class PathConfig(Settings):
     """The paths; ``seed`` chooses the samples, the same for all networks.
 
     Attributes:
         kind: ``circle`` and ``arc`` translate images (closed and open); ``shift_scale_circle`` is for signals;
-            ``between_same_class`` and ``between_classes`` are straight lines from a sample to another one.
+            ``between_same_class`` and ``between_classes`` are straight lines from a sample to another one;
+            ``package.module:callable`` is a maker of your own: it is given the chosen samples as the network sees them,
+            ``(paths, *input_shape)`` float64, and returns a path for each.
+        arguments: Further arguments of a maker of your own.
         around: Where images come from: samples of the split, or ``random`` ones, uniform in mean +- standard deviation
             of each channel.
         split: Samples of which part.
@@ -299,7 +309,10 @@ class PathConfig(Settings):
         rolled_closure: The released code's fault 2: the last anchor is joined to the first of the *next* path.
     """
 
-    kind: Literal["circle", "arc", "shift_scale_circle", "between_same_class", "between_classes"] = "shift_scale_circle"
+    kind: Annotated[
+        Literal["circle", "arc", "shift_scale_circle", "between_same_class", "between_classes"],
+        WrapValidator(lambda given, known: given if _is_place(given) else known(given)),
+    ] = "shift_scale_circle"
     around: Literal["samples", "random"] = "samples"
     split: SplitName = "train"
     samples: Literal["all", "clean", "noisy"] = "all"
@@ -308,9 +321,21 @@ class PathConfig(Settings):
     radius: Annotated[Positive, Field(le=4096)] = 4.0
     shift: Annotated[Positive, Field(le=4096)] = 2.0
     scale: Annotated[Fraction, Field(lt=1.0)] = 0.15
+    arguments: dict[str, Any] = Field(default_factory=dict)
     repeated_normalisation: Truth = False
     rolled_closure: Truth = False
     seed: Seed = 0
+
+    @field_validator("arguments")
+    @classmethod
+    def _refuse_odd_texts(cls, given: dict[str, Any]) -> dict[str, Any]:
+        refuse_odd_texts(given)
+        return given
+
+    @property
+    def is_users(self) -> bool:
+        """Whether they are made by ``package.module:callable``."""
+        return ":" in self.kind
 
 
 class MeasureConfig(Settings):
@@ -325,6 +350,7 @@ class MeasureConfig(Settings):
         epoch: After which epoch of the training; ``last`` is the trained network.
         upper_bound_integral: The released code's fault 3: an upper bound in place of the deviation; exact only.
         drop_last_region: The released code's fault 5: the last region of every segment is left out; exact only.
+        own: Measures of your own, each as ``package.module:name`` of a :class:`transect.measures.Measure`; exact only.
     """
 
     method: Literal["exact", "estimate"] = "exact"
@@ -335,3 +361,4 @@ class MeasureConfig(Settings):
     epoch: Count | Literal["last"] = "last"
     upper_bound_integral: Truth = False
     drop_last_region: Truth = False
+    own: tuple[Annotated[Text, Field(pattern=_PLACE)], ...] = ()

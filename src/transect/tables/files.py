@@ -84,8 +84,18 @@ def is_setting(column: str) -> bool:
     return "." in column
 
 
+OWN = "own_"
+"""Begins the names of columns of a user's own measures."""
+
+
+def is_own(column: str) -> bool:
+    """Whether a column is that of a measure of a user's own."""
+    return column.startswith(OWN)
+
+
 def with_settings(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Schema:
-    """A schema with the columns of settings that rows have beside its own, typed by their values; they may be empty.
+    """A schema with the columns that rows have beside its own, of settings and of a user's measures, typed by their
+    values; they may be empty.
 
     Args:
         schema: What every table of the kind has.
@@ -93,9 +103,13 @@ def with_settings(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Sc
     """
     values: dict[str, list[Any]] = {}
     for row in rows:
-        for name in filter(is_setting, row):
+        for name in filter(_is_beside, row):
             values.setdefault(name, []).append(row[name])
     return pa.schema([*schema, *(pa.field(name, _kind(found)) for name, found in values.items())], schema.metadata)
+
+
+def _is_beside(column: str) -> bool:
+    return is_setting(column) or is_own(column)
 
 
 def _kind(values: list[Any]) -> pa.DataType:
@@ -173,7 +187,7 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
 
     Args:
         path: The Parquet file.
-        schema: What the table must be; it may have columns of settings beside that (:func:`with_settings`).
+        schema: What the table must be; it may have columns beside that (:func:`with_settings`).
 
     Returns:
         The table.
@@ -188,7 +202,7 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
         raise StudyError(f"cannot read the table {path}: {error}") from error
     _refuse_other_version(table.schema, path)
     table = with_present_names(table)
-    if not pa.schema([field for field in table.schema if not is_setting(field.name)]).equals(schema):
+    if not pa.schema([field for field in table.schema if not _is_beside(field.name)]).equals(schema):
         raise StudyError(f"expected the columns {schema.names} in {path}, found {table.schema.names}")
     return table
 

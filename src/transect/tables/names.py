@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transect.errors import InvalidInput
+from transect.tables.files import OWN, is_own
 
 MEASURES = {
     "absolute_deviation": "absolute deviation",
@@ -56,7 +57,7 @@ def has_values(table: pa.Table, column: str) -> bool:
 
 def name_of(column: str) -> str:
     """Name of a column for people; its own with spaces where it has no better one."""
-    return NAMES.get(column, column.replace("_", " "))
+    return NAMES.get(column, column.removeprefix(OWN).replace("_", " "))
 
 
 def with_values(table: pa.Table, columns: Sequence[str] | None) -> tuple[str, ...]:
@@ -67,7 +68,8 @@ def with_values(table: pa.Table, columns: Sequence[str] | None) -> tuple[str, ..
     """
     if columns is not None:
         return tuple(columns)
-    found = tuple(column for column in (*MEASURES, *BASELINES) if has_values(table, column))
+    own = (column for column in table.column_names if is_own(column) and not column.endswith(("_std", "_low", "_high")))
+    found = tuple(column for column in (*MEASURES, *own, *BASELINES) if has_values(table, column))
     if not found:
         raise InvalidInput(
             f"table: expected a measure or baseline with a value in every row, one of {[*MEASURES, *BASELINES]}; "

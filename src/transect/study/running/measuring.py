@@ -12,16 +12,20 @@ from torch import Tensor, nn
 
 import transect
 from transect.errors import InvalidInput, StudyError, TransectWarning
+from transect.measures import Measure
 from transect.measures.base import across_outputs
 from transect.measuring.models import Source
 from transect.measuring.prepared import Options, prepare
 from transect.measuring.rows import measure_together
+from transect.networks.models import current_folder, imported
 from transect.paths import Path, line, shift_scale_circles, translation_arcs, translation_circles
 from transect.paths.translations import normalised_repeatedly, rolled_closure
 from transect.study.columns import PER_PATH
 from transect.study.config import MeasureConfig, PathConfig
 from transect.study.data.dataset import DataSet, as_pixels
 from transect.study.data.samples import chosen_pairs, chosen_samples
+from transect.tables.files import is_own
+from transect.tracing.arguments import own_measures as checked_measures
 
 if TYPE_CHECKING:
     from transect.tracing.result import Trace
@@ -54,6 +58,8 @@ def paths_around(data: DataSet, config: PathConfig) -> list[Path]:
         return _lines(data, config)
     chosen = chosen_samples(data.split(config.split), config)
     inputs = data.split(config.split).inputs[chosen]
+    if config.is_users:
+        return _made_by_user(data.prepare(inputs, torch.float64), config)
     names = [f"sample {index} of the {config.split} part" for index in chosen.tolist()]
     if config.kind == "shift_scale_circle":
         return _shift_scale_circles(data.prepare(inputs, torch.float64), names, config)
@@ -71,6 +77,48 @@ def refuse_impossible(data: DataSet, config: PathConfig) -> None:
         pairs = config.kind in ("between_same_class", "between_classes")
         (chosen_pairs if pairs else chosen_samples)(data.split(config.split), config)
     paths_around(data, config.model_copy(update={"paths": 1}))
+
+
+def path_maker(config: PathConfig) -> Callable[..., Sequence[Path]]:
+    """The maker of paths that ``paths.kind`` names.
+
+    Raises:
+        InvalidInput: It cannot be imported.
+    """
+    with current_folder():
+        made: Callable[..., Sequence[Path]] = imported(*_place(config.kind), what="paths.kind")
+    return made
+
+
+def own_measures(how: MeasureConfig) -> tuple[Measure, ...]:
+    """The measures that ``measures.own`` names.
+
+    Raises:
+        InvalidInput: They cannot be imported, or are no measures.
+    """
+    with current_folder():
+        return checked_measures([imported(*_place(place), what="measures.own") for place in how.own])
+
+
+def _place(named: str) -> tuple[str, str]:
+    module, _, name = named.partition(":")
+    return module, name
+
+
+def _made_by_user(inputs: Tensor, config: PathConfig) -> list[Path]:
+    try:
+        paths = list(path_maker(config)(inputs, **config.arguments))
+    except TypeError as error:
+        raise StudyError(
+            f"paths.kind: {config.kind} was called with the samples and {config.arguments or 'nothing else'}: {error}"
+        ) from error
+    odd = [type(path).__name__ for path in paths if not isinstance(path, Path)]
+    if odd or len(paths) != len(inputs):
+        raise StudyError(
+            f"paths.kind: expected of {config.kind} a transect.Path for each of the {len(inputs)} samples, got "
+            f"{f'a {odd[0]}' if odd else f'{len(paths)} paths'}"
+        )
+    return paths
 
 
 def _shift_scale_circles(signals: Tensor, names: Sequence[str], config: PathConfig) -> list[Path]:
@@ -180,7 +228,7 @@ def _integral(left: Tensor, right: Tensor, width: Tensor) -> Tensor:
 
 
 Row = dict[str, Any]
-Measure = Callable[[nn.Module, Sequence[Path], MeasureConfig, str], list[Row]]
+MeasurePaths = Callable[[nn.Module, Sequence[Path], MeasureConfig, str], list[Row]]
 """``measure(model, paths, how, device) -> rows``: one a path, with columns of
 :data:`transect.study.columns.PATH_SCHEMA` from ``segments`` on.
 
@@ -213,6 +261,7 @@ def measure_paths(model: nn.Module, paths: Sequence[Path], how: MeasureConfig, d
         device=device,
         rtol=how.rtol,
         max_samples=how.max_samples,
+        measures=own_measures(how),
     )
     network = prepare(Source("the network", lambda: model), paths[0], options).model
     rows = [_renamed(row) for row in measure_together(network, paths, options)]
@@ -223,7 +272,7 @@ def measure_paths(model: nn.Module, paths: Sequence[Path], how: MeasureConfig, d
 
 def _renamed(row: Row) -> Row:
     named = {_RENAMED.get(name, name): value for name, value in row.items() if name not in _RENAMED.values()}
-    return {name: value for name, value in named.items() if name in _COLUMNS}
+    return {name: value for name, value in named.items() if name in _COLUMNS or is_own(name)}
 
 
 def _with_faults(row: Row, network: Any, path: Path, how: MeasureConfig) -> Row:

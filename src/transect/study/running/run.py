@@ -20,12 +20,12 @@ from transect.study.data.load import load_data
 from transect.study.identity import refuse_changed
 from transect.study.models import build_model, load_network
 from transect.study.running.folders import RunFolder, Stated, blocks
-from transect.study.running.measuring import Measure, paths_around
+from transect.study.running.measuring import MeasurePaths, paths_around
 from transect.study.training.checkpoint import checkpoint_file
 from transect.study.training.evaluation import evaluate, parameter_count, weight_norm
 from transect.study.training.hardware import reproducible_arithmetic, resolved_device
 from transect.study.training.training import train
-from transect.tables.files import make_table, remove_leftovers, write_table, write_text
+from transect.tables.files import make_table, remove_leftovers, with_settings, write_table, write_text
 
 _data = lru_cache(maxsize=1)(load_data)  # a worker measures many blocks of paths on the same data, one after the other
 
@@ -63,7 +63,7 @@ class PartTask:
     task: NetworkTask
     measuring: MeasuringConfig
     index: int
-    measure: Measure
+    measure: MeasurePaths
 
 
 def train_network(task: NetworkTask, report: Report) -> str:
@@ -98,7 +98,7 @@ def train_network(task: NetworkTask, report: Report) -> str:
 
 
 def measure_part(part: PartTask, report: Report) -> str:
-    """Measure a network along a block of paths and write the rows.
+    """MeasurePaths a network along a block of paths and write the rows.
 
     Args:
         part: What to do.
@@ -122,7 +122,7 @@ def measure_part(part: PartTask, report: Report) -> str:
         rows = part.measure(model, paths, measuring.measures, str(resolved_device(task.network.train)))
         seconds = (time.perf_counter() - began) / len(rows)
     rows = [{"path": index} | row | {"seconds": seconds} for index, row in zip(which, rows, strict=True)]
-    write_table(make_table(rows, PART_SCHEMA), task.folder.part(measuring, part.index), csv=False)
+    write_table(make_table(rows, with_settings(PART_SCHEMA, rows)), task.folder.part(measuring, part.index), csv=False)
     return ""
 
 

@@ -26,7 +26,7 @@ from transect.study.running.folders import (
     run_folder,
     take_rows,
 )
-from transect.study.running.measuring import Measure, measure_paths, refuse_impossible
+from transect.study.running.measuring import MeasurePaths, measure_paths, refuse_impossible
 from transect.study.running.run import NetworkTask, PartTask, measure_part, train_network
 from transect.study.running.tables import write_tables
 from transect.study.sections import differences
@@ -113,7 +113,7 @@ def run_study(
     executor: Executor | int = 2,
     progress: ProgressCallback | None = None,
     cache: Path | None = None,
-    measure: Measure = measure_paths,
+    measure: MeasurePaths = measure_paths,
     resources: Resources = Resources(),
     networks: Sequence[Path] = (),
     rows: Sequence[Path] = (),
@@ -191,7 +191,7 @@ def _do(
     tasks: Sequence[NetworkTask],
     executor: Executor | int,
     progress: ProgressCallback | None,
-    measure: Measure,
+    measure: MeasurePaths,
     resources: Resources,
 ) -> list[Outcome]:
     """What came of each network: of all its work the first failure, if there was one."""
@@ -217,7 +217,7 @@ class _Work:
     """What is left to do for each network: its training, and then the blocks of paths."""
 
     def __init__(
-        self, config: StudyConfig, tasks: Sequence[NetworkTask], measure: Measure, resources: Resources
+        self, config: StudyConfig, tasks: Sequence[NetworkTask], measure: MeasurePaths, resources: Resources
     ) -> None:
         self._tasks = {task.label: task for task in tasks}
         self._measurings, self._measure, self._resources = config.measurings(), measure, resources

@@ -14,7 +14,7 @@ from torch import Tensor
 from transect.study.columns import PART_SCHEMA, PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
 from transect.study.running.folders import PATH_TABLE, TABLE, TIMING_TABLE, RunFolder, blocks, run_folder
-from transect.tables.files import make_table, read_table, with_settings, write_table
+from transect.tables.files import is_own, make_table, read_table, with_settings, write_table
 from transect.tables.names import MEASURES
 
 Row = dict[str, Any]
@@ -90,9 +90,10 @@ def summed_up(rows: Sequence[Row]) -> Row:
         rows: One a path, columns of :data:`transect.study.columns.PATH_SCHEMA`.
     """
     apart = ("path_length", "anchor_crossings", "path_crossings", "linear_crossings")
-    values = {name: _numbers(rows, name) for name in (*MEASURES, *apart)}
+    own = dict.fromkeys(name for row in rows for name in filter(is_own, row) if not name.endswith(("_low", "_high")))
+    values = {name: _numbers(rows, name) for name in (*MEASURES, *own, *apart)}
     means = {name: _mean(found) for name, found in values.items()}
-    spreads = {f"{name}_std": _spread(values[name]) for name in MEASURES}
+    spreads = {f"{name}_std": _spread(values[name]) for name in (*MEASURES, *own)}
     unresolved = [row["unresolved"] for row in rows if row.get("unresolved") is not None]
     counts = {
         "paths": len(rows),
