@@ -49,7 +49,7 @@ SCHEMA: pa.Schema = make_schema(
     ("path_crossings", _COUNT),
     ("linear_crossings", _COUNT),
     ("density", _NUMBER),
-    *(column for name in BOUNDED for column in _bounded(name)),
+    *(column for name in ("flips", *(name for name in BOUNDED if name != "flips")) for column in _bounded(name)),
     *((measure.name, _NUMBER) for measure in _EXACT_ONLY if not measure.bounded),
     ("output_std", _NUMBER),
     ("anchor_std", _NUMBER),

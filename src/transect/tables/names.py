@@ -8,22 +8,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transect import measures
 from transect.errors import InvalidInput
 from transect.tables.files import OWN, is_own
 
+_LABELS = {measure.name: measure.label for measure in measures.MEASURES}
+_NOT_OF_STUDIES = ("normalised_deviation", "linear_crossings")
 MEASURES = {
-    "absolute_deviation": "absolute deviation",
+    "absolute_deviation": _LABELS["absolute_deviation"],
     "scaled_deviation": "deviation / logit std",
-    "mean_deviation": "mean absolute deviation",
-    "centred_deviation": "centred deviation",
-    "deviation_norm": "deviation norm",
-    "total_variation": "total variation",
-    "excess_variation": "excess variation",
-    "arc_length": "arc length",
-    "flips": "flips",
-    "crossings": "crossings",
-    "density": "density",
-    "slope_similarity": "slope similarity",
+    **{name: label for name, label in _LABELS.items() if name not in _NOT_OF_STUDIES},
 }
 """Measures along paths, and their names."""
 
@@ -36,6 +30,7 @@ BASELINES = {
 """What every study reports beside its measures: what a reader might take for their cause."""
 
 NAMES = {
+    **_LABELS,
     **MEASURES,
     **BASELINES,
     "train_error": "train error",
@@ -45,7 +40,6 @@ NAMES = {
     "path_length": "path length",
     "anchor_crossings": "anchor crossings",
     "path_crossings": "crossings and anchor crossings",
-    "linear_crossings": "linear crossings",
 }
 """Columns of numbers and their names."""
 
