@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transect import measures
 from transect.errors import InvalidInput
+from transect.measures import MEASURES as LISTED
 from transect.tables.files import OWN, is_own
 
-_LABELS = {measure.name: measure.label for measure in measures.MEASURES}
+_LABELS = {measure.name: measure.label for measure in LISTED}
 _NOT_OF_STUDIES = ("normalised_deviation", "linear_crossings")
 MEASURES = {
     "absolute_deviation": _LABELS["absolute_deviation"],
