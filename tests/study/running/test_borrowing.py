@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from support import study_fakes
+from support.inline import Inline
 from support.study_fakes import GIVEN, SMALL, fake_measure
 from transect.errors import StudyError
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA
@@ -28,7 +29,7 @@ def lender(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("lender")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(study_fakes.LOG, os.devnull)
-        run_study(SMALL, folder, 2, cache=cache, measure=fake_measure)
+        run_study(SMALL, folder, Inline(), cache=cache, measure=fake_measure)
     return folder
 
 
@@ -41,7 +42,7 @@ def test_networks_that_are_the_same_are_not_trained_again(lender, cache, tmp_pat
     assert borrow_networks(other, tmp_path / "mine", [lender]) == 0
     stages = []
     run_study(
-        other, tmp_path / "mine", 1, progress=lambda event: stages.append((event.job, event.stage)), cache=cache,
+        other, tmp_path / "mine", Inline(), progress=lambda event: stages.append((event.job, event.stage)), cache=cache,
         measure=fake_measure,
     )  # fmt: skip
     assert {job for job, stage in stages if stage == "training"} == {"width 4, seed 0", "width 4, seed 1"}

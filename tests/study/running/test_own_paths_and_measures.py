@@ -7,6 +7,7 @@ import safetensors.torch
 import torch
 
 from support import own_study
+from support.inline import Inline
 from support.own_study import to_the_origin
 from transect.errors import StudyError
 from transect.plots import measure_curves
@@ -34,7 +35,7 @@ STUDY = StudyConfig.parse(GIVEN)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return run_study(STUDY, tmp_path_factory.mktemp("own") / "study", 1).parent
+    return run_study(STUDY, tmp_path_factory.mktemp("own") / "study", Inline()).parent
 
 
 def test_the_paths_are_those_of_the_maker_and_the_measure_has_its_columns(folder):
@@ -102,7 +103,7 @@ def test_ways_without_anything_of_ones_own_are_known_as_before():
 )
 def test_what_is_wrong_with_them_is_said(tmp_path, change, message):
     with pytest.raises(StudyError, match=message):
-        run_study(StudyConfig.parse(GIVEN | {"model": {"width": 2}} | change), tmp_path, 1)
+        run_study(StudyConfig.parse(GIVEN | {"model": {"width": 2}} | change), tmp_path, Inline())
 
 
 def test_a_misspelt_kind_is_answered_with_the_nearest():

@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from support import study_fakes
+from support.inline import Inline
 from support.study_fakes import SMALL, fake_measure
 from transect.errors import StudyError
 from transect.study.running.folders import Stated, read_states, run_folder
@@ -24,7 +25,7 @@ def folder(tmp_path_factory):
         patch.setenv(study_fakes.LOG, os.devnull)
         patch.setenv(study_fakes.STUMBLE, "3")
         with pytest.raises(StudyError):
-            run_study(SMALL, folder, 1, cache=tmp_path_factory.mktemp("cache"), measure=fake_measure)
+            run_study(SMALL, folder, Inline(), cache=tmp_path_factory.mktemp("cache"), measure=fake_measure)
     return folder
 
 

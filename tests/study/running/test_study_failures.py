@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from support.inline import Inline
 from support.study_models import small
 from transect.errors import StudyError
 from transect.study.columns import RUN_SCHEMA
@@ -51,7 +52,7 @@ def widths(folder: Path) -> list[int]:
 
 
 def run(config: StudyConfig, folder: Path, cache: Path) -> None:
-    run_study(config, folder, 1, cache=cache)
+    run_study(config, folder, Inline(), cache=cache)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from support.inline import Inline
 from transect.study.columns import RUN_SCHEMA
 from transect.study.config import StudyConfig
 from transect.study.data.load import load_data
@@ -60,7 +61,7 @@ def on_a_grid(model: torch.nn.Module, anchors: torch.Tensor) -> dict[str, float]
 
 
 def test_the_measures_of_a_run_are_those_of_a_dense_grid(tmp_path):
-    row, estimated = read_table(run_study(STUDY, tmp_path / "study", 1, cache=tmp_path), RUN_SCHEMA).to_pylist()
+    row, estimated = read_table(run_study(STUDY, tmp_path / "study", Inline(), cache=tmp_path), RUN_SCHEMA).to_pylist()
     (network,) = STUDY.networks()
     model = build_model(network.model, (40,), 10, seed=0)
     weights = run_folder(tmp_path / "study", network).weights("last")

@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 
 from support import study_fakes
+from support.inline import Inline
 from support.study_fakes import GIVEN, SMALL, fake_measure, same_tables, slow_measure
 from transect.errors import FolderInUse, StudyError
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
@@ -122,9 +123,9 @@ def test_a_finished_study_does_nothing_and_says_so(undisturbed, cache, log):
 
 def test_networks_may_be_added_and_old_ones_are_kept(undisturbed, cache, tmp_path, log):
     one = with_changes(model={"width": 3}, train={"seed": 1})
-    run_study(one, tmp_path / "study", 1, cache=cache, measure=fake_measure)
+    run_study(one, tmp_path / "study", Inline(), cache=cache, measure=fake_measure)
     events = []
-    run_study(SMALL, tmp_path / "study", 1, progress=events.append, cache=cache, measure=fake_measure)
+    run_study(SMALL, tmp_path / "study", Inline(), progress=events.append, cache=cache, measure=fake_measure)
     assert log.read_text().split() == ["3"] * 4 + ["2"] * 4
     assert same_tables(tmp_path / "study", undisturbed)
     assert [event.kind for event in events if event.kind != "advanced"] == ["kept"] + ["started", "finished"] * 3
@@ -135,10 +136,10 @@ def test_networks_may_be_added_and_old_ones_are_kept(undisturbed, cache, tmp_pat
 @pytest.mark.slow
 def test_ways_of_measuring_may_be_added_and_nothing_is_trained_again(undisturbed, cache, tmp_path, log):
     folder = tmp_path / "study"
-    run_study(with_changes(paths={"split": "test"}), folder, 1, cache=cache, measure=fake_measure)
+    run_study(with_changes(paths={"split": "test"}), folder, Inline(), cache=cache, measure=fake_measure)
     weights = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/weights.safetensors")}
     log.write_text("")
-    run_study(SMALL, folder, 1, cache=cache, measure=fake_measure)
+    run_study(SMALL, folder, Inline(), cache=cache, measure=fake_measure)
     assert len(log.read_text().split()) == 4
     assert {path: path.stat().st_mtime_ns for path in weights} == weights
     assert len(weights) == 4
@@ -150,11 +151,11 @@ def test_epochs_asked_for_are_measured_with_the_weights_of_that_time(cache, tmp_
     study = with_changes(
         model={"width": 2}, train={"seed": 0}, paths={"split": "test"}, measures={"epoch": [2, "last"]}
     )
-    run_study(study, tmp_path / "study", 1, cache=cache, measure=fake_measure)
+    run_study(study, tmp_path / "study", Inline(), cache=cache, measure=fake_measure)
     rows = read_table(tmp_path / "study" / "table.parquet", RUN_SCHEMA).to_pylist()
     assert [(row["epoch"], row["last"]) for row in rows] == [(2, False), (6, True)]
     short = with_changes(model={"width": 2}, train={"seed": 0, "epochs": 2}, paths={"split": "test"})
-    run_study(short, tmp_path / "short", 1, cache=cache, measure=fake_measure)
+    run_study(short, tmp_path / "short", Inline(), cache=cache, measure=fake_measure)
     (row,) = read_table(tmp_path / "short" / "table.parquet", RUN_SCHEMA).to_pylist()
     for name in ("train_error", "test_error", "weight_norm", "absolute_deviation", "logit_std"):
         assert rows[0][name] == row[name]
@@ -200,7 +201,7 @@ def test_what_failed_is_reported_and_retried_and_the_rest_is_kept(undisturbed, c
     monkeypatch.setenv(study_fakes.STUMBLE, "3")
     events = []
     with pytest.raises(StudyError, match=r"(?s)width 3, seed 0.*RuntimeError: stumbled.*retry"):
-        run_study(SMALL, folder, 1, progress=events.append, cache=cache, measure=fake_measure)
+        run_study(SMALL, folder, Inline(), progress=events.append, cache=cache, measure=fake_measure)
     ends = [(event.job, event.kind) for event in events if event.kind in ("finished", "failed")]
     assert sorted(ends) == [(f"width {w}, seed {s}", k) for w, k in ((2, "finished"), (3, "failed")) for s in (0, 1)]
     assert [row["width"] for row in read_table(folder / "table.parquet", RUN_SCHEMA).to_pylist()] == [2] * 4
@@ -208,7 +209,7 @@ def test_what_failed_is_reported_and_retried_and_the_rest_is_kept(undisturbed, c
     assert "study_fakes.py" in error.read_text()
     monkeypatch.delenv(study_fakes.STUMBLE)
     log.write_text("")
-    run_study(SMALL, folder, 1, cache=cache, measure=fake_measure)
+    run_study(SMALL, folder, Inline(), cache=cache, measure=fake_measure)
     assert log.read_text().split() == ["3"] * 4
     assert not error.exists()
     assert same_tables(folder, undisturbed)
@@ -216,7 +217,7 @@ def test_what_failed_is_reported_and_retried_and_the_rest_is_kept(undisturbed, c
 
 def test_tables_of_what_is_finished_can_be_had_at_any_time(undisturbed, cache, tmp_path):
     folder = tmp_path / "study"
-    run_study(with_changes(model={"width": 2}), folder, 1, cache=cache, measure=fake_measure)
+    run_study(with_changes(model={"width": 2}), folder, Inline(), cache=cache, measure=fake_measure)
     write_tables(SMALL, folder, tmp_path / "to")
     rows = read_table(tmp_path / "to" / "table.parquet", RUN_SCHEMA).to_pylist()
     assert rows == read_table(undisturbed / "table.parquet", RUN_SCHEMA).to_pylist()[:4]
@@ -251,7 +252,7 @@ def test_a_study_killed_in_the_middle_is_completed_without_repetition(
     time.sleep(0.5)  # the worker leaves
     finished = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/parts/*.parquet")}
     log.write_text("")
-    run_study(SMALL, folder, 1, cache=cache, measure=slow_measure)
+    run_study(SMALL, folder, Inline(), cache=cache, measure=slow_measure)
     assert len(log.read_text().split()) == 8 - len(finished)
     assert all(path.stat().st_mtime_ns == time_before for path, time_before in finished.items())
     assert same_tables(folder, undisturbed)
@@ -272,7 +273,7 @@ def test_settings_that_differ_are_columns_of_their_type(cache, tmp_path):
         paths={"shift": [1, 2.5], "split": "test", "paths": 2},
         measures={"first_paths": [1, None]},
     )
-    run_study(study, tmp_path, 1, cache=cache, measure=fake_measure)
+    run_study(study, tmp_path, Inline(), cache=cache, measure=fake_measure)
     for name, schema in (("table", RUN_SCHEMA), ("paths", PATH_SCHEMA), ("timings", TIMING_SCHEMA)):
         table = read_table(tmp_path / f"{name}.parquet", schema)
         found = {field.name: str(field.type) for field in table.schema if "." in field.name}
@@ -288,7 +289,7 @@ def test_settings_that_differ_are_columns_of_their_type(cache, tmp_path):
 
 def test_a_second_process_is_refused_while_one_works_in_the_folder(undisturbed, cache, tmp_path):
     with owned(tmp_path / "study"), pytest.raises(FolderInUse, match="is in use by process"):
-        run_study(SMALL, tmp_path / "study", 1, cache=cache, measure=fake_measure)
+        run_study(SMALL, tmp_path / "study", Inline(), cache=cache, measure=fake_measure)
     assert [path.name for path in (tmp_path / "study").iterdir()] == [".lock"]
-    run_study(SMALL, tmp_path / "study", 1, cache=cache, measure=fake_measure, networks=[undisturbed])
+    run_study(SMALL, tmp_path / "study", Inline(), cache=cache, measure=fake_measure, networks=[undisturbed])
     assert same_tables(tmp_path / "study", undisturbed)
