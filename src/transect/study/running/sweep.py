@@ -29,7 +29,7 @@ from transect.study.running.folders import (
 from transect.study.running.measuring import MeasurePaths, measure_paths, refuse_impossible
 from transect.study.running.run import NetworkTask, PartTask, measure_part, train_network
 from transect.study.running.tables import write_tables
-from transect.study.sections import differences
+from transect.study.sections import canonical_json, differences
 from transect.support.untrusted import parse_json
 from transect.tables.files import remove_leftovers, write_text
 from transect.tables.ownership import owned
@@ -154,7 +154,8 @@ def run_study(
     config = identified(config, cache)
     check_study(config)  # also that no two networks are the same
     for loaded in (load_data(data, cache) for data in config.data):
-        for paths in dict.fromkeys(one.paths for one in config.measurings()):
+        asked = {canonical_json(one.paths.model_dump(mode="json")): one.paths for one in config.measurings()}
+        for paths in asked.values():
             refuse_impossible(loaded, paths)
     with owned(folder) as ownership:
         claim(config, folder)
