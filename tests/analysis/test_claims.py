@@ -7,7 +7,7 @@ import pytest
 from support.study_tables import lifelike, with_noise
 from support.sweep_tables import WIDTHS, rows_of, table_of
 from transect.analysis.claims import Claim, Part
-from transect.analysis.confidence import Outcome
+from transect.analysis.confidence import Verdict
 from transect.analysis.judging import judge_claims
 
 LONG = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
@@ -26,16 +26,16 @@ def long(seeds=3, **curves):
 
 
 def test_a_claim_is_no_better_than_its_worst_part():
-    parts = {outcome: Part("", "", outcome) for outcome in Outcome}
-    for worst in Outcome:
-        claim = Claim(2, "", {}, (parts[Outcome.HOLDS], parts[worst], parts[Outcome.HOLDS]))
+    parts = {outcome: Part("", "", outcome) for outcome in Verdict}
+    for worst in Verdict:
+        claim = Claim(2, "", {}, (parts[Verdict.HOLDS], parts[worst], parts[Verdict.HOLDS]))
         assert claim.outcome is worst
-    assert Claim(2, "", {}, ()).outcome is Outcome.OPEN
+    assert Claim(2, "", {}, ()).outcome is Verdict.OPEN
 
 
 def test_a_double_descent_bears_out_all_claims_about_one_sweep():
     verdict = judge_claims(table_of(long()))
-    assert [claim.outcome for claim in verdict.claims] == [Outcome.HOLDS] * 3 + [Outcome.OPEN]
+    assert [claim.outcome for claim in verdict.claims] == [Verdict.HOLDS] * 3 + [Verdict.OPEN]
     assert "one label noise only" in verdict.summary()
     assert verdict.lacking == ("a second label noise, for claim 5",)
 
@@ -45,8 +45,8 @@ def test_with_fewer_than_three_seeds_nothing_is_more_than_seen(seeds):
     halves = {"absolute_deviation": [v / 2 for v in PEAKED], "scaled_deviation": [0.25] * 11}
     clean = [row | {"label_noise": 0.0} for row in long(seeds, **halves)]
     verdict = judge_claims(table_of(clean, long(seeds)))
-    assert {claim.outcome for claim in verdict.claims} == {Outcome.SEEN}
-    assert not any(claim_parts.outcome in (Outcome.HOLDS, Outcome.FAILS) for claim_parts in all_parts(verdict))
+    assert {claim.outcome for claim in verdict.claims} == {Verdict.SEEN}
+    assert not any(claim_parts.outcome in (Verdict.HOLDS, Verdict.FAILS) for claim_parts in all_parts(verdict))
     assert "[" not in "".join(part.found for part in all_parts(verdict))
     assert f"lacks 3 seeds (it has {seeds})" in verdict.summary().replace("\n", " ")
 
@@ -56,7 +56,7 @@ def test_with_fewer_than_five_widths_no_curve_is_more_than_seen(widths):
     error, rising = [0.3, 0.5, 0.4, 0.35][:widths], [1.0, 2.0, 3.0, 4.0][:widths]
     curves = {"test_error": error, "absolute_deviation": error, "density": rising}
     verdict = judge_claims(table_of(rows_of(WIDTHS[:widths], (0, 1, 2, 3), train_error=error, **curves)))
-    assert [verdict.of(number)[0].outcome for number in (2, 3)] == [Outcome.SEEN] * 2
+    assert [verdict.of(number)[0].outcome for number in (2, 3)] == [Verdict.SEEN] * 2
     assert f"lacks 5 widths up to the error's peak and from it on (it has 2, {widths - 1})" in " ".join(
         verdict.summary().split()
     )
@@ -64,7 +64,7 @@ def test_with_fewer_than_five_widths_no_curve_is_more_than_seen(widths):
 
 def test_two_widths_are_no_curve_and_it_is_said():
     verdict = judge_claims(table_of(rows_of((1, 2), train_error=[0.1] * 2)))
-    assert [claim.outcome for claim in verdict.claims] == [Outcome.OPEN] * 2
+    assert [claim.outcome for claim in verdict.claims] == [Verdict.OPEN] * 2
     said = " ".join(verdict.summary().split())
     assert "They need a curve over 3 widths at least; a sweep has 2 at most." in said
     assert "this study lacks 5 widths (a sweep has 2); 3 seeds (it has 2); a second label noise, for claim 5." in said
@@ -84,10 +84,10 @@ def all_parts(verdict):
 @pytest.mark.parametrize(
     ("density", "found"),
     [
-        (LONG, Outcome.HOLDS),
-        (PEAKED, Outcome.FAILS),  # rises and falls with the error: neither rises nor fails to follow
-        ([1, 2, 3, 4, 5, 6, 5.9, 5.8, 5.7, 5.6, 5.5], Outcome.FAILS),
-        (LONG[::-1], Outcome.FAILS),  # does not follow, but does not rise
+        (LONG, Verdict.HOLDS),
+        (PEAKED, Verdict.FAILS),  # rises and falls with the error: neither rises nor fails to follow
+        ([1, 2, 3, 4, 5, 6, 5.9, 5.8, 5.7, 5.6, 5.5], Verdict.FAILS),
+        (LONG[::-1], Verdict.FAILS),  # does not follow, but does not rise
     ],
 )
 def test_claim_2_is_about_rising_and_not_following(density, found):
@@ -97,11 +97,11 @@ def test_claim_2_is_about_rising_and_not_following(density, found):
 @pytest.mark.parametrize(
     ("deviation", "found"),
     [
-        (PEAKED, Outcome.HOLDS),
-        ([1, 2, 3, 4, 5, 6, 7, 5, 4, 3, 2], Outcome.SEEN),  # at the neighbour, and by half a step perhaps beyond
-        (LONG, Outcome.FAILS),
-        (LONG[::-1], Outcome.FAILS),  # falls with it
-        ([6, 5, 4, 3, 2, 1, 2, 3, 4, 5, 6], Outcome.FAILS),
+        (PEAKED, Verdict.HOLDS),
+        ([1, 2, 3, 4, 5, 6, 7, 5, 4, 3, 2], Verdict.SEEN),  # at the neighbour, and by half a step perhaps beyond
+        (LONG, Verdict.FAILS),
+        (LONG[::-1], Verdict.FAILS),  # falls with it
+        ([6, 5, 4, 3, 2, 1, 2, 3, 4, 5, 6], Verdict.FAILS),
     ],
 )
 def test_claim_3_is_about_the_peak_and_both_sides(deviation, found):
@@ -111,9 +111,9 @@ def test_claim_3_is_about_the_peak_and_both_sides(deviation, found):
 @pytest.mark.parametrize(
     ("similarity", "found"),
     [
-        (SIMILAR, Outcome.HOLDS),
-        (PEAKED, Outcome.FAILS),
-        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.91, 0.92], Outcome.FAILS),  # against the error after it only
+        (SIMILAR, Verdict.HOLDS),
+        (PEAKED, Verdict.FAILS),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.91, 0.92], Verdict.FAILS),  # against the error after it only
     ],
 )
 def test_claim_4_is_about_similarity_as_the_error_falls(similarity, found):
@@ -122,7 +122,7 @@ def test_claim_4_is_about_similarity_as_the_error_falls(similarity, found):
 
 @pytest.mark.parametrize(
     ("factor", "normalised", "found"),
-    [(2.0, 1.5, Outcome.HOLDS), (2.0, 0.9, Outcome.FAILS), (0.5, 0.9, Outcome.FAILS)],
+    [(2.0, 1.5, Verdict.HOLDS), (2.0, 0.9, Verdict.FAILS), (0.5, 0.9, Verdict.FAILS)],
 )
 def test_claim_5_compares_label_noises_network_by_network(factor, normalised, found):
     noisy = long(
@@ -141,7 +141,7 @@ def test_seeds_that_disagree_make_a_claim_unsure():
     clean = [row | {"label_noise": 0.0} for row in long()]
     mixed = [[1.5 * value, 1.4 * value, 0.7 * value] for value in PEAKED]  # 1.14 on average, below 1 for one seed
     (claim,) = judge_claims(table_of(clean, long(absolute_deviation=mixed))).of(5)
-    assert claim.parts[0].outcome is Outcome.SEEN
+    assert claim.parts[0].outcome is Verdict.SEEN
 
 
 def test_several_noises_are_each_compared_with_the_least_in_every_sweep():
@@ -158,17 +158,17 @@ def test_an_error_that_only_falls_leaves_nothing_to_follow():
     verdict = judge_claims(with_noise())
     for number in (2, 3):
         clean, noisy = verdict.of(number)
-        assert clean.outcome is Outcome.OPEN
-        assert noisy.outcome is (Outcome.HOLDS if number == 2 else Outcome.SEEN)
+        assert clean.outcome is Verdict.OPEN
+        assert noisy.outcome is (Verdict.HOLDS if number == 2 else Verdict.SEEN)
         assert "no peak inside the sweep (it is largest at width 9)" in clean.note
 
 
 def test_estimates_are_judged_by_flips_and_have_no_similarity():
     verdict = judge_claims(table_of(lifelike(method="estimate")))
     (density,), (similarity,) = verdict.of(2), verdict.of(4)
-    assert density.outcome is Outcome.HOLDS
+    assert density.outcome is Verdict.HOLDS
     assert "flips (estimated" in density.parts[0].statement
-    assert similarity.outcome is Outcome.OPEN
+    assert similarity.outcome is Verdict.OPEN
     assert "estimates do not give it" in similarity.note
 
 
@@ -181,7 +181,7 @@ def test_baselines_that_follow_too_are_named():
 def test_epochs_can_be_judged():
     rows = rows_of(LONG, (0, 1, 2), over="epoch", test_error=PEAKED, absolute_deviation=PEAKED, density=LONG)
     verdict = judge_claims(table_of(rows), over="epoch")
-    assert verdict.of(3)[0].outcome is Outcome.HOLDS
+    assert verdict.of(3)[0].outcome is Verdict.HOLDS
     assert "rises with the epoch" in verdict.of(2)[0].text
 
 

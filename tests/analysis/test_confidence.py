@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from transect.analysis.confidence import FEWEST_SEEDS, Estimate, Outcome, all_of, mean_of
+from transect.analysis.confidence import FEWEST_SEEDS, MeanWithInterval, Verdict, all_of, mean_of
 
-FAILS, NOT_SEEN, OPEN, SEEN, HOLDS = Outcome
+FAILS, NOT_SEEN, OPEN, SEEN, HOLDS = Verdict
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.95])
@@ -22,8 +22,8 @@ def test_the_interval_is_that_of_scipy(confidence):
 
 
 def test_two_seeds_and_few_positions_have_a_value_and_no_interval():
-    assert mean_of([1.0, 3.0]) == Estimate(2.0, None, "fewer than 3 seeds")
-    assert mean_of([1.0, 3.0, 2.0], positions=4) == Estimate(2.0, None, "fewer than 5 positions")
+    assert mean_of([1.0, 3.0]) == MeanWithInterval(2.0, None, "fewer than 3 seeds")
+    assert mean_of([1.0, 3.0, 2.0], positions=4) == MeanWithInterval(2.0, None, "fewer than 5 positions")
     assert mean_of([1.0] * 4, "path", 5).without == "fewer than 5 paths"
     assert mean_of([1.0] * FEWEST_SEEDS).interval == (1.0, 1.0)
 
@@ -57,14 +57,14 @@ def test_an_interval_can_be_given_room():
     ],
 )
 def test_nothing_holds_that_an_interval_does_not_make_sure(value, interval, outcome):
-    assert Estimate(value, interval).above(0.0) is outcome
+    assert MeanWithInterval(value, interval).above(0.0) is outcome
     turned = None if interval is None else (-interval[1], -interval[0])
-    assert Estimate(-value, turned).below(0.0) is outcome
+    assert MeanWithInterval(-value, turned).below(0.0) is outcome
     assert outcome.negated.negated is outcome
 
 
 def test_a_range_is_judged_at_both_ends():
-    judged = [Estimate(v, (v - 0.2, v + 0.2)).between(-1.0, 1.0) for v in (0.0, 0.9, 1.1, 1.3, -1.3)]
+    judged = [MeanWithInterval(v, (v - 0.2, v + 0.2)).between(-1.0, 1.0) for v in (0.0, 0.9, 1.1, 1.3, -1.3)]
     assert judged == [HOLDS, SEEN, NOT_SEEN, FAILS, FAILS]
 
 
@@ -73,8 +73,8 @@ def test_statements_together_are_no_better_than_the_worst():
     assert all_of([HOLDS, OPEN]) is OPEN
     assert all_of([SEEN, FAILS, OPEN]) is FAILS
     assert all_of([]) is OPEN
-    assert [each.negated for each in Outcome] == [HOLDS, SEEN, OPEN, NOT_SEEN, FAILS]
-    assert [each.words for each in Outcome] == ["does not hold", "not seen", "cannot be told", "seen", "holds"]
+    assert [each.negated for each in Verdict] == [HOLDS, SEEN, OPEN, NOT_SEEN, FAILS]
+    assert [each.words for each in Verdict] == ["does not hold", "not seen", "cannot be told", "seen", "holds"]
 
 
 def test_logarithms_give_geometric_means():

@@ -9,7 +9,7 @@ import scipy.stats
 
 from support.study_tables import MNIST_WIDTHS, PROTOTYPE, lifelike, with_noise
 from support.sweep_tables import DESCENT, WIDTHS, rows_of, table_of
-from transect.analysis.confidence import Outcome
+from transect.analysis.confidence import Verdict
 from transect.analysis.following import curves_table, follow_test_error, following_table
 from transect.errors import InvalidInput, StudyError
 from transect.tables.grouping import select
@@ -22,7 +22,7 @@ def test_the_prototype_is_followed_by_deviation_and_not_by_crossings():
     (found,) = follow_test_error(table_of(lifelike(seeds=1, spread=0)))
     assert (found.threshold, found.test_error.peak.position, found.positions) == (61, 47, MNIST_WIDTHS)
     for column, follows in {"absolute_deviation": True, "crossings": False, "parameters": False}.items():
-        assert found.of(column).follows is (Outcome.SEEN if follows else Outcome.NOT_SEEN)  # one seed
+        assert found.of(column).follows is (Verdict.SEEN if follows else Verdict.NOT_SEEN)  # one seed
     error, deviation = PROTOTYPE["test_error"], PROTOTYPE["absolute_deviation"]
     compared = found.of("absolute_deviation")
     assert compared.left.value == pytest.approx(scipy.stats.spearmanr(deviation[:5], error[:5]).statistic)
@@ -52,13 +52,13 @@ def test_epochs_are_positions_like_widths():
     rows = rows_of(LONG, seeds, over="epoch", test_error=PEAKED, flips=PEAKED, train_error=[0.5] * 5 + [0.0] * 6)
     (found,) = follow_test_error(table_of(rows), ["flips", "density"], over="epoch")
     assert (found.over, found.positions, found.threshold, found.test_error.peak.position) == ("epoch", LONG, 6, 6)
-    assert found.of("flips").follows is Outcome.HOLDS
+    assert found.of("flips").follows is Verdict.HOLDS
     assert found.of("flips").left.interval == pytest.approx((1 - 2 / 35, 1))
     (short,) = follow_test_error(
         table_of(rows_of(LONG[:7], seeds, over="epoch", test_error=PEAKED[:7], flips=PEAKED[:7])), ["flips"], "epoch"
     )
     assert short.of("flips").right.without == "fewer than 5 positions"
-    assert short.of("flips").follows is Outcome.SEEN
+    assert short.of("flips").follows is Verdict.SEEN
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_epochs_are_positions_like_widths():
 def test_neighbouring_peaks_are_near_and_others_are_not(deviation, peak, near):
     (found,) = follow_test_error(table_of(rows_of(absolute_deviation=deviation)), ["absolute_deviation"])
     compared = found.of("absolute_deviation")
-    assert (compared.curve.peak.position, compared.near) == (peak, Outcome.SEEN if near else Outcome.NOT_SEEN)
+    assert (compared.curve.peak.position, compared.near) == (peak, Verdict.SEEN if near else Verdict.NOT_SEEN)
 
 
 def test_near_peaks_do_not_follow_when_one_side_goes_the_other_way():
@@ -77,7 +77,7 @@ def test_near_peaks_do_not_follow_when_one_side_goes_the_other_way():
         table = table_of(rows_of(absolute_deviation=deviation, test_error=error))
         compared = follow_test_error(table, ["absolute_deviation"])[0].of("absolute_deviation")
         assert (compared.left.value, compared.right.value) == (pytest.approx(left), pytest.approx(right))
-        assert compared.follows is (Outcome.SEEN if left > 0 else Outcome.NOT_SEEN)
+        assert compared.follows is (Verdict.SEEN if left > 0 else Verdict.NOT_SEEN)
 
 
 def test_zeros_have_no_fall_and_no_growth():
@@ -85,7 +85,7 @@ def test_zeros_have_no_fall_and_no_growth():
     (found,) = follow_test_error(table, ["absolute_deviation", "density"])
     assert math.isnan(found.of("absolute_deviation").curve.fall)
     assert math.isnan(found.of("density").curve.growth)
-    assert found.of("absolute_deviation").follows is Outcome.NOT_SEEN
+    assert found.of("absolute_deviation").follows is Verdict.NOT_SEEN
 
 
 def test_the_table_has_a_row_for_each_sweep_and_column():

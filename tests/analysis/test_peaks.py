@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from transect.analysis.confidence import Outcome
+from transect.analysis.confidence import Verdict
 from transect.analysis.peaks import END, peak_of, peaks_apart, vertices
 
 WIDTHS = (4, 8, 12, 24, 48, 64, 128)  # unevenly spaced
@@ -60,7 +60,7 @@ def test_an_axis_with_zero_is_not_logarithmic():
     assert peak.fitted.value == pytest.approx(0.23)
     assert peak.fitted.interval == pytest.approx((0.18, 0.28))
     apart, near = peaks_apart(curve, curve, ("flips", "flips"), noises)
-    assert (apart.value, near) == (0.0, Outcome.HOLDS)
+    assert (apart.value, near) == (0.0, Verdict.HOLDS)
 
 
 def test_the_ratio_of_two_peaks_is_paired_by_seed():
@@ -69,12 +69,12 @@ def test_the_ratio_of_two_peaks_is_paired_by_seed():
     step = (math.log(12 / 8) + math.log(24 / 12)) / 4  # half of it
     assert apart.value == pytest.approx(2.0)
     assert apart.interval == pytest.approx((2 * math.exp(-step), 2 * math.exp(step)))
-    assert near is Outcome.SEEN  # one position on, and the interval reaches beyond
+    assert near is Verdict.SEEN  # one position on, and the interval reaches beyond
 
 
 @pytest.mark.parametrize(
     ("at", "outcome"),
-    [(16.0, Outcome.HOLDS), (60.0, Outcome.FAILS), (500.0, Outcome.FAILS), (5.0, Outcome.FAILS)],
+    [(16.0, Verdict.HOLDS), (60.0, Verdict.FAILS), (500.0, Verdict.FAILS), (5.0, Verdict.FAILS)],
 )
 def test_neighbours_hold_or_fail_where_seeds_agree(at, outcome):
     assert peaks_apart(parabola(at), parabola(16.0), ("flips", "flips"), WIDTHS)[1] is outcome
@@ -82,9 +82,9 @@ def test_neighbours_hold_or_fail_where_seeds_agree(at, outcome):
 
 def test_seeds_that_disagree_make_neighbours_unsure():
     scattered = mixed((9.0, 16.0, 45.0))
-    assert peaks_apart(scattered, parabola(16.0), ("flips", "flips"), WIDTHS)[1] is Outcome.SEEN
-    assert peaks_apart(parabola(16.0, 2), parabola(16.0, 2), ("flips", "flips"), WIDTHS)[1] is Outcome.SEEN
-    assert peaks_apart(parabola(60.0, 2), parabola(16.0, 2), ("flips", "flips"), WIDTHS)[1] is Outcome.NOT_SEEN
+    assert peaks_apart(scattered, parabola(16.0), ("flips", "flips"), WIDTHS)[1] is Verdict.SEEN
+    assert peaks_apart(parabola(16.0, 2), parabola(16.0, 2), ("flips", "flips"), WIDTHS)[1] is Verdict.SEEN
+    assert peaks_apart(parabola(60.0, 2), parabola(16.0, 2), ("flips", "flips"), WIDTHS)[1] is Verdict.NOT_SEEN
 
 
 def test_a_flat_top_is_the_first_of_its_positions():

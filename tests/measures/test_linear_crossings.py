@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.piecewise import Curve, ends_of, measured, random_curve, runs_of
-from transect.measures.crossings import Crossings
+from transect.measures.crossings import CrossingCount
 from transect.measures.linear_crossings import LinearCrossings
 
 _EPS = {torch.float32: 2.0**-23, torch.float64: 2.0**-52}
@@ -95,7 +95,7 @@ def test_every_knot_of_a_zigzag_is_linear(seed: int, regions: int, outputs: int)
 
 def test_crossings_count_interior_knots_of_each_segment() -> None:
     some = [random_curve(0, regions, 2) for regions in (1, 2, 7)]
-    found = measured(Crossings, some, cuts=[3, 5])["crossings"]
+    found = measured(CrossingCount, some, cuts=[3, 5])["crossings"]
     assert found.value.tolist() == [0.0, 1.0, 6.0]
     assert found.rounding.tolist() == [0.0, 0.0, 0.0]
 

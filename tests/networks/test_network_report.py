@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import transect
 from transect.errors import Problem, UnsupportedModel
-from transect.networks.report import Report, Row, report_refusal
+from transect.networks.report import OperationRow, Report, report_refusal
 from transect.study.models.architectures import resnet18
 
 
@@ -21,7 +21,7 @@ def _report(model: nn.Module, *shape: int) -> Report:
     return transect.capture(model.eval(), torch.zeros(shape)).report()
 
 
-def _row(report: Report, operation: str) -> Row:
+def _row(report: Report, operation: str) -> OperationRow:
     (row,) = [row for row in report.rows if row.operation.split(".")[1] == operation]
     return row
 
@@ -38,10 +38,10 @@ def test_an_mlp_by_hand():
     )
     report = _report(nn.Sequential(*layers), 2)
     assert report.rows == (
-        Row("aten.relu.default", 1, "bends: 2 pieces", 8),
-        Row("aten.leaky_relu.default", 1, "bends: 2 pieces", 5),
-        Row("aten.hardtanh.default", 1, "bends: 3 pieces", 4),
-        Row("aten.linear.default", 4, "affine", 0),
+        OperationRow("aten.relu.default", 1, "bends: 2 pieces", 8),
+        OperationRow("aten.leaky_relu.default", 1, "bends: 2 pieces", 5),
+        OperationRow("aten.hardtanh.default", 1, "bends: 3 pieces", 4),
+        OperationRow("aten.linear.default", 4, "affine", 0),
     )
     assert [(bend.name.partition(".")[0], bend.units, bend.pieces) for bend in report.operations] == [
         ("1", 8, 2), ("3", 5, 2), ("5", 4, 3)]  # fmt: skip
@@ -95,10 +95,10 @@ class Written(nn.Module):
 
 def test_what_stands_for_one_operation_is_counted_as_one():
     rows = {row.operation: row for row in _report(Written(), 6).rows}
-    assert rows["aten.minimum.default"] == Row("aten.minimum.default", 1, "bends: envelope of 2", 6)
-    assert rows["aten.amin.default"] == Row("aten.amin.default", 1, "bends: envelope of 6", 1)
-    assert rows["aten.mul.Tensor"] == Row("aten.mul.Tensor", 1, "bends: 2 pieces", 6)
-    assert rows["aten.gt.Scalar"] == Row("aten.gt.Scalar", 1, "part of the operation that reads it", 0)
+    assert rows["aten.minimum.default"] == OperationRow("aten.minimum.default", 1, "bends: envelope of 2", 6)
+    assert rows["aten.amin.default"] == OperationRow("aten.amin.default", 1, "bends: envelope of 6", 1)
+    assert rows["aten.mul.Tensor"] == OperationRow("aten.mul.Tensor", 1, "bends: 2 pieces", 6)
+    assert rows["aten.gt.Scalar"] == OperationRow("aten.gt.Scalar", 1, "part of the operation that reads it", 0)
     assert "aten.neg.default" not in rows
 
 

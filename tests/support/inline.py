@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transect.jobs.executor import Executor
 from transect.jobs.job import Job, Outcome
-from transect.jobs.worker import BEGUN, Reporter, Step, do
+from transect.jobs.worker import BEGUN, JobStep, Reporter, do
 
 
 class Inline(Executor):
@@ -24,7 +24,7 @@ class Inline(Executor):
     def give(self, job: Job) -> None:
         self._job = job
 
-    def hear(self) -> list[tuple[Job, Step | Outcome]]:
+    def hear(self) -> list[tuple[Job, JobStep | Outcome]]:
         job, said = self._job, [BEGUN]
         assert job is not None
         outcome = do(job, Reporter(said.append))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transect.analysis.confidence import MEANING, Outcome, all_of, to_table
+from transect.analysis.confidence import MEANING, Verdict, all_of, to_table
 from transect.tables.names import describe
 
 _WIDE = 79
@@ -28,7 +28,7 @@ class Part:
 
     statement: str
     found: str
-    outcome: Outcome
+    outcome: Verdict
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Claim:
     note: str = ""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Verdict:
         """That of its worst part; open where there is none."""
         return all_of(part.outcome for part in self.parts)
 

@@ -10,13 +10,13 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from transect.analysis.confidence import Estimate, Outcome, all_of, mean_of
+from transect.analysis.confidence import MeanWithInterval, Verdict, all_of, mean_of
 from transect.analysis.peaks import Peak, descent_peak, peak_of, peaks_apart
 from transect.tables.curves import Curves
 from transect.tables.names import name_of
 
 
-def rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> Estimate:
+def rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> MeanWithInterval:
     """Spearman's rank correlation of two curves, the mean of those of each seed.
 
     Args:
@@ -62,7 +62,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CurveComparison:
     """Whether a curve follows the test error: its peak is at the same position or a neighbour, *and* the rank
     correlation is positive on each side of the test error's peak (the peak's own position counts on both sides).
 
@@ -78,14 +78,14 @@ class Comparison:
 
     column: str
     curve: Curve
-    near: Outcome
-    apart: Estimate
-    left: Estimate
-    right: Estimate
-    whole: Estimate
+    near: Verdict
+    apart: MeanWithInterval
+    left: MeanWithInterval
+    right: MeanWithInterval
+    whole: MeanWithInterval
 
     @property
-    def follows(self) -> Outcome:
+    def follows(self) -> Verdict:
         """Whether the curve follows the test error."""
         return all_of((self.near, self.left.above(0.0), self.right.above(0.0)))
 
@@ -111,7 +111,7 @@ def curve_of(curves: Curves, column: str) -> Curve:
     )
 
 
-def compare(curves: Curves, column: str) -> Comparison:
+def compare(curves: Curves, column: str) -> CurveComparison:
     """Compare a column with the test error.
 
     Args:
@@ -127,7 +127,7 @@ def compare(curves: Curves, column: str) -> Comparison:
     left, right, whole = (
         rank_correlation(ours[part], error[part]) for part in (slice(0, peak + 1), slice(peak, None), slice(None))
     )
-    return Comparison(column, curve_of(curves, column), near, apart, left, right, whole)
+    return CurveComparison(column, curve_of(curves, column), near, apart, left, right, whole)
 
 
 def _ratio(numerator: float, denominator: float) -> float:

@@ -24,7 +24,7 @@ FEWEST_PATHS = 5  # values of single paths are skewed, and cheap
 Interval = tuple[float, float]
 
 
-class Outcome(IntEnum):
+class Verdict(IntEnum):
     """What became of a statement, from worst to best: of several, the conjunction is the smallest.
 
     ``HOLDS`` and ``FAILS`` need an interval with no room for the opposite; ``SEEN`` and ``NOT_SEEN`` say what the means
@@ -43,17 +43,17 @@ class Outcome(IntEnum):
         return _WORDS[self]
 
     @property
-    def negated(self) -> Outcome:
+    def negated(self) -> Verdict:
         """Of the opposite statement."""
-        return Outcome(Outcome.HOLDS - self)
+        return Verdict(Verdict.HOLDS - self)
 
 
 _WORDS = {
-    Outcome.FAILS: "does not hold",
-    Outcome.NOT_SEEN: "not seen",
-    Outcome.OPEN: "cannot be told",
-    Outcome.SEEN: "seen",
-    Outcome.HOLDS: "holds",
+    Verdict.FAILS: "does not hold",
+    Verdict.NOT_SEEN: "not seen",
+    Verdict.OPEN: "cannot be told",
+    Verdict.SEEN: "seen",
+    Verdict.HOLDS: "holds",
 }
 MEANING = (
     "holds: the 95 % interval over seeds leaves no room for the opposite (does not hold: for the statement). "
@@ -63,13 +63,13 @@ MEANING = (
 )
 
 
-def all_of(outcomes: Iterable[Outcome]) -> Outcome:
+def all_of(outcomes: Iterable[Verdict]) -> Verdict:
     """Of statements together: no better than the worst of them; open where there is none."""
-    return min(outcomes, default=Outcome.OPEN)
+    return min(outcomes, default=Verdict.OPEN)
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MeanWithInterval:
     """A mean over independent units, and how far another draw of them might have moved it.
 
     Attributes:
@@ -82,30 +82,30 @@ class Estimate:
     interval: Interval | None = None
     without: str = ""
 
-    def between(self, low: float = -math.inf, high: float = math.inf) -> Outcome:
+    def between(self, low: float = -math.inf, high: float = math.inf) -> Verdict:
         """Whether the true number is in ``[low, high]``."""
         if math.isnan(self.value):
-            return Outcome.OPEN
+            return Verdict.OPEN
         seen = low <= self.value <= high
         if self.interval is None:
-            return Outcome.SEEN if seen else Outcome.NOT_SEEN
+            return Verdict.SEEN if seen else Verdict.NOT_SEEN
         below, above = self.interval
         if seen:
-            return Outcome.HOLDS if low <= below and above <= high else Outcome.SEEN
-        return Outcome.FAILS if above < low or below > high else Outcome.NOT_SEEN
+            return Verdict.HOLDS if low <= below and above <= high else Verdict.SEEN
+        return Verdict.FAILS if above < low or below > high else Verdict.NOT_SEEN
 
-    def above(self, bound: float) -> Outcome:
+    def above(self, bound: float) -> Verdict:
         """Whether the true number is larger."""
         return self.between(math.nextafter(bound, math.inf))
 
-    def below(self, bound: float) -> Outcome:
+    def below(self, bound: float) -> Verdict:
         """Whether the true number is smaller."""
         return self.between(high=math.nextafter(bound, -math.inf))
 
-    def exp(self) -> Estimate:
+    def exp(self) -> MeanWithInterval:
         """Of logarithms the estimate of what they are of: a geometric mean."""
         ends = None if self.interval is None else (math.exp(self.interval[0]), math.exp(self.interval[1]))
-        return Estimate(math.exp(self.value), ends, self.without)
+        return MeanWithInterval(math.exp(self.value), ends, self.without)
 
     def told(self, form: str = "{:.3g}") -> str:
         """In words, ``"1.9 [1.5, 2.2]"``."""
@@ -123,7 +123,7 @@ def mean_of(
     margin: float = 0.0,
     least: float = 0.0,
     confidence: float = CONFIDENCE,
-) -> Estimate:
+) -> MeanWithInterval:
     """The mean of one number a unit, with Student's t interval (Student, 1908, "The probable error of a mean").
 
     Args:
@@ -140,17 +140,17 @@ def mean_of(
     """
     found = np.asarray(values, dtype=np.float64)
     if not len(found) or np.isnan(found).any():
-        return Estimate(math.nan, None, "not defined")
+        return MeanWithInterval(math.nan, None, "not defined")
     mean = float(found.mean())
     if len(found) < fewest:
-        return Estimate(mean, None, f"fewer than {fewest} {unit}s")
+        return MeanWithInterval(mean, None, f"fewer than {fewest} {unit}s")
     if positions < FEWEST_POSITIONS:
-        return Estimate(mean, None, f"fewer than {FEWEST_POSITIONS} positions")
+        return MeanWithInterval(mean, None, f"fewer than {FEWEST_POSITIONS} positions")
     import scipy.stats  # slow to import, and every worker process imports this module
 
     spread = float(found.std(ddof=1)) / math.sqrt(len(found))
     half = max(float(scipy.stats.t.ppf((1 + confidence) / 2, len(found) - 1)) * spread, least) + margin
-    return Estimate(mean, (mean - half, mean + half))
+    return MeanWithInterval(mean, (mean - half, mean + half))
 
 
 def to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -160,7 +160,7 @@ def to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.table({name: [_defined(row.get(name)) for row in rows] for name in names})
 
 
-def columns_of(name: str, found: Estimate) -> dict[str, float | None]:
+def columns_of(name: str, found: MeanWithInterval) -> dict[str, float | None]:
     """An estimate as three columns, ``name``, ``*_low`` and ``*_high``; the last two empty where it has no interval."""
     low, high = found.interval or (None, None)
     return {name: found.value, f"{name}_low": low, f"{name}_high": high}

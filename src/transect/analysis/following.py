@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transect.analysis.comparison import Comparison, Curve, compare, curve_of
+from transect.analysis.comparison import Curve, CurveComparison, compare, curve_of
 from transect.analysis.confidence import columns_of, mean_of, to_table
 from transect.analysis.peaks import Peak
 from transect.errors import StudyError
@@ -41,7 +41,7 @@ class Following:
     seeds: int
     threshold: float | None
     test_error: Curve
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[CurveComparison, ...]
 
     @property
     def label(self) -> str:
@@ -53,7 +53,7 @@ class Following:
         """Whether the test error peaks inside the sweep: at an end there is one side only, and nothing to follow."""
         return 0 < self.test_error.peak.place < len(self.positions) - 1
 
-    def of(self, column: str) -> Comparison:
+    def of(self, column: str) -> CurveComparison:
         """The comparison of a column."""
         return next(each for each in self.comparisons if each.column == column)
 
@@ -146,7 +146,7 @@ def curves_of(sweep: Group, columns: Sequence[str] | None, over: str) -> Curves:
     return Curves.of(sweep.table, None, tuple(wanted), over)
 
 
-def _row(following: Following, comparison: Comparison) -> dict[str, Any]:
+def _row(following: Following, comparison: CurveComparison) -> dict[str, Any]:
     return {
         **following.values,
         "over": following.over,

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from transect.analysis.claims import Claim, ClaimsVerdict, Part
-from transect.analysis.comparison import Comparison, rank_correlation
-from transect.analysis.confidence import FEWEST_POSITIONS, FEWEST_SEEDS, Estimate
+from transect.analysis.comparison import CurveComparison, rank_correlation
+from transect.analysis.confidence import FEWEST_POSITIONS, FEWEST_SEEDS, MeanWithInterval
 from transect.analysis.following import FEWEST, Following, curves_of, follow_in
 from transect.analysis.studies import PairedCurve, compare_studies
 from transect.tables.files import as_table
@@ -188,23 +188,23 @@ def _too_short(sweeps: list[Group], over: str) -> Iterator[Claim]:
         yield Claim(2, text, {}, (), needs)
 
 
-def _side(statement: str, found: Estimate, sign: int) -> Part:
+def _side(statement: str, found: MeanWithInterval, sign: int) -> Part:
     return Part(statement, found.told("{:+.2f}"), found.above(0.0) if sign > 0 else found.below(0.0))
 
 
-def _rise(sweep: Group, column: str, found: Following) -> Estimate:
+def _rise(sweep: Group, column: str, found: Following) -> MeanWithInterval:
     """Rank correlation of a column with the position."""
     values = curves_of(sweep, [column], found.over).values[column]
     where = np.repeat(np.asarray(found.positions, dtype=np.float64)[:, None], values.shape[1], axis=1)
     return rank_correlation(values, where)
 
 
-def _peaks(found: Following, compared: Comparison) -> str:
+def _peaks(found: Following, compared: CurveComparison) -> str:
     apart = "" if compared.apart.interval is None else f"; ratio of the fitted ones {compared.apart.told()}"
     return f"{compared.curve.peak} and {found.test_error.peak}{apart}"
 
 
-def _sides(found: Following, compared: Comparison) -> str:
+def _sides(found: Following, compared: CurveComparison) -> str:
     left, right = (side.told("{:+.2f}") for side in (compared.left, compared.right))
     return f"peaks at {_peaks(found, compared)}; rank correlation {left} up to the error's peak, {right} from it on"
 
@@ -213,7 +213,7 @@ def _no_peak(found: Following) -> str:
     return _NO_PEAK.format(over=setting_name(found.over), peak=f"{found.test_error.peak.position:g}")
 
 
-def _about_opposites(compared: Comparison) -> str:
+def _about_opposites(compared: CurveComparison) -> str:
     if not compared.right.value < 0:
         return ""
     return (

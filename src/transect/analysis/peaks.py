@@ -9,7 +9,7 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
-from transect.analysis.confidence import Estimate, Outcome, mean_of
+from transect.analysis.confidence import MeanWithInterval, Verdict, mean_of
 
 LEAST_PROMINENCE = 0.1  # of the range of the test error: below, a local maximum is taken for noise
 
@@ -67,7 +67,7 @@ class Peak:
 
     place: int
     position: float
-    fitted: Estimate
+    fitted: MeanWithInterval
 
     def __str__(self) -> str:
         if self.fitted.interval is None:
@@ -86,13 +86,13 @@ def peak_of(curve: NDArray[np.float64], positions: Sequence[float], column: str)
     place = rule_of(column)(curve.mean(1))
     fitted = mean_of(vertices(curve, positions, column), positions=len(positions), margin=_step(positions, place) / 2)
     if place in (0, len(positions) - 1):
-        fitted = Estimate(fitted.value, None, END)
+        fitted = MeanWithInterval(fitted.value, None, END)
     return Peak(place, positions[place], fitted.exp() if is_logarithmic(positions) else fitted)
 
 
 def peaks_apart(
     one: NDArray[np.float64], other: NDArray[np.float64], columns: tuple[str, str], positions: Sequence[float]
-) -> tuple[Estimate, Outcome]:
+) -> tuple[MeanWithInterval, Verdict]:
     """How far the peak of one curve lies from that of the other, seed by seed, and whether they are neighbours.
 
     Args:
@@ -112,8 +112,8 @@ def peaks_apart(
     axis = axis_of(positions)
     to = [axis[min(max(places[1] + step, 0), len(axis) - 1)] - axis[places[1]] for step in (-1, 1)]
     near = abs(places[0] - places[1]) <= 1
-    agreed, seen = apart.between(*to), Outcome.SEEN if near else Outcome.NOT_SEEN
-    outcome = agreed if near == (agreed >= Outcome.SEEN) else seen
+    agreed, seen = apart.between(*to), Verdict.SEEN if near else Verdict.NOT_SEEN
+    outcome = agreed if near == (agreed >= Verdict.SEEN) else seen
     return (apart.exp() if is_logarithmic(positions) else apart), outcome
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transect.analysis.comparison import rank_correlation
-from transect.analysis.confidence import FEWEST_SEEDS, Estimate, columns_of, mean_of, to_table
+from transect.analysis.confidence import FEWEST_SEEDS, MeanWithInterval, columns_of, mean_of, to_table
 from transect.analysis.peaks import Peak, peak_of
 from transect.errors import StudyError
 from transect.tables.curves import Curves
@@ -118,8 +118,8 @@ class PairedValue:
     position: float
     a: float
     b: float
-    ratio: Estimate
-    difference: Estimate
+    ratio: MeanWithInterval
+    difference: MeanWithInterval
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,10 @@ class PairedCurve:
     column: str
     seeds: int
     points: tuple[PairedValue, ...]
-    correlation: Estimate
+    correlation: MeanWithInterval
     peak_a: Peak
     peak_b: Peak
-    mean_ratio: Estimate
+    mean_ratio: MeanWithInterval
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def _output(output: str | None, model: nn.Module) -> int | str | None:
 
 _RADIUS, _ANCHORS = 4.0, 8
 _GREY = (0.299, 0.587, 0.114)  # of ITU-R BT.601, as Pillow converts
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+ChannelScaling = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def path_of(way: Way, model: Opened) -> Polyline:
     return line(*(_input(file, model.shape, normalisation) for file in (way.start, way.end)))
 
 
-def normalisation_of(way: Way, model: Opened) -> Normalisation | None:
+def normalisation_of(way: Way, model: Opened) -> ChannelScaling | None:
     """Mean and standard deviation that images are normalised by: given, or those of torchvision's published weights.
 
     Raises:
@@ -226,7 +226,7 @@ def is_array(file: str | os.PathLike[str]) -> bool:
     return Path(file).suffix.lower() in (".npy", ".npz")
 
 
-def _input(file: str | os.PathLike[str], shape: Sequence[int], normalisation: Normalisation | None) -> Tensor:
+def _input(file: str | os.PathLike[str], shape: Sequence[int], normalisation: ChannelScaling | None) -> Tensor:
     found = _read(file, shape)
     return found if is_array(file) else normalised(found.unsqueeze(0), normalisation)[0]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from transect.errors import InvalidInput
-from transect.estimation.functions import Function, as_function
+from transect.estimation.functions import SampledFunction, as_function
 from transect.estimation.result import Estimate
-from transect.estimation.samples import FIRST, Lines, Sampler, Settled, Tolerance, joined, settle
+from transect.estimation.samples import FIRST, Accuracy, Lines, Sampler, Settled, joined, settle
 from transect.networks.network import Network
 from transect.paths import Path
 from transect.support.precision import full_precision
@@ -110,7 +110,7 @@ def estimate(
     with torch.no_grad(), full_precision():
         chosen = output_indices(outputs, function)
         sampler = Sampler(function, Lines.of(paths, function.device), function.rows_at_once(budget), chosen)
-        tolerance = Tolerance(*tolerances, max_samples, torch.finfo(function.dtype).eps)
+        tolerance = Accuracy(*tolerances, max_samples, torch.finfo(function.dtype).eps)
         settled = joined(list(settle(sampler, tolerance, bytes_held(budget))))
     numbers = tuple(range(function.outputs) if chosen is None else chosen.tolist())
     estimates = _one_a_path(settled, paths, function, numbers, tolerance)
@@ -141,7 +141,7 @@ def _check_shapes(model: Any, paths: Sequence[Path]) -> None:
 
 
 def _one_a_path(
-    settled: Settled, paths: Sequence[Path], function: Function, outputs: tuple[int, ...], tolerance: Tolerance
+    settled: Settled, paths: Sequence[Path], function: SampledFunction, outputs: tuple[int, ...], tolerance: Accuracy
 ) -> list[Estimate]:
     found, low = [], 0
     for path in paths:

@@ -89,7 +89,7 @@ _MOST_ROWS = 1024  # rows a plain function gets at once, at most
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observed:
     """What is seen of a function at some points.
 
     Attributes:
@@ -103,7 +103,7 @@ class Seen:
     undecided: tuple[Tensor, ...]
 
 
-class Function(Protocol):
+class SampledFunction(Protocol):
     """Something that can be evaluated at a batch of points.
 
     Attributes:
@@ -131,7 +131,7 @@ class Function(Protocol):
     def rows_at_once(self, budget: int) -> int:
         """Points to evaluate together."""
 
-    def see(self, x: Tensor, ends: bool) -> Seen:
+    def see(self, x: Tensor, ends: bool) -> Observed:
         """Evaluate points ``(R, *input_shape)``; ``ends``: say which units are between two pieces."""
 
 
@@ -149,18 +149,18 @@ class NetworkFunction:
         )
 
     def rows_at_once(self, budget: int) -> int:
-        """See :class:`Function`."""
+        """See :class:`SampledFunction`."""
         return max(1, budget // self._program.row_elements)
 
-    def see(self, x: Tensor, ends: bool) -> Seen:
-        """See :class:`Function`."""
+    def see(self, x: Tensor, ends: bool) -> Observed:
+        """See :class:`SampledFunction`."""
         outputs, records, between = x, [], []
         for step, operands, result in self._program.walk(x):
             outputs = result
             if not isinstance(step.operation, Affine):
                 records.append(record(step.operation, operands[0]))
                 between += [undecided(step.operation, operands[0])] if ends else []
-        return Seen(outputs.reshape(len(x), -1).double(), tuple(records), tuple(between))
+        return Observed(outputs.reshape(len(x), -1).double(), tuple(records), tuple(between))
 
 
 class PlainFunction:
@@ -180,12 +180,12 @@ class PlainFunction:
         self.dtype, self.outputs = self._check_rows(points.to(device=device, dtype=dtype))
 
     def rows_at_once(self, budget: int) -> int:
-        """See :class:`Function`."""
+        """See :class:`SampledFunction`."""
         return max(1, min(_MOST_ROWS, budget // self._size))
 
-    def see(self, x: Tensor, ends: bool) -> Seen:
-        """See :class:`Function`."""
-        return Seen(self._outputs(x).to(self.device).double(), (), ())
+    def see(self, x: Tensor, ends: bool) -> Observed:
+        """See :class:`SampledFunction`."""
+        return Observed(self._outputs(x).to(self.device).double(), (), ())
 
     @full_precision()
     def _outputs(self, x: Tensor) -> Tensor:
@@ -222,7 +222,7 @@ class PlainFunction:
         return together.dtype, together.shape[1]
 
 
-def as_function(model: Any, paths: Sequence[Path], dtype: torch.dtype | None) -> Function:
+def as_function(model: Any, paths: Sequence[Path], dtype: torch.dtype | None) -> SampledFunction:
     """What a user gives to ``estimate``, ready to be sampled.
 
     Raises:
@@ -248,7 +248,7 @@ def as_function(model: Any, paths: Sequence[Path], dtype: torch.dtype | None) ->
     return PlainFunction(model, "callable", points, dtype or points.dtype, points.device, why)
 
 
-def _module(model: nn.Module, paths: Sequence[Path], dtype: torch.dtype | None) -> Function:
+def _module(model: nn.Module, paths: Sequence[Path], dtype: torch.dtype | None) -> SampledFunction:
     own, device = _own(model, paths[0].anchors.device)
     working = dtype or (own if own in WORKING_DTYPES else torch.float32)
     try:

@@ -17,7 +17,7 @@ from transect.estimation.extrapolation import (
     extrapolated_flips,
     rounding_of_deviation,
 )
-from transect.estimation.functions import Function, Seen, changes, record_bytes
+from transect.estimation.functions import Observed, SampledFunction, changes, record_bytes
 from transect.paths import Path
 from transect.rules import Bend
 
@@ -61,7 +61,7 @@ class Sampler:
         chosen: Indices of the outputs wanted, or None for all.
     """
 
-    function: Function
+    function: SampledFunction
     lines: Lines
     rows: int
     chosen: Tensor | None
@@ -72,7 +72,7 @@ class Sampler:
         outputs = self.function.outputs if self.chosen is None else len(self.chosen)
         return 8 * outputs + sum(map(record_bytes, self.function.bends, self.function.units))
 
-    def first(self, segments: Tensor) -> Samples:
+    def first(self, segments: Tensor) -> GridSamples:
         """Samples of segments on the first grid."""
         t = torch.linspace(0, 1, FIRST + 1, dtype=torch.float64, device=segments.device)
         ends, inner = self._see(segments, t[[0, -1]], ends=True), self._see(segments, t[1:-1], ends=False)
@@ -83,12 +83,12 @@ class Sampler:
         )
         none = torch.empty((0, len(segments), len(self.function.bends)), dtype=torch.int64, device=segments.device)
         agreed = torch.zeros(len(segments), dtype=torch.int64, device=segments.device)
-        samples = Samples(segments, outputs, records, ends.undecided, none, agreed)
+        samples = GridSamples(segments, outputs, records, ends.undecided, none, agreed)
         for stride in (FIRST >> level for level in range(FIRST.bit_length())):  # grids of 1, 2, 4, 8, 16 intervals
             samples = self.counted(samples, stride)
         return samples
 
-    def doubled(self, samples: Samples) -> Samples:
+    def doubled(self, samples: GridSamples) -> GridSamples:
         """The same segments with a sample more in every interval: only the new ones are evaluated."""
         intervals = samples.intervals
         t = (torch.arange(intervals, dtype=torch.float64, device=samples.segments.device) + 0.5) / intervals
@@ -98,7 +98,7 @@ class Sampler:
         records = tuple(_interleaved(old, added.pop(0)) for old in samples.records)
         return self.counted(replace(samples, outputs=outputs, records=records), 1)
 
-    def counted(self, samples: Samples, stride: int) -> Samples:
+    def counted(self, samples: GridSamples, stride: int) -> GridSamples:
         """The samples with the flips between every ``stride``-th of them noted down."""
         counts = [
             _flips(bend, records[:, ::stride], undecided)
@@ -107,7 +107,7 @@ class Sampler:
         found = torch.stack(counts, 1) if counts else samples.agreed.new_zeros((len(samples.segments), 0))
         return replace(samples, counts=torch.cat([samples.counts, found.unsqueeze(0)]))
 
-    def _see(self, segments: Tensor, t: Tensor, ends: bool) -> Seen:
+    def _see(self, segments: Tensor, t: Tensor, ends: bool) -> Observed:
         """What is seen at the same positions of every segment, ``(segments, len(t), ...)`` each."""
         segment, position = segments.repeat_interleave(len(t)), t.repeat(len(segments))
         parts = []
@@ -116,7 +116,7 @@ class Sampler:
             seen = self.function.see(self.lines.at(segment[part], position[part], self.function.takes), ends)
             parts.append(replace(seen, outputs=self._usable(seen.outputs, segment[part], position[part])))
         shape = (len(segments), len(t), -1)
-        return Seen(
+        return Observed(
             torch.cat([seen.outputs for seen in parts]).reshape(shape),
             tuple(torch.cat(same).reshape(shape) for same in zip(*(seen.records for seen in parts), strict=True)),
             tuple(torch.cat(same).reshape(shape) for same in zip(*(seen.undecided for seen in parts), strict=True)),
@@ -135,7 +135,7 @@ class Sampler:
 
 
 @dataclass(frozen=True)
-class Samples:
+class GridSamples:
     """What is known of some segments, all sampled at the same positions.
 
     Attributes:
@@ -162,11 +162,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.segments)
 
-    def part(self, which: Tensor | slice) -> Samples:
+    def part(self, which: Tensor | slice) -> GridSamples:
         """Those of the segments that a mask or a slice chooses; itself where it chooses all."""
         if len(self.segments[which]) == len(self):
             return self
-        return Samples(
+        return GridSamples(
             self.segments[which],
             self.outputs[which],
             tuple(one[which] for one in self.records),
@@ -200,7 +200,7 @@ _MOST = (1 << 20) + 1  # where flips that rounding makes come with every sample 
 
 
 @dataclass(frozen=True)
-class Tolerance:
+class Accuracy:
     """What is asked of an estimate.
 
     Attributes:
@@ -215,7 +215,7 @@ class Tolerance:
     max_samples: int | None
     eps: float
 
-    def judged(self, samples: Samples, strides: tuple[int, ...]) -> Samples:
+    def judged(self, samples: GridSamples, strides: tuple[int, ...]) -> GridSamples:
         """The samples with their agreements noted down, for the grids of every stride, coarsest first."""
         agreed = samples.agreed
         for stride in strides:
@@ -223,7 +223,7 @@ class Tolerance:
             agreed = torch.where(agrees, agreed + 1, 0)
         return replace(samples, agreed=agreed)
 
-    def may_double(self, samples: Samples) -> Tensor:
+    def may_double(self, samples: GridSamples) -> Tensor:
         """Whether one more doubling stays within the limit, ``(M,)``."""
         next_samples = 2 * samples.intervals + 1
         if self.max_samples is not None:
@@ -232,13 +232,13 @@ class Tolerance:
             return torch.full_like(samples.agreed, next_samples <= _WITHOUT_COUNT, dtype=torch.bool)
         return next_samples <= (samples.counts[-1].sum(1) / _CHEAP).clamp(_WITH_COUNT, _MOST)
 
-    def _deviations_agree(self, samples: Samples, stride: int) -> Tensor:
+    def _deviations_agree(self, samples: GridSamples, stride: int) -> Tensor:
         """Every output's stated error is small beside the largest deviation, or is rounding."""
         value, error = deviation_error(samples.outputs, stride)
         rounding = rounding_of_deviation(samples.outputs, self.eps)
         return (error <= self.rtol * value.amax(1, keepdim=True) + self.atol + rounding).all(1)
 
-    def _flips_agree(self, samples: Samples, stride: int) -> Tensor:
+    def _flips_agree(self, samples: GridSamples, stride: int) -> Tensor:
         """The last doubling changed the estimate by at most twice what is asked: it halves what is missed."""
         counts = samples.counts.sum(2)
         counts = counts[: len(counts) - stride.bit_length() + 1]
@@ -272,7 +272,7 @@ class Settled:
     estimates: dict[str, Estimated]
 
 
-def settle(sampler: Sampler, tolerance: Tolerance, most_bytes: int) -> Iterator[Settled]:
+def settle(sampler: Sampler, tolerance: Accuracy, most_bytes: int) -> Iterator[Settled]:
     """Double the grids of all segments until they agree; what is settled is handed out and forgotten.
 
     Segments are taken in packs whose samples fit ``most_bytes``. A pack that would outgrow them is cut, and one part
@@ -285,7 +285,7 @@ def settle(sampler: Sampler, tolerance: Tolerance, most_bytes: int) -> Iterator[
         yield from _to_its_end(samples, sampler, tolerance, most_bytes)
 
 
-def _to_its_end(samples: Samples, sampler: Sampler, tolerance: Tolerance, most_bytes: int) -> Iterator[Settled]:
+def _to_its_end(samples: GridSamples, sampler: Sampler, tolerance: Accuracy, most_bytes: int) -> Iterator[Settled]:
     waiting = [samples]
     del samples  # here and below, what has been doubled is not held any longer
     while waiting:
@@ -302,7 +302,7 @@ def _to_its_end(samples: Samples, sampler: Sampler, tolerance: Tolerance, most_b
         del coarse
 
 
-def _settled(samples: Samples, sampler: Sampler, eps: float) -> Settled:
+def _settled(samples: GridSamples, sampler: Sampler, eps: float) -> Settled:
     estimates = estimated_measures(samples.outputs, sampler.lines.length[samples.segments], eps)
     if sampler.function.uncounted is None:
         estimates["flips"] = estimated_flips(samples.counts.sum(2))

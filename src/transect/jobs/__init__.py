@@ -1,21 +1,21 @@
 """Run many jobs: on local worker processes, or on an existing Ray cluster."""
 
 from transect.jobs.executor import Executor
-from transect.jobs.job import Job, JobEvent, Outcome, ProgressCallback, Report, raise_failures
+from transect.jobs.job import Job, JobEvent, Outcome, ProgressCallback, ReportProgress, raise_failures
 from transect.jobs.local import LocalExecutor
 from transect.jobs.ray_executor import RayExecutor
-from transect.jobs.scheduler import Following, run_jobs
+from transect.jobs.scheduler import FollowUps, run_jobs
 
 __all__ = [
     "Executor",
-    "Following",
+    "FollowUps",
     "Job",
     "JobEvent",
     "LocalExecutor",
     "Outcome",
     "ProgressCallback",
     "RayExecutor",
-    "Report",
+    "ReportProgress",
     "raise_failures",
     "run_jobs",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol, Self
 
 from transect.jobs.job import Job, Outcome
-from transect.jobs.worker import Step
+from transect.jobs.worker import JobStep
 
 
 class Executor(Protocol):
@@ -32,7 +32,7 @@ class Executor(Protocol):
     def give(self, job: Job) -> None:
         """Take a job in hand. Its key must not be that of another in hand."""
 
-    def hear(self) -> list[tuple[Job, Step | Outcome]]:
+    def hear(self) -> list[tuple[Job, JobStep | Outcome]]:
         """Wait until there is something to say about the jobs in hand.
 
         Returns:

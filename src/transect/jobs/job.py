@@ -51,7 +51,7 @@ class ProgressCallback(Protocol):
         """Take note of one event."""
 
 
-class Report(Protocol):
+class ReportProgress(Protocol):
     """Called by a job, in its worker process, to say how far it is. Calls in quick succession may be left out."""
 
     def __call__(self, stage: str, step: int, steps: int) -> None:
@@ -67,7 +67,7 @@ class Job:
 
     Attributes:
         key: Its name, unique in a batch.
-        function: Called as ``function(*args, report=report)`` with a :class:`~transect.jobs.job.Report`;
+        function: Called as ``function(*args, report=report)`` with a :class:`~transect.jobs.job.ReportProgress`;
             importable by its name (a module-level function), like everything in ``args`` that is a function.
         args: What it is called with; picklable.
         cpus: Processors it keeps busy; may be a fraction. On Ray it waits until a node has so many free, and torch may

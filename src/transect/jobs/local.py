@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from transect.errors import StudyError
 from transect.jobs.executor import Executor
 from transect.jobs.job import Job, Outcome
-from transect.jobs.worker import Step, work
+from transect.jobs.worker import JobStep, work
 
 _SECONDS_TO_LEAVE = 5.0
 
@@ -72,7 +72,7 @@ class LocalExecutor(Executor):
         with suppress(OSError):  # it may have died this moment: hear() finds its pipe closed and says so
             member.connection.send(job)
 
-    def hear(self) -> list[tuple[Job, Step | Outcome]]:
+    def hear(self) -> list[tuple[Job, JobStep | Outcome]]:
         """Wait until a busy worker says something, or dies; give what was said, with the job it is about."""
         ready = wait([member.connection for member in self._busy()])
         return [self._listen(member) for member in self._busy() if member.connection in ready]
@@ -108,11 +108,11 @@ class LocalExecutor(Executor):
         self._members.append(_Member(process, ours))
         return self._members[-1]
 
-    def _listen(self, member: _Member) -> tuple[Job, Step | Outcome]:
+    def _listen(self, member: _Member) -> tuple[Job, JobStep | Outcome]:
         assert member.job is not None
         job = member.job
         try:
-            said: Step | Outcome = member.connection.recv()
+            said: JobStep | Outcome = member.connection.recv()
         except (EOFError, OSError):
             said = self._bury(member, job)
         if isinstance(said, Outcome):

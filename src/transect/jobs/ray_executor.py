@@ -16,7 +16,7 @@ from transect.jobs import ray_cluster as ray_nodes
 from transect.jobs.executor import Executor
 from transect.jobs.job import Job, Outcome
 from transect.jobs.ray_cluster import connected
-from transect.jobs.worker import BEGUN, Reporter, Step, do, failure, limit_threads
+from transect.jobs.worker import BEGUN, JobStep, Reporter, do, failure, limit_threads
 
 
 def attempt(key: str, job: bytes, number: int, relay: Any, threads: int) -> bytes:
@@ -33,9 +33,9 @@ def attempt(key: str, job: bytes, number: int, relay: Any, threads: int) -> byte
         An outcome and the last step of each stage, pickled. With them the parent knows the steps that did not come
         through the relay in time. Pickled, since Ray would hand out arrays that cannot be written to.
     """
-    last: dict[str, Step] = {}
+    last: dict[str, JobStep] = {}
 
-    def send(step: Step) -> None:
+    def send(step: JobStep) -> None:
         last[step.stage] = step
         relay.say.remote(number, step)  # not waited for: a job goes on when the relay does not answer
 
@@ -65,16 +65,16 @@ class Relay:
     """
 
     def __init__(self) -> None:
-        self._news: dict[tuple[int, str], Step] = {}
+        self._news: dict[tuple[int, str], JobStep] = {}
         self._has_news = asyncio.Event()
 
-    async def say(self, number: int, step: Step) -> None:
+    async def say(self, number: int, step: JobStep) -> None:
         """Take note of a step of an attempt."""
         self._news.pop((number, step.stage), None)  # so that the order is that of the last steps
         self._news[number, step.stage] = step
         self._has_news.set()
 
-    async def take(self) -> list[tuple[int, Step]]:
+    async def take(self) -> list[tuple[int, JobStep]]:
         """Wait for news; give and forget all there is."""
         await self._has_news.wait()
         news = [(number, step) for (number, _), step in self._news.items()]
@@ -83,7 +83,7 @@ class Relay:
         return news
 
 
-def unheard(steps: list[Step], heard: dict[str, Step]) -> list[Step]:
+def unheard(steps: list[JobStep], heard: dict[str, JobStep]) -> list[JobStep]:
     """Those of the last steps that have not come through the relay."""
     return [step for step in steps if heard.get(step.stage) != step]
 
@@ -148,10 +148,10 @@ class News:
         self.relay = ray.remote(Relay).options(**options).remote()
         self.pending = [self.relay.take.remote()]
 
-    def take(self) -> list[tuple[int, Step]]:
+    def take(self) -> list[tuple[int, JobStep]]:
         """What has come, with the numbers of the attempts, when :attr:`pending` is ready."""
         try:
-            news: list[tuple[int, Step]] = self._ray.get(self.pending[0])
+            news: list[tuple[int, JobStep]] = self._ray.get(self.pending[0])
             self._failures = 0
         except self._ray.exceptions.RayError:  # it died, and Ray starts it again
             news = []
@@ -175,7 +175,7 @@ class _Attempt:
     job: Job
     result: Any  # the reference of what the task will return
     given: float = field(default_factory=time.monotonic)
-    heard: dict[str, Step] = field(default_factory=dict)
+    heard: dict[str, JobStep] = field(default_factory=dict)
 
     @property
     def has_begun(self) -> bool:
@@ -252,7 +252,7 @@ class RayExecutor(Executor):
         arguments = (job.key, self._ray.cloudpickle.dumps(job), number, self._news.relay, max(1, int(job.cpus)))
         self._attempts[number] = _Attempt(job, self._task.options(**options).remote(*arguments))
 
-    def hear(self) -> list[tuple[Job, Step | Outcome]]:
+    def hear(self) -> list[tuple[Job, JobStep | Outcome]]:
         """Wait until a job begins, advances, ends or is lost, but not for ever: may be empty."""
         self._refuse_loss()
         try:
@@ -287,13 +287,13 @@ class RayExecutor(Executor):
             ready, _ = self._ray.wait(awaited, num_returns=len(awaited), timeout=0)
         return list(ready)
 
-    def _advanced(self, ready: list[Any]) -> Iterator[tuple[Job, Step]]:
+    def _advanced(self, ready: list[Any]) -> Iterator[tuple[Job, JobStep]]:
         if self._news.pending and self._news.pending[0] in ready:
             for number, step in self._news.take():
                 if number in self._attempts:  # no other is of interest: it has ended, or was given up
                     yield from self._note(self._attempts[number], step)
 
-    def _ended(self, ready: list[Any]) -> Iterator[tuple[Job, Step | Outcome]]:
+    def _ended(self, ready: list[Any]) -> Iterator[tuple[Job, JobStep | Outcome]]:
         arrived = set(ready)
         for number, one in list(self._attempts.items()):
             if one.result in arrived:
@@ -303,9 +303,9 @@ class RayExecutor(Executor):
                     yield from self._note(one, step)
                 yield one.job, outcome
 
-    def _fetch(self, one: _Attempt) -> tuple[Outcome, list[Step]]:
+    def _fetch(self, one: _Attempt) -> tuple[Outcome, list[JobStep]]:
         try:
-            result: tuple[Outcome, list[Step]] = pickle.loads(self._ray.get(one.result))
+            result: tuple[Outcome, list[JobStep]] = pickle.loads(self._ray.get(one.result))
         except self._ray.exceptions.RayError as error:
             return outcome_of(self._ray, one.job.key, error), []
         return result
@@ -324,6 +324,6 @@ class RayExecutor(Executor):
                 wanted = f"{one.job.cpus:g} processors and {one.job.gpus:g} GPUs"
                 yield one.job, Outcome(one.job.key, error=f"no node of the cluster has {wanted}")
 
-    def _note(self, one: _Attempt, step: Step) -> Iterator[tuple[Job, Step]]:
+    def _note(self, one: _Attempt, step: JobStep) -> Iterator[tuple[Job, JobStep]]:
         one.heard[step.stage] = step
         yield one.job, step

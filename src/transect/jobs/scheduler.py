@@ -10,7 +10,7 @@ from transect.errors import StudyError
 from transect.jobs.executor import Executor
 from transect.jobs.job import Job, JobEvent, Kind, Outcome, ProgressCallback
 from transect.jobs.local import LocalExecutor
-from transect.jobs.worker import BEGUN, Step
+from transect.jobs.worker import BEGUN, JobStep
 
 
 class Teller:
@@ -31,7 +31,7 @@ class Teller:
         for key in kept:
             self._end(key, "kept")
 
-    def heard(self, key: str, step: Step) -> None:
+    def heard(self, key: str, step: JobStep) -> None:
         """A job has begun, or advanced."""
         if key not in self._started:
             self._started.add(key)
@@ -50,15 +50,15 @@ class Teller:
 
     def _end(self, key: str, kind: Kind, message: str = "") -> None:
         self._done += 1
-        self._tell(key, kind, Step("", 0, 0, message))
+        self._tell(key, kind, JobStep("", 0, 0, message))
 
-    def _tell(self, key: str, kind: Kind, step: Step = BEGUN) -> None:
+    def _tell(self, key: str, kind: Kind, step: JobStep = BEGUN) -> None:
         if self._progress is not None:
             event = JobEvent(key, kind, self._done, self._total, step.stage, step.step, step.steps, step.message)
             self._progress(event)
 
 
-Following = Callable[[Outcome], Sequence[Job]]
+FollowUps = Callable[[Outcome], Sequence[Job]]
 """Called in the parent process with the outcome of each job; gives the jobs that can be done now."""
 
 
@@ -68,7 +68,7 @@ def run_jobs(
     progress: ProgressCallback | None = None,
     kept: Sequence[str] = (),
     threads: int = 1,
-    following: Following | None = None,
+    following: FollowUps | None = None,
 ) -> Generator[Outcome]:
     """Run jobs, several at a time; give what came of each as it ends.
 
@@ -113,7 +113,7 @@ class _Batch:
     """Which jobs wait, and how often each has been tried."""
 
     def __init__(
-        self, executor: Executor, teller: Teller, following: Following | None, upcoming: Iterator[Job]
+        self, executor: Executor, teller: Teller, following: FollowUps | None, upcoming: Iterator[Job]
     ) -> None:
         self._executor, self._teller, self._following, self._upcoming = executor, teller, following, upcoming
         self._waiting: deque[Job] = deque()
@@ -140,8 +140,8 @@ class _Batch:
             self.add([job], ())
         return bool(self._waiting)
 
-    def _note(self, job: Job, said: Step | Outcome) -> Iterator[Outcome]:
-        if isinstance(said, Step):
+    def _note(self, job: Job, said: JobStep | Outcome) -> Iterator[Outcome]:
+        if isinstance(said, JobStep):
             self._teller.heard(job.key, said)
         elif not (said.died and self._try_again(job, said)):
             self._end(job, said)
@@ -153,7 +153,7 @@ class _Batch:
         if self._deaths[job.key] > retries:
             return False
         attempt = f"attempt {self._deaths[job.key] + 1} of {retries + 1}"
-        self._teller.heard(job.key, Step(attempt, 0, 0, lost.error or ""))
+        self._teller.heard(job.key, JobStep(attempt, 0, 0, lost.error or ""))
         self._waiting.appendleft(job)
         return True
 
@@ -171,5 +171,5 @@ class _Batch:
         self._keys.update(counts)
 
 
-def _is_failure(said: Step | Outcome) -> bool:
+def _is_failure(said: JobStep | Outcome) -> bool:
     return isinstance(said, Outcome) and said.error is not None

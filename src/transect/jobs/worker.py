@@ -19,7 +19,7 @@ ORPHANED = 3  # exit code of a worker whose parent is gone
 
 
 @dataclass(frozen=True)
-class Step:
+class JobStep:
     """How far a job is, as its worker sends it to the parent.
 
     Attributes:
@@ -35,7 +35,7 @@ class Step:
     message: str = ""
 
 
-BEGUN = Step("", 0, 0)
+BEGUN = JobStep("", 0, 0)
 """The first thing a worker says of a job."""
 
 
@@ -43,7 +43,7 @@ def work(connection: Connection, threads: int) -> None:
     """Do jobs from a connection until it closes; the main function of a worker process.
 
     Args:
-        connection: Gives :class:`Job`, takes :data:`BEGUN`, any number of :class:`Step` and one :class:`Outcome` for
+        connection: Gives :class:`Job`, takes :data:`BEGUN`, any number of :class:`JobStep` and one :class:`Outcome` for
             each.
         threads: Threads that torch may use: workers side by side with more than their share are many times slower.
     """
@@ -66,7 +66,7 @@ class Reporter:
         send: Sends one.
     """
 
-    def __init__(self, send: Callable[[Step], None]) -> None:
+    def __init__(self, send: Callable[[JobStep], None]) -> None:
         self._send = send
         self._stage = ""
         self._next = 0.0
@@ -75,7 +75,7 @@ class Reporter:
         """Send a step, if it is the first or last of its stage or the last was sent some time ago."""
         now = time.monotonic()
         if now >= self._next or stage != self._stage or step == steps:
-            self._send(Step(stage, step, steps))
+            self._send(JobStep(stage, step, steps))
             self._stage, self._next = stage, now + SECONDS_BETWEEN_REPORTS
 
 

@@ -99,7 +99,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("flips", "flips", "1", "segment", "changes of single units, at least the crossings", None, estimated=True,
             scales=False),
     Measure("crossings", "crossings", "1", "segment", "distinct interior knots at which the activation pattern changes",
-            _HERE + "crossings:Crossings", scales=False, bounded=False, source=_PAPER),
+            _HERE + "crossings:CrossingCount", scales=False, bounded=False, source=_PAPER),
     Measure("density", "density", "1 / length", "segment", "crossings per unit of input length", None, scales=False,
             bounded=False, source=_PAPER),
     Measure("linear_crossings", "linear crossings", "1", "segment",

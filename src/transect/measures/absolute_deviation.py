@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from transect.engine.rows import Run
-from transect.measures.base import Ends, Reduced, Seen, add_by_segment
+from transect.measures.base import Ends, Reduced, SizesSeen, add_by_segment
 
 
 def mean_absolute_value(left: Tensor, right: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class AbsoluteDeviation:
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self._integral = torch.zeros_like(ends.start)
-        self._seen = Seen(ends)
+        self._seen = SizesSeen(ends)
 
     def update(self, run: Run) -> None:
         """See :class:`~transect.measures.base.Reducer`."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from transect.engine.rows import Run
-from transect.measures.base import Ends, Reduced, Seen, add_by_segment, row_norms
+from transect.measures.base import Ends, Reduced, SizesSeen, add_by_segment, row_norms
 
 
 class ArcLength:
@@ -19,7 +19,7 @@ class ArcLength:
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self._sum = torch.zeros_like(ends.length)
-        self._seen = Seen(ends)
+        self._seen = SizesSeen(ends)
 
     def update(self, run: Run) -> None:
         """See :class:`~transect.measures.base.Reducer`."""

@@ -78,7 +78,7 @@ def reducers_of(ends: Ends, measures: Iterable[Measure] = MEASURES) -> tuple[Red
     return tuple(make(ends) for make in makers if make is not None)
 
 
-class Seen:
+class SizesSeen:
     """What rounding bounds are made of: the largest output and the number of regions of every segment so far."""
 
     def __init__(self, ends: Ends) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transect.engine.rows import Run
 from transect.measures.absolute_deviation import mean_absolute_value
-from transect.measures.base import Ends, Reduced, Seen, add_by_segment
+from transect.measures.base import Ends, Reduced, SizesSeen, add_by_segment
 
 
 def centred(outputs: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ class CentredDeviation:
     def __init__(self, ends: Ends) -> None:
         self._ends = replace(ends, start=centred(ends.start), end=centred(ends.end))
         self._integral = torch.zeros_like(ends.start)
-        self._seen = Seen(ends)
+        self._seen = SizesSeen(ends)
 
     def update(self, run: Run) -> None:
         """See :class:`~transect.measures.base.Reducer`."""

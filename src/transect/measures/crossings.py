@@ -10,7 +10,7 @@ from transect.engine.rows import Run
 from transect.measures.base import Ends, Reduced
 
 
-class Crossings:
+class CrossingCount:
     """Counts the interior knots of every segment; regions are one more. Counts have no rounding."""
 
     def __init__(self, ends: Ends) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from transect.engine.rows import Run
-from transect.measures.base import Ends, Reduced, Seen, add_by_segment
+from transect.measures.base import Ends, Reduced, SizesSeen, add_by_segment
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
@@ -61,7 +61,7 @@ class DeviationNorm:
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self._integral = torch.zeros_like(ends.length)
-        self._seen = Seen(ends)
+        self._seen = SizesSeen(ends)
 
     def update(self, run: Run) -> None:
         """See :class:`~transect.measures.base.Reducer`."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from transect.engine.rows import Run
-from transect.measures.base import Ends, Reduced, Seen, add_by_segment
+from transect.measures.base import Ends, Reduced, SizesSeen, add_by_segment
 
 
 class Variation:
@@ -23,7 +23,7 @@ class Variation:
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self._sum = torch.zeros_like(ends.start)
-        self._seen = Seen(ends)
+        self._seen = SizesSeen(ends)
 
     def update(self, run: Run) -> None:
         """See :class:`~transect.measures.base.Reducer`."""

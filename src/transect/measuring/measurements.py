@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transect.analysis.confidence import FEWEST_PATHS, Estimate, mean_of
+from transect.analysis.confidence import FEWEST_PATHS, MeanWithInterval, mean_of
 from transect.errors import InvalidInput, MissingDependency, ScaleWarning, StudyError, check_one_of
 from transect.measuring.columns import NUMBERS, OF_SCALE, SCHEMA
 from transect.support.types import Cell
@@ -66,7 +66,7 @@ class Comparison:
 
     def __str__(self) -> str:
         def shown(value: float, ends: tuple[float, float]) -> str:
-            return Estimate(value, None if math.isnan(ends[0]) else ends).told("{:.4g}")
+            return MeanWithInterval(value, None if math.isnan(ends[0]) else ends).told("{:.4g}")
 
         sure = math.isfinite(self.difference_interval[0])
         over = f"{self.confidence:.0%} over paths" if sure else f"no interval: fewer than {FEWEST_PATHS} paths"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from transect.errors import TransectError, TransectWarning
 from transect.estimation import Estimate, estimate
-from transect.jobs import Report
+from transect.jobs import ReportProgress
 from transect.measuring.columns import SCHEMA, row_of
 from transect.measuring.models import Model
 from transect.measuring.paths import Chunk
@@ -89,7 +89,7 @@ def _plain(model: nn.Module) -> tuple[Callable[[Tensor], Any], torch.dtype]:
 
 
 def measure_packed(
-    model: Packed, paths: bytes, options: Options, std: Tensor | None, report: Report
+    model: Packed, paths: bytes, options: Options, std: Tensor | None, report: ReportProgress
 ) -> list[Row] | TransectError:
     """The work of a worker process; an error made on purpose is handed back as a value, with all it says."""
     try:
@@ -122,7 +122,7 @@ def one_thread() -> Iterator[None]:
 _FRESH = 1024  # rows kept as dictionaries, which take ten times the memory, before they are packed
 
 
-class Rows:
+class RowStore:
     """Rows of models and paths, each kept once."""
 
     def __init__(self) -> None:

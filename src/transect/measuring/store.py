@@ -19,7 +19,7 @@ from transect.errors import InvalidInput, StudyError
 from transect.measuring.columns import SCHEMA
 from transect.measuring.paths import Chunk, fingerprint
 from transect.measuring.prepared import Prepared
-from transect.measuring.rows import Row, Rows, named, ordered
+from transect.measuring.rows import Row, RowStore, named, ordered
 from transect.support.untrusted import parse_json
 from transect.tables.files import (
     SCHEMA_VERSION,
@@ -80,7 +80,7 @@ class Memory:
     """Keeps rows until the call ends."""
 
     def __init__(self) -> None:
-        self._rows = Rows()
+        self._rows = RowStore()
 
     def expect(self, chunk: Chunk) -> None:
         """See :class:`Store`."""
@@ -246,9 +246,9 @@ class Folder:
         for part in (self.folder / PARTS).glob(f"{_prefix(model)}*.parquet"):
             part.unlink()
 
-    def _read_rows(self) -> Rows:
+    def _read_rows(self) -> RowStore:
         """The table of an earlier call, and the parts it does not have (all, if it was killed before deleting them)."""
-        whole, found = self.folder / TABLE, Rows()
+        whole, found = self.folder / TABLE, RowStore()
         for file in ([whole] if whole.exists() else []) + sorted((self.folder / PARTS).glob(_PART)):
             try:
                 rows = read_table(file, SCHEMA).to_pylist()

@@ -26,7 +26,7 @@ _KINDS = MappingProxyType({"refused": 0, "bends": 1})  # the rest follows
 
 
 @dataclass(frozen=True)
-class Row:
+class OperationRow:
     """One kind of operation, treated in one way.
 
     Attributes:
@@ -70,7 +70,7 @@ class Report:
     input_shape: tuple[int, ...]
     outputs: int | None
     dtype: torch.dtype
-    rows: tuple[Row, ...]
+    rows: tuple[OperationRow, ...]
     operations: tuple[BendingOperation, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
@@ -178,13 +178,13 @@ def _is_folded(node: Node, executed: dict[str, list[Instruction]]) -> bool:
     return isinstance(source, Value) and source.name not in executed
 
 
-def _rows(found: Iterable[Treated]) -> tuple[Row, ...]:
+def _rows(found: Iterable[Treated]) -> tuple[OperationRow, ...]:
     times: Counter[tuple[str, str]] = Counter()
     units: Counter[tuple[str, str]] = Counter()
     for entry in found:
         times[entry.operation, entry.treatment] += 1
         units[entry.operation, entry.treatment] += entry.units
-    rows = [Row(operation, count, treatment, units[operation, treatment])
+    rows = [OperationRow(operation, count, treatment, units[operation, treatment])
             for (operation, treatment), count in times.items()]  # fmt: skip
     return tuple(sorted(rows, key=lambda row: _KINDS.get(row.treatment.partition(":")[0], len(_KINDS))))
 

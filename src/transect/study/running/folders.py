@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from transect.errors import StudyError
-from transect.jobs.job import Report
+from transect.jobs.job import ReportProgress
 from transect.study.columns import RUN_SCHEMA
 from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
 from transect.study.sections import differences
@@ -47,7 +47,7 @@ class Stated:
         report: Who hears of the steps beside it.
     """
 
-    def __init__(self, folder: Path, report: Report) -> None:
+    def __init__(self, folder: Path, report: ReportProgress) -> None:
         self._path, self._report = folder / f"{_PREFIX}{socket.gethostname()}-{os.getpid()}.json", report
         self._began = time.time()
         self._next = 0.0

@@ -12,7 +12,7 @@ from typing import Any
 import safetensors.torch
 from torch import nn
 
-from transect.jobs.job import Report
+from transect.jobs.job import ReportProgress
 from transect.study.columns import PART_SCHEMA
 from transect.study.config import MeasuringConfig, NetworkConfig, TrainConfig
 from transect.study.data.dataset import SPLITS, DataSet
@@ -66,7 +66,7 @@ class PartTask:
     measure: MeasurePaths
 
 
-def train_network(task: NetworkTask, report: Report) -> str:
+def train_network(task: NetworkTask, report: ReportProgress) -> str:
     """Train a network, or what is left of it, evaluate it after each epoch asked for, and write that down last.
 
     A network from a checkpoint of the user's is only evaluated.
@@ -97,7 +97,7 @@ def train_network(task: NetworkTask, report: Report) -> str:
     return f"train error {last['train']['error']:.3f}, test error {last['test']['error']:.3f}"
 
 
-def measure_part(part: PartTask, report: Report) -> str:
+def measure_part(part: PartTask, report: ReportProgress) -> str:
     """MeasurePaths a network along a block of paths and write the rows.
 
     Args:
@@ -143,7 +143,7 @@ def _known_data(task: NetworkTask) -> DataSet:
     return data
 
 
-def _trained(task: NetworkTask, data: DataSet, report: Report) -> dict[str, Any]:
+def _trained(task: NetworkTask, data: DataSet, report: ReportProgress) -> dict[str, Any]:
     network = task.network
     if network.model.checkpoint is not None:
         return {"epochs_done": 0, "train_seconds": 0.0}

@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from transect.errors import StudyError
-from transect.jobs.job import Report
+from transect.jobs.job import ReportProgress
 from transect.study.config import TrainConfig
 from transect.study.data.dataset import DataSet, Split
 from transect.study.training.checkpoint import (
@@ -75,7 +75,7 @@ def train(
     config: TrainConfig,
     epochs_to_keep: Collection[int],
     folder: Path,
-    report: Report,
+    report: ReportProgress,
 ) -> Training:
     """Train a model in place, going on from a checkpoint if there is one.
 
