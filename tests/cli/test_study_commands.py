@@ -9,6 +9,8 @@ import json
 import pyarrow.parquet
 import pytest
 
+from support.inline import Inline
+from transect.cli import study
 from transect.cli.main import main
 from transect.cli.study import duration
 
@@ -49,6 +51,7 @@ def command(*words: str) -> tuple[int, str]:
     code = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", "200")
+        patch.setattr(study, "LocalExecutor", lambda workers, threads: Inline())  # seconds less than processes take
         try:
             main(words)
         except SystemExit as end:

@@ -79,7 +79,7 @@ def trained(config, folder, cache, **arguments):
     """Which networks were trained, and what was said."""
     stages, said = [], []
     run_study(
-        config, folder, 1, progress=lambda event: stages.append((event.job, event.stage)), cache=cache,
+        config, folder, Inline(), progress=lambda event: stages.append((event.job, event.stage)), cache=cache,
         measure=fake_measure, told=said.append, **arguments,
     )  # fmt: skip
     return {job for job, stage in stages if stage == "training"}, said
