@@ -32,6 +32,15 @@ def test_a_file_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: pytest
     assert study_file("poster") == Path("poster")
 
 
+def test_a_folder_of_results_of_the_same_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert read_study("demo").name == "demo"
+    (tmp_path / "other").mkdir()
+    with pytest.raises(StudyError, match="cannot read the study file other: it is a folder"):
+        read_study("other")
+
+
 def test_a_misspelt_name_is_answered_with_the_right_one():
     with pytest.raises(StudyError, match="did you mean poster-small"):
         read_study("postersmall")

@@ -61,7 +61,8 @@ def study_file(name: str | os.PathLike[str]) -> Path:
         StudyError: There is neither; names the ready one that is meant, if one is near.
     """
     path, ready = Path(name), ready_studies()
-    if path.exists() or path.suffix or path.parent != Path():
+    is_results = path.is_dir() and path.name in ready  # such as those of the demo, which lie in a folder of its name
+    if (path.exists() and not is_results) or path.suffix or path.parent != Path():
         return path
     if path.name not in ready:
         meant = did_you_mean(path.name, ready, most=1)
