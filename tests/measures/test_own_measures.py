@@ -10,27 +10,10 @@ from torch import nn
 
 import transect
 from support.measured import mlp, paths
+from support.own_study import LARGEST_GAP, LargestGap
 from transect.errors import InvalidInput, NotEstimated
-from transect.measures import MEASURES, Measure
+from transect.measures import MEASURES
 from transect.measures.base import Reduced
-
-
-class LargestGap:
-    """The largest distance of the function from the affine one through the ends of its segment."""
-
-    def __init__(self, ends):
-        self.ends, self.largest = ends, torch.zeros_like(ends.start)
-
-    def update(self, run):
-        pieces = run.pieces
-        gap = (pieces.right - self.ends.straight(pieces.segment, pieces.t1)).abs()
-        self.largest.scatter_reduce_(0, pieces.segment.unsqueeze(1).expand_as(gap), gap, "amax")
-
-    def results(self):
-        return {"largest_gap": Reduced(self.largest, torch.full_like(self.largest, 1e-12))}
-
-
-LARGEST_GAP = Measure("largest_gap", "largest gap", "output", "output", "max |f - a|", LargestGap)
 
 
 class Nameless(LargestGap):

@@ -30,7 +30,7 @@ class LargestGap:
         self.largest.scatter_reduce_(0, pieces.segment.unsqueeze(1).expand_as(gap), gap, "amax")
 
     def results(self):
-        return {"largest_gap": Reduced(self.largest, torch.zeros_like(self.largest))}
+        return {"largest_gap": Reduced(self.largest, torch.full_like(self.largest, 1e-12))}
 
 
 LARGEST_GAP = Measure("largest_gap", "largest gap", "output", "output", "max |f - a|", LargestGap)

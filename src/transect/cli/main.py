@@ -65,7 +65,7 @@ def demo(
     """Train a width sweep, trace it exactly, draw the figure.
 
     Trains networks of growing width on MNIST-1D with noisy labels, finds every linear region on closed paths around
-    their samples, and draws absolute deviation, crossings, and train and test error over the width. About three minutes
+    their samples, and draws absolute deviation, crossings, and train and test error over the width. A few minutes
     on two cores. When interrupted, the same command goes on where it was.
     """
     try:

@@ -21,7 +21,7 @@ from transect.measuring.models import Model, Source
 from transect.measuring.scales import Scale
 from transect.networks.network import WORKING_DTYPES, Network, capture, network_of
 from transect.paths import Path
-from transect.tracing.arguments import own_measures
+from transect.tracing.arguments import checked_measures
 
 METHODS = ("exact", "estimate")
 
@@ -56,7 +56,7 @@ class Options:
 
     def __post_init__(self) -> None:
         check_one_of("method", self.method, METHODS)
-        own_measures(self.measures)
+        checked_measures(self.measures)
         if self.measures and self.method == "estimate":
             raise NotEstimated("measures: samples do not show measures of your own; they are of exact traces only.")
         check_one_of("dtype", self.dtype, (None, *WORKING_DTYPES))

@@ -24,8 +24,8 @@ from transect.graph import (
     export_model,
     numbers_of_samples,
 )
-from transect.graph.calling import Step
 from transect.graph.canonical import refuse_mutated_output, refuse_unwritten_output
+from transect.graph.outputs import Step
 from transect.graph.state import state_kept, stored_numbers
 from transect.networks.report import Report, report_network
 from transect.patterns import InputSpace, Pattern, Region, pattern_at, region_at

@@ -129,6 +129,12 @@ def _is_choice(problem: Any) -> bool:
 _INT64 = 2**63 - 1
 _LARGEST = 10_000_000
 
+
+def _with_plain_texts(given: dict[str, Any]) -> dict[str, Any]:
+    refuse_odd_texts(given)
+    return given
+
+
 Whole = Annotated[int, Field(strict=True, ge=0, le=_LARGEST)]
 Count = Annotated[int, Field(strict=True, ge=1, le=_LARGEST)]
 Pixels = Annotated[int, Field(strict=True, ge=1, le=4096)]
@@ -138,6 +144,7 @@ Positive = Annotated[Real, Field(gt=0.0)]
 Fraction = Annotated[Real, Field(ge=0.0, le=1.0)]
 Truth = Annotated[bool, Field(strict=True)]
 SplitName = Literal["train", "validation", "test"]
+Arguments = Annotated[dict[str, Any], AfterValidator(_with_plain_texts)]
 Number = Annotated[Count | None, BeforeValidator(lambda given: None if given == "all" else given)]
 
 _PLACE = r"^\w+(\.\w+)*:\w+(\.\w+)*$"
@@ -206,7 +213,7 @@ class ModelConfig(Settings):
     name: Text = "mlp"
     width: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
     batch_norm: Truth | None = None
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: Arguments = Field(default_factory=dict)
     checkpoint: Text | None = None
 
     @model_validator(mode="before")
@@ -217,12 +224,6 @@ class ModelConfig(Settings):
             return given
         defaults: dict[str, Any] = {"width": 1, "batch_norm": False}
         return given | {key: value for key, value in defaults.items() if given.get(key) is None}
-
-    @field_validator("arguments")
-    @classmethod
-    def _refuse_odd_texts(cls, given: dict[str, Any]) -> dict[str, Any]:
-        refuse_odd_texts(given)
-        return given
 
     @property
     def is_users(self) -> bool:
@@ -321,16 +322,10 @@ class PathConfig(Settings):
     radius: Annotated[Positive, Field(le=4096)] = 4.0
     shift: Annotated[Positive, Field(le=4096)] = 2.0
     scale: Annotated[Fraction, Field(lt=1.0)] = 0.15
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: Arguments = Field(default_factory=dict)
     repeated_normalisation: Truth = False
     rolled_closure: Truth = False
     seed: Seed = 0
-
-    @field_validator("arguments")
-    @classmethod
-    def _refuse_odd_texts(cls, given: dict[str, Any]) -> dict[str, Any]:
-        refuse_odd_texts(given)
-        return given
 
     @property
     def is_users(self) -> bool:

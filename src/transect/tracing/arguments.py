@@ -133,7 +133,7 @@ def numbers_alive(budget: int | None, network: Network) -> int:
     return budget
 
 
-def own_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
+def checked_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
     """Measures of a user's own.
 
     Raises:

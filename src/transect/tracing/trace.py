@@ -15,7 +15,14 @@ from transect.networks.network import Network
 from transect.paths import Path
 from transect.patterns import Layout
 from transect.support.precision import full_precision
-from transect.tracing.arguments import as_network, as_paths, check_whole, numbers_alive, output_indices, own_measures
+from transect.tracing.arguments import (
+    as_network,
+    as_paths,
+    check_whole,
+    checked_measures,
+    numbers_alive,
+    output_indices,
+)
 from transect.tracing.packs import AnchorJudge, PackWalker, one_trace_a_path, warn_of_unresolved
 from transect.tracing.result import Trace
 from transect.tracing.segment import Keeper
@@ -122,7 +129,7 @@ def trace(
     chosen = output_indices(outputs, network)
     judge = AnchorJudge(paths)
     keeper = Keeper(max_bytes, Layout.of(network.program)) if keep == "all" else None
-    own = own_measures(measures)
+    own = checked_measures(measures)
     walker = PackWalker(network, chosen, judge, keeper, budget, seed if verify else None, verify == "all", own)
     with torch.no_grad(), full_precision():
         walked = [walker.walk(pack) for pack in packs(network, paths, budget)]

@@ -25,7 +25,7 @@ from transect.study.config import MeasureConfig, PathConfig
 from transect.study.data.dataset import DataSet, as_pixels
 from transect.study.data.samples import chosen_pairs, chosen_samples
 from transect.tables.files import is_own
-from transect.tracing.arguments import own_measures as checked_measures
+from transect.tracing.arguments import checked_measures
 
 if TYPE_CHECKING:
     from transect.tracing.result import Trace
