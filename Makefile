@@ -17,7 +17,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(READY)
 
-demo: $(READY)  ## the main job: train a width sweep, trace it exactly, draw the figure (about three minutes)
+demo: $(READY)  ## the main job: train a width sweep, trace it exactly, draw the figure (under five minutes, set-up included)
 	$(BIN)/transect demo
 
 test: $(READY)  ## the tests, without the slow ones
