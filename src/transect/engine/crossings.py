@@ -222,11 +222,10 @@ def _within_rounding(
     rising, hidden = (left > 0) & (right > 0), left.sign() * right.sign() >= 0
     near = (hidden & ((left != 0) | (right != 0))).nonzero().squeeze(1)  # exact zeros need no bound: they move or not
     for end, distance in ((row[near], left[near]), (row[near] + 1, right[near])):
-        hidden[near] &= distance.abs() <= tolerance.nearby(knots.segment[end], knots.t[end], unit[near])
+        hidden[near] &= distance.abs() <= tolerance.nearby(knots.places(end), unit[near])
     asked = (hidden & ~rising).nonzero().squeeze(1)
     if len(asked):
-        at = row[asked]
-        hidden[asked] = tolerance.moves(knots.segment[at], torch.lerp(knots.t[at], knots.t[at + 1], 0.5), unit[asked])
+        hidden[asked] = tolerance.moves(knots.middles(row[asked]), unit[asked])
     return row[hidden], unit[hidden], rising[hidden]
 
 
@@ -251,7 +250,7 @@ def _from_nearby(found: _Candidates, knots: Knots, tolerance: Tolerance) -> _Can
 def bounds_nearby(found: _Candidates | Crossings, knots: Knots, tolerance: Tolerance) -> tuple[Tensor, Tensor, Tensor]:
     """Rounding of crossing units at both ends of their intervals, from the values there, and the weights' errors."""
     ends = torch.cat([found.row, found.row + 1])
-    left, right = tolerance.nearby(knots.segment[ends], knots.t[ends], found.unit.repeat(2)).chunk(2)
+    left, right = tolerance.nearby(knots.places(ends), found.unit.repeat(2)).chunk(2)
     return left, right, _weight_error(torch.lerp(left, right, found.weight), found.slope, knots, found.row)
 
 

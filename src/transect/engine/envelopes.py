@@ -94,7 +94,7 @@ def _within_rounding(
     tied = torch.ones_like(equal)
     near = ((gaps[0] != 0) | (gaps[1] != 0)).nonzero().squeeze(1)
     for end, gap in zip((row[near], row[near] + 1), gaps, strict=True):
-        bound = sum(tolerance.nearby(knots.segment[end], knots.t[end], number[near]) for number in numbers)
+        bound = sum(tolerance.nearby(knots.places(end), number[near]) for number in numbers)
         tied[near] &= gap[near] <= bound
     asked = (tied & equal).nonzero().squeeze(1)
     if len(asked):
@@ -104,8 +104,7 @@ def _within_rounding(
 
 def _move_apart(knots: Knots, tolerance: Tolerance, row: Tensor, number: Tensor, other: Tensor) -> Tensor:
     """Whether numbers that are exactly equal at both ends of intervals truly are not."""
-    middle = torch.lerp(knots.t[row], knots.t[row + 1], 0.5)
-    return tolerance.moves(knots.segment[row], middle, number, other)
+    return tolerance.moves(knots.middles(row), number, other)
 
 
 def _places(windows: Tensor, arranged: Tensor, low: Tensor, winner: Tensor) -> Iterator[Tensor]:
@@ -239,7 +238,7 @@ def _decided(contests: _Contests, knots: Knots, tolerance: Tolerance) -> tuple[_
     row, number = contests.row[unsure].unsqueeze(1).expand(-1, contests.number.shape[1]), contests.number[unsure]
     bounds = []
     for bound, at in ((contests.left_bound, row), (contests.right_bound, row + 1)):
-        nearby = tolerance.nearby(knots.segment[at].flatten(), knots.t[at].flatten(), number.flatten())
+        nearby = tolerance.nearby(knots.places(at.flatten()), number.flatten())
         bound = bound.clone()
         bound[unsure] = nearby.reshape(number.shape).masked_fill(contests.left[unsure].isinf(), 0)
         bounds.append(bound)

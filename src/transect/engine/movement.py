@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from transect.engine.program import Program
-from transect.engine.rows import Line
+from transect.engine.rows import Domain
 from transect.rules import Affine, Bend, Envelope, Hinge
 
 _SURE = 256.0  # multiples of eps of what it sums, beyond which a derivative along the path is no rounding
@@ -32,17 +32,17 @@ class Movement:
 
     Attributes:
         program: The compiled network.
-        line: The segments in the input space.
+        domain: Where the network is restricted.
         rows: How many points are looked at together.
         merge: For every bending operation how close to a threshold its numbers are within rounding of it.
-        places: Segments and positions of a few points of the path, two tensors ``(n,)``.
+        places: A few places of the domain, ``(n, 2)``.
     """
 
     program: Program
-    line: Line
+    domain: Domain
     rows: int
     merge: tuple[Tensor, ...]
-    places: tuple[Tensor, Tensor]
+    places: Tensor
 
     def suspects(self, bend: int) -> Tensor:
         """Numbers that move at one of a few points, though they are at a threshold there, ``(numbers,)`` bool.
@@ -74,46 +74,44 @@ class Movement:
 
     def _few(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The few points, some at a time, and the directions there."""
-        for segment, t in zip(*(part.split(self.rows) for part in self.places), strict=True):
-            yield self.line.at(segment, t), self.line.direction.index_select(0, segment)
+        for some in self.places.split(self.rows):
+            yield self.domain.points(some), self.domain.along(some)
 
-    def moves(self, bend: int, segment: Tensor, t: Tensor, number: Tensor, other: Tensor | None = None) -> Tensor:
+    def moves(self, bend: int, places: Tensor, number: Tensor, other: Tensor | None = None) -> Tensor:
         """Whether each number, or its difference from the other one, has a derivative beyond rounding, ``(n,)``.
 
         Args:
             bend: Index of the bending operation.
-            segment: Where: segments, ``(n,)``, and
-            t: positions inside intervals on which the network is affine up to that operation, ``(n,)``.
+            places: Where: inside regions in which the network is affine up to that operation, ``(n, 2)``.
             number: Index of the number among those that the operation compares, ``(n,)``.
             other: Index of another of them, ``(n,)``.
         """
-        places, index = torch.stack([segment.double(), t], 1).unique(dim=0, return_inverse=True)
-        mixture = torch.rand(len(t), generator=torch.Generator().manual_seed(0)).to(t.device) + 0.5
+        looked, index = places.unique(dim=0, return_inverse=True)
+        mixture = torch.rand(len(places), generator=torch.Generator().manual_seed(0)).to(places.device) + 0.5
         found = torch.zeros_like(number, dtype=torch.bool)
-        for first in range(0, len(places), self.rows):  # at most places nothing moves: one look at all numbers together
-            part = places[first : first + self.rows]
+        for first in range(0, len(looked), self.rows):  # at most places nothing moves: one look at all numbers together
+            part = looked[first : first + self.rows]
             here = ((index >= first) & (index < first + self.rows)).nonzero().squeeze(1)
             picked = _Picked(index[here] - first, number[here], None if other is None else other[here], mixture[here])
-            found[here] = self._along(bend, part[:, 0].long(), part[:, 1], picked)[1][picked.row] > 0
+            found[here] = self._along(bend, part, picked)[1][picked.row] > 0
         for some in found.nonzero().squeeze(1).split(self.rows):
             if len(some):  # the split of nothing is one part
-                found[some] = self._sure(
-                    bend, segment[some], t[some], number[some], None if other is None else other[some]
-                )
+                found[some] = self._sure(bend, places[some], number[some], None if other is None else other[some])
         return found
 
-    def _sure(self, bend: int, segment: Tensor, t: Tensor, number: Tensor, other: Tensor | None) -> Tensor:
+    def _sure(self, bend: int, places: Tensor, number: Tensor, other: Tensor | None) -> Tensor:
         """The same for one number, or two, a point, each with its own derivative: equal ones differ by rounding."""
-        alone = torch.arange(len(t), device=t.device), torch.ones_like(t)
-        change, size = self._along(bend, segment, t, _Picked(alone[0], number, None, alone[1]))
+        alone = torch.arange(len(places), device=places.device), torch.ones_like(places[:, 0])
+        change, size = self._along(bend, places, _Picked(alone[0], number, None, alone[1]))
         if other is not None:
-            of_other, its_size = self._along(bend, segment, t, _Picked(alone[0], other, None, alone[1]))
+            of_other, its_size = self._along(bend, places, _Picked(alone[0], other, None, alone[1]))
             change, size = change - of_other, size + its_size
-        return change.abs() > _SURE * torch.finfo(self.line.start.dtype).eps * size
+        return change.abs() > _SURE * torch.finfo(self.domain.points(places[:1]).dtype).eps * size
 
-    def _along(self, bend: int, segment: Tensor, t: Tensor, picked: _Picked) -> tuple[Tensor, Tensor]:
-        """Change along the path of the numbers picked at every point, and the sum of the sizes of its parts."""
-        part = self._gradient(bend, self.line.at(segment, t), picked).double() * self.line.direction[segment].double()
+    def _along(self, bend: int, places: Tensor, picked: _Picked) -> tuple[Tensor, Tensor]:
+        """Change along the domain of the numbers picked at every point, and the sum of the sizes of its parts."""
+        gradient = self._gradient(bend, self.domain.points(places), picked)
+        part = gradient.double() * self.domain.along(places).double()
         return part.flatten(1).sum(1), part.abs().flatten(1).sum(1)
 
     def _gradient(self, bend: int, points: Tensor, picked: _Picked) -> Tensor:

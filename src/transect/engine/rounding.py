@@ -23,7 +23,7 @@ from torch import Tensor
 
 from transect.engine.movement import Movement
 from transect.engine.program import Instruction, Program
-from transect.engine.rows import Line
+from transect.engine.rows import Domain
 from transect.rules import Affine, Bend, Hinge
 
 _LOCAL = 2.0  # each operation's own standard deviation, in units of eps and of what it sums
@@ -40,15 +40,15 @@ class Tolerance:
         merge: Values closer to their threshold than this, at a knot, are set to it, ``(units,)`` float64. It holds
             all along the segments, for the largest values there.
         stated: What positions are stated with, as a multiple of ``merge``.
-        nearby: The same distance for single units at single points, from the values there: segments, positions and
-            units, each ``(n,)``, to ``(n,)`` float64.
+        nearby: The same distance for single units at single points, from the values there: places ``(n, 2)`` and units
+            ``(n,)`` to ``(n,)`` float64.
         suspects: Units that may be at their threshold by rounding only: :meth:`Movement.suspects`.
         moves: Whether single units, or differences of two, truly move at single points: :meth:`Movement.moves`.
     """
 
     merge: Tensor
     stated: float
-    nearby: Callable[[Tensor, Tensor, Tensor], Tensor]
+    nearby: Callable[[Tensor, Tensor], Tensor]
     suspects: Callable[[], Tensor]
     moves: Callable[..., Tensor]
 
@@ -62,7 +62,7 @@ CERTAIN = 16.0  # standard deviations beyond which a difference is none of round
 _STATED = 32.0  # standard deviations: the bound with which positions are stated
 # float32 crossings are dense compared with their rounding, so merging at a safe distance would lose regions: the fast
 # mode merges only what is equal to a few units in the last place, and states its positions' errors as carefully.
-_MERGED = {torch.float64: CERTAIN, torch.float32: 1 / 256}
+MERGED = {torch.float64: CERTAIN, torch.float32: 1 / 256}
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ def _margin(deviation: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def tolerances(
-    spread: Spread, nearby: RoundingNearby, places: tuple[Tensor, Tensor], dtype: torch.dtype
+    spread: Spread, nearby: RoundingNearby, places: Tensor, dtype: torch.dtype
 ) -> tuple[Tolerance, ...]:
-    """One tolerance for every bending operation; ``places`` are a few points of the path, segments and positions."""
-    stated = _STATED / _MERGED[dtype]
-    merge = tuple(_MERGED[dtype] * deviation for deviation in spread.bends)
-    movement = Movement(nearby.program, nearby.line, nearby.rows, merge, places)
+    """One tolerance for every bending operation; ``places`` are a few of the domain, ``(n, 2)``."""
+    stated = _STATED / MERGED[dtype]
+    merge = tuple(MERGED[dtype] * deviation for deviation in spread.bends)
+    movement = Movement(nearby.program, nearby.domain, nearby.rows, merge, places)
     return tuple(
         Tolerance(
             merge[bend],
@@ -151,36 +151,37 @@ def tolerances(
 
 @dataclass(frozen=True)
 class RoundingNearby:
-    """Rounding of single units at single points of the path, from the values at these points.
+    """Rounding of single units at single points of the domain, from the values at these points.
 
     Where a unit spans many orders of magnitude on one segment, what is rounding beside its largest value can be a true
     value where it is small.
 
     Attributes:
         program: The compiled network.
-        line: The segments in the input space.
+        domain: Where the network is restricted.
         rows: How many points are looked at together.
+        dtype: Working dtype.
     """
 
     program: Program
-    line: Line
+    domain: Domain
     rows: int
+    dtype: torch.dtype
 
-    def merge(self, bend: int, segment: Tensor, t: Tensor, unit: Tensor) -> Tensor:
+    def merge(self, bend: int, places: Tensor, unit: Tensor) -> Tensor:
         """How close to their threshold units of a bending operation merge with it, ``(n,)``."""
-        places, index = torch.stack([segment.double(), t], 1).unique(dim=0, return_inverse=True)
-        found = torch.empty_like(t)
+        places, index = places.unique(dim=0, return_inverse=True)
+        found = torch.empty(len(index), dtype=torch.float64, device=places.device)
         for first in range(0, len(places), self.rows):
             here = (index >= first) & (index < first + self.rows)
-            part = places[first : first + self.rows]
-            deviation = self._deviations(bend, part[:, 0].long(), part[:, 1])
+            deviation = self._deviations(bend, places[first : first + self.rows])
             found[here] = deviation[index[here] - first, unit[here]]
-        return _MERGED[self.line.start.dtype] * found
+        return MERGED[self.dtype] * found
 
-    def _deviations(self, bend: int, segment: Tensor, t: Tensor) -> Tensor:
+    def _deviations(self, bend: int, places: Tensor) -> Tensor:
         """Standard deviations of all units of a bending operation at some points, ``(n, units)``."""
-        points = torch.cat([self.line.at(segment, place) for place in (t, torch.zeros_like(t), torch.ones_like(t))])
-        rows, name = len(t), self.program.input
+        points = self.domain.between(places)
+        rows, name = len(places), self.program.input
         values, deviation = {name: points}, {name: _of_both_ends(points)}
         for instruction in self.program.instructions:
             before = [deviation[slot] for slot in instruction.reads]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -53,6 +54,22 @@ def _lerp(values: Tensor, parent: Tensor, weight: Tensor) -> Tensor:
     return values.index_select(0, parent).lerp_(values.index_select(0, right), weight)
 
 
+class Domain(Protocol):
+    """Where in its input space a network is restricted, and the values there that are affine.
+
+    Places are rows of two numbers: a segment and a position on it, or two coordinates of a plane.
+    """
+
+    def points(self, places: Tensor) -> Tensor:
+        """Values at places, ``(n, 2)`` to ``(n, *shape)``."""
+
+    def between(self, places: Tensor) -> Tensor:
+        """Values at the places, then two more for each: of all three rounding has the size, ``(3 n, *shape)``."""
+
+    def along(self, places: Tensor) -> Tensor:
+        """Derivatives at the places in a direction in which the domain goes on, ``(n, *shape)``."""
+
+
 @dataclass(frozen=True)
 class Line:
     """A value that is affine along every segment: its start, its direction and its end, one row a segment.
@@ -70,6 +87,19 @@ class Line:
         found = torch.addcmul(self.start.index_select(0, segment), self.direction.index_select(0, segment), weight)
         last = (t == 1).nonzero().squeeze(1)
         return found.index_copy_(0, last, self.end.index_select(0, segment[last])) if len(last) else found
+
+    def points(self, places: Tensor) -> Tensor:
+        """Values at places (segment, t)."""
+        return self.at(places[:, 0].long(), places[:, 1])
+
+    def between(self, places: Tensor) -> Tensor:
+        """Values at the places, and at the starts and the ends of their segments, between which they are interpolated."""
+        segment, t = places[:, 0].long(), places[:, 1]
+        return torch.cat([self.at(segment, at) for at in (t, torch.zeros_like(t), torch.ones_like(t))])
+
+    def along(self, places: Tensor) -> Tensor:
+        """Derivatives along the segments at the places."""
+        return self.direction.index_select(0, places[:, 0].long())
 
 
 @dataclass(frozen=True)
@@ -103,6 +133,14 @@ class Knots:
     def one_segment(self) -> bool:
         """Whether all rows lie on one segment."""
         return bool(self.segment[0] == self.segment[-1])
+
+    def places(self, row: Tensor) -> Tensor:
+        """Segments and positions of rows, ``(n, 2)``."""
+        return torch.stack([self.segment[row].double(), self.t[row]], 1)
+
+    def middles(self, row: Tensor) -> Tensor:
+        """Segments and positions in the middle between rows and the next ones, ``(n, 2)``."""
+        return torch.stack([self.segment[row].double(), torch.lerp(self.t[row], self.t[row + 1], 0.5)], 1)
 
     def rows(self, first: int, last: int) -> Knots:
         """Rows ``first..last`` (inclusive)."""

@@ -66,8 +66,8 @@ def as_paths(path: Path | Sequence[Path], between: tuple[float, float] | None) -
     return [one.between(*between) for one in paths]
 
 
-def as_network(network: Network | nn.Module, paths: Sequence[Path], dtype: torch.dtype | None) -> Network:
-    """The network, captured on the fly where a module is given.
+def as_network(network: Network | nn.Module, example: Tensor, dtype: torch.dtype | None) -> Network:
+    """The network, captured on the fly where a module is given, with a batch of inputs as example.
 
     Raises:
         InvalidInput: It is neither, or has been captured in another dtype.
@@ -81,7 +81,7 @@ def as_network(network: Network | nn.Module, paths: Sequence[Path], dtype: torch
         return network
     if not isinstance(network, nn.Module):
         raise InvalidInput(f"network: expected a captured network or a torch.nn.Module, got {type(network).__name__}.")
-    return capture(network, paths[0].anchors[:4], dtype=torch.float64 if dtype is None else dtype)
+    return capture(network, example, dtype=torch.float64 if dtype is None else dtype)
 
 
 class HasOutputs(Protocol):

@@ -123,7 +123,7 @@ def trace(
     check_whole(1, max_bytes=max_bytes)
     check_whole(0, seed=seed)
     paths = as_paths(path, between)
-    network = as_network(network, paths, dtype)
+    network = as_network(network, paths[0].anchors[:4], dtype)
     check_paths(network, paths)
     budget = numbers_alive(budget, network)
     chosen = output_indices(outputs, network)
@@ -164,7 +164,7 @@ def stream(
         Runs, in order of (segment, t), with their flips.
     """
     paths = as_paths(path, between)
-    network = as_network(network, paths, dtype)
+    network = as_network(network, paths[0].anchors[:4], dtype)
     check_paths(network, paths)
     budget = numbers_alive(budget, network)
     chosen = output_indices(outputs, network)

@@ -155,7 +155,7 @@ class ExhaustiveVerifier:
         self._network, self._pack, self._outputs, self._log = network, pack, outputs, log
         self._spread, self._ends, self._rows = spread, ends, rows
         self._last: list[Tensor] = []  # pieces after the last knot seen, of every operation
-        self._module = None if network.called is None else _OwnModule(network.called)
+        self._module = None if network.called is None else OwnModule(network.called)
         self._found: dict[int, Verification] = {}
 
     def see(self, run: Run) -> None:
@@ -261,7 +261,7 @@ class ExhaustiveVerifier:
         )
 
 
-class _OwnModule:
+class OwnModule:
     """The user's own module, in float64 where it computes in float64 all through, or else in its own dtype.
 
     It is called with weights in float64 in place of its own for the time of the call. Where that fails, or a part of it

@@ -128,7 +128,7 @@ def rounding_of(network: Network, pack: Pack) -> Spread:
     Raises:
         VerificationError: It overflows.
     """
-    spread = spread_along(network.program, _line(pack).at(*_places(pack)))
+    spread = spread_along(network.program, _line(pack).points(_places(pack)))
     if not all(bool(deviation.isfinite().all()) for deviation in (*spread.bends, spread.outputs)):
         raise VerificationError(
             f"Values inside the network are too large: they overflow {network.dtype} along segments "
@@ -141,7 +141,7 @@ def rounding_of(network: Network, pack: Pack) -> Spread:
 def engine_for(network: Network, pack: Pack, spread: Spread, budget: int, keep_flips: bool) -> Engine:
     """An engine for a pack."""
     program, line = network.program, _line(pack)
-    nearby = RoundingNearby(program, line, max(1, budget // (4 * program.row_elements)))
+    nearby = RoundingNearby(program, line, max(1, budget // (4 * program.row_elements)), network.dtype)
     return Engine(program, line, tolerances(spread, nearby, _places(pack), network.dtype), budget, keep_flips)
 
 
@@ -149,12 +149,12 @@ def _line(pack: Pack) -> Line:
     return Line(pack.start, pack.direction, pack.end)
 
 
-def _places(pack: Pack) -> tuple[Tensor, Tensor]:
+def _places(pack: Pack) -> Tensor:
     """Segments and positions of both ends, and of points between, of at most ``SAMPLED`` segments over the pack."""
     device = pack.start.device
     chosen = torch.linspace(0, len(pack) - 1, min(len(pack), SAMPLED), device=device).round().long()
     t = torch.linspace(0, 1, max(1, SAMPLED // len(chosen) - 1) + 2, dtype=torch.float64, device=device)
-    return chosen.repeat_interleave(len(t)), t.repeat(len(chosen))
+    return torch.stack([chosen.repeat_interleave(len(t)).double(), t.repeat(len(chosen))], 1)
 
 
 def overlapping_runs(engine: Engine, first: int, outputs: Tensor | None) -> Iterator[Run]:

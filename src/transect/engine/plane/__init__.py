@@ -1,0 +1,1 @@
+"""Networks restricted to planes: convex polygons instead of intervals, by the same signs, rounding and merging."""

@@ -1,0 +1,410 @@
+"""Convex polygons cut along chords, all of them at once, by what lies between what on their borders.
+
+In a polygon the zero set of a unit is a chord, known by the two places where it meets the border. Whether two chords
+cross is decided by the order of these places alone: they do if and only if they alternate. Coordinates are asked for
+one thing only, in which order chords cross one that is cut along, and crossings that rounding cannot tell apart there
+become one vertex. So whatever rounding does, the result is a subdivision into convex polygons, to within rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from transect.engine.plane.mesh import INSIDE, Bools, Floats, Ints, Mesh, ragged, slices, starts_of
+from transect.engine.plane.merging import Along, merge_along
+from transect.errors import at_most
+
+
+@dataclass(frozen=True)
+class EdgeVertices:
+    """New vertices on edges, ordered by (edge, t): ``N`` of them.
+
+    Attributes:
+        edge: Edge of the mesh, ``(N,)``.
+        t: Position from its smaller vertex to its larger one, ``(N,)``.
+        error: Stated bound on its distance from where it truly is, ``(N,)``.
+    """
+
+    edge: Ints
+    t: Floats
+    error: Floats
+
+
+@dataclass(frozen=True)
+class Chords:
+    """Zero sets across polygons: ``C`` of them.
+
+    Attributes:
+        polygon: The polygon, ``(C,)``, ascending.
+        corner: For both ends the corner it is at, or whose edge it is on, ``(C, 2)``.
+        vertex: For both ends the index of the new vertex on that edge, -1 where it is at the corner itself, ``(C, 2)``.
+        column: What is zero there, ``(C,)``: the caller's number.
+        values: Values at the base of the polygon, ``(C, 3)``.
+        tolerance: Values closer to zero are rounding, ``(C,)``.
+    """
+
+    polygon: Ints
+    corner: Ints
+    vertex: Ints
+    column: Ints
+    values: Floats
+    tolerance: Floats
+
+    def __len__(self) -> int:
+        return len(self.polygon)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A mesh cut along chords.
+
+    Attributes:
+        mesh: The polygons it falls into, those of one old polygon after the other. Vertices are the old ones, those on
+            edges, those inside. Edges along chords bear ``first_label`` + their cut.
+        parent: Old polygon of each, ``(F,)``.
+        weights: Weights of every corner in the base of the old polygon, ``(H, 3)``.
+        inner_polygon: Old polygon of every vertex inside one, ``(M,)``.
+        inner_weights: Its weights in the base of that, ``(M, 3)``.
+        member_vertex: New vertices inside polygons at which a chord's function is zero, and
+        member_chord: the chord, ``(n,)`` each.
+        cut_of_chord: Cuts, in order, and
+        chord_of_cut: the chords that lie along each, ``(n,)`` each.
+        cuts: How many cuts there are.
+        doubts: Chords whose crossings are closer than their rounding, in an order that is not decided.
+    """
+
+    mesh: Mesh
+    parent: Ints
+    weights: Floats
+    inner_polygon: Ints
+    inner_weights: Floats
+    member_vertex: Ints
+    member_chord: Ints
+    cut_of_chord: Ints
+    chord_of_cut: Ints
+    cuts: int
+    doubts: Ints
+
+
+def cut_along(mesh: Mesh, added: EdgeVertices, chords: Chords, first_label: int, reach: float) -> Cut:
+    """Cut the polygons of a mesh along chords.
+
+    Args:
+        mesh: The polygons.
+        added: New vertices on their edges.
+        chords: What to cut along.
+        first_label: Label of the first cut.
+        reach: Positions closer than this are one, in plane coordinates.
+    """
+    border = _Border.of(mesh, added)
+    work = _Arrangement(mesh, border, chords, reach)
+    work.run()
+    return work.result(added, first_label)
+
+
+@dataclass(frozen=True)
+class _Border:
+    """The borders of the polygons with the new vertices on edges: ``R`` corners.
+
+    Attributes:
+        place: Where each old corner is among them, ``(H,)``.
+        within: Where each new vertex of a corner's edge is, beyond the corner: sign and offset, ``(H,)`` each.
+        corner: Old corner that each is at or after, ``(R,)``.
+        vertex: Vertex, ``(R,)``.
+        start: Where each polygon starts, ``(F + 1,)``.
+        weights: Weights in the base of the polygon, ``(R, 3)``.
+    """
+
+    place: Ints
+    forward: Bools
+    first: Ints
+    count: Ints
+    corner: Ints
+    vertex: Ints
+    start: Ints
+    weights: Floats
+
+    @classmethod
+    def of(cls, mesh: Mesh, added: EdgeVertices) -> _Border:
+        edges = mesh.edges
+        per_edge = np.bincount(added.edge, minlength=len(edges.low))
+        first = (np.cumsum(per_edge) - per_edge)[edges.of_corner]
+        count = per_edge[edges.of_corner]
+        forward = mesh.corner == edges.low[edges.of_corner]
+        rows = ragged(count + 1)
+        ahead = forward[rows.row]
+        number = np.where(ahead, first[rows.row] + rows.within - 1, first[rows.row] + count[rows.row] - rows.within)
+        new = rows.within > 0
+        vertex = np.where(new, len(mesh.xy) + number, mesh.corner[rows.row])
+        weights = mesh.weights[rows.row]
+        if new.any():
+            t = np.where(ahead, added.t[np.where(new, number, 0)], 1 - added.t[np.where(new, number, 0)])[new, None]
+            low, high = mesh.weights[rows.row[new]], mesh.weights[mesh.following[rows.row[new]]]
+            weights[new] = low + (high - low) * t
+        place = starts_of(count + 1)
+        return cls(
+            place[:-1], forward, first, count, rows.row, vertex, place[np.append(mesh.start[:-1], len(count))], weights
+        )
+
+    def position(self, corner: Ints, vertex: Ints) -> Ints:
+        """Place among all corners of an end at a corner (vertex -1), or at a new vertex of its edge."""
+        step = np.where(self.forward[corner], vertex - self.first[corner] + 1, self.first[corner] + self.count[corner] - vertex)
+        return self.place[corner] + np.where(vertex < 0, 0, step)
+
+
+class _Arrangement:
+    """The rounds: in each every unfinished polygon is cut along one of the chords that wait in it."""
+
+    def __init__(self, mesh: Mesh, border: _Border, chords: Chords, reach: float) -> None:
+        self._mesh, self._border, self._chords, self._reach = mesh, border, chords, reach
+        self._weights = [border.weights]  # of all points: corners on borders, then crossings
+        self._points = len(border.vertex)
+        self._inner: list[Ints] = []  # old polygon of every crossing
+        self._members: list[tuple[Ints, Ints]] = []  # crossing, chord
+        self._along: list[tuple[Ints, Ints]] = []  # cut, chord
+        self._cuts = 0
+        self._doubts: list[Ints] = []
+        self._done: list[tuple[Ints, Ints, Ints, Ints]] = []
+        # Unfinished polygons: old polygon, number of corners; corners one polygon after the other: point, and what
+        # the edge it begins was (an index into the border, or -1 - cut).
+        self._parent = np.arange(mesh.polygons)
+        self._degree = np.diff(border.start)
+        self._point = np.arange(len(border.vertex))
+        self._edge = self._point
+        # Chords that wait: polygon, chord, and both ends as places on its border.
+        first = border.start[chords.polygon]
+        self._owner, self._chord = chords.polygon, np.arange(len(chords))
+        self._end0 = border.position(chords.corner[:, 0], chords.vertex[:, 0]) - first
+        self._end1 = border.position(chords.corner[:, 1], chords.vertex[:, 1]) - first
+        self._all_weights = border.weights
+
+    def run(self) -> None:
+        """Cut until no chord waits."""
+        for _ in at_most(len(self._chords) + 2, "cuts of one polygon"):
+            waiting = np.bincount(self._owner, minlength=len(self._parent))
+            if not waiting.all():
+                self._put_aside(waiting == 0)
+                waiting = waiting[waiting > 0]
+            if len(self._parent) == 0:
+                break
+            self._round(waiting)
+
+    def _put_aside(self, finished: Bools) -> None:
+        corners = np.repeat(finished, self._degree)
+        self._done.append((self._parent[finished], self._degree[finished], self._point[corners], self._edge[corners]))
+        number = np.cumsum(~finished) - 1
+        self._owner = number[self._owner]
+        self._parent, self._degree = self._parent[~finished], self._degree[~finished]
+        self._point, self._edge = self._point[~corners], self._edge[~corners]
+
+    def _round(self, waiting: Ints) -> None:
+        polygons = len(waiting)
+        start, chords = starts_of(self._degree), starts_of(waiting)
+        pivot = chords[:-1] + waiting // 2
+        p = np.minimum(self._end0[pivot], self._end1[pivot])
+        q = np.maximum(self._end0[pivot], self._end1[pivot])
+        others = np.ones(len(self._owner), bool)
+        others[pivot] = False
+        owner, chord, end0, end1 = (x[others] for x in (self._owner, self._chord, self._end0, self._end1))
+        side0, side1 = _side(end0, p[owner], q[owner]), _side(end1, p[owner], q[owner])
+        along = (side0 == 0) & (side1 == 0)
+        numbers = self._cuts + np.arange(polygons)
+        self._along.append((np.concatenate([numbers, numbers[owner[along]]]), np.concatenate([self._chord[pivot], chord[along]])))
+        self._cuts += polygons
+        across = np.flatnonzero(side0 * side1 < 0)
+        first, last = self._point[start[:-1] + p], self._point[start[:-1] + q]
+        met = self._meet(owner[across], chord[across], end0[across], end1[across], side0[across], self._chord[pivot], first, last, p)
+        count = np.bincount(met.polygon, minlength=polygons)
+        base = self._points
+        self._points += len(met.polygon)
+        within = np.zeros(len(owner), np.int64)
+        within[across] = met.within
+        self._split(start, p, q, count, base, numbers)
+        self._hand_on(owner, chord, end0, end1, side0, side1, within, count, p, q, polygons)
+
+    def _meet(
+        self,
+        owner: Ints,
+        chord: Ints,
+        end0: Ints,
+        end1: Ints,
+        side0: Ints,
+        pivot: Ints,
+        first: Ints,
+        last: Ints,
+        p: Ints,
+    ) -> _Met:
+        """Where chords cross the ones that are cut along: merged along these, in order."""
+        if len(owner) == 0:
+            nothing = np.zeros(0, np.int64)
+            return _Met(nothing, nothing)
+        weights, values = self._all_weights, self._chords.values[chord]
+        at_first = (weights[first[owner]] * values).sum(1)
+        at_last = (weights[last[owner]] * values).sum(1)
+        slope = np.abs(at_first) + np.abs(at_last)
+        tau = np.clip(np.abs(at_first) / np.where(slope > 0, slope, 1.0), _LEAST, 1 - _LEAST)
+        error = self._error(owner, chord, slope, pivot, first, last)
+        ahead, behind = np.where(side0 > 0, end0, end1), np.where(side0 > 0, end1, end0)
+        around = (p[owner] - behind) % self._degree[owner]
+        order = np.lexsort((tau, owner))
+        # Chords that would cross on both sides of the cut cross on it.
+        twice = np.zeros(len(order), bool)
+        o, a, b = owner[order], ahead[order], around[order]
+        twice[1:] = (o[1:] == o[:-1]) & (a[1:] < a[:-1]) & (b[1:] < b[:-1])
+        merged = merge_along(Along(o, tau[order], error[order]), twice)
+        if len(merged.doubtful):
+            self._doubts.append(chord[order[merged.doubtful]])
+        weight = merged.weight[:, None]
+        polygon = merged.row
+        low, high = weights[first[polygon]], weights[last[polygon]]
+        self._all_weights = np.concatenate([weights, low + (high - low) * weight])
+        self._inner.append(self._parent[polygon])
+        crossing = np.empty_like(chord)
+        crossing[order] = merged.group
+        point = self._points + np.concatenate([np.arange(len(polygon)), crossing])
+        self._members.append((point, np.concatenate([pivot[polygon], chord])))
+        counts = np.bincount(polygon, minlength=len(p))
+        return _Met(polygon, crossing - (np.cumsum(counts) - counts)[owner])
+
+    def _error(self, owner: Ints, chord: Ints, slope: Floats, pivot: Ints, first: Ints, last: Ints) -> Floats:
+        """Of a crossing's weight: from the rounding of both chords' functions, and from that of positions."""
+        base, parent, tolerance = self._mesh.base, self._parent[owner], self._chords.tolerance
+        own = base.gradients(self._chords.values[chord], parent)
+        other = base.gradients(self._chords.values[pivot[owner]], parent)
+        steep = (other**2).sum(1)
+        across = np.abs((own * other).sum(1)) / np.where(steep > 0, steep, 1.0)
+        value = tolerance[chord] + tolerance[pivot[owner]] * across
+        length = self._length(first, last)[owner]
+        tiny = np.finfo(float).tiny
+        return np.maximum(value / np.maximum(slope, tiny), self._reach / np.maximum(length, tiny))
+
+    def _length(self, first: Ints, last: Ints) -> Floats:
+        base, parent = self._mesh.base, self._parent
+        step = self._all_weights[last] - self._all_weights[first]
+        at = step[:, 1:2] * base.along[parent] + step[:, 2:] * base.across[parent]
+        return np.hypot(at[:, 0], at[:, 1])
+
+    def _split(self, start: Ints, p: Ints, q: Ints, count: Ints, base: int, numbers: Ints) -> None:
+        """Both parts of every polygon: the border from p to q and back along the cut, and the other way round."""
+        before = np.cumsum(count) - count
+        ahead, behind = q - p + 1, self._degree - (q - p) + 1
+        a, b = ragged(ahead + count), ragged(behind + count)
+        last = len(self._point) - 1
+        old = a.within < ahead[a.row]
+        at = np.minimum(start[a.row] + p[a.row] + a.within, last)
+        crossing = base + before[a.row] + count[a.row] - 1 - (a.within - ahead[a.row])
+        point_a = np.where(old, self._point[at], crossing)
+        edge_a = np.where(a.within < ahead[a.row] - 1, self._edge[at], -1 - numbers[a.row])
+        old = b.within < behind[b.row]
+        at = start[b.row] + (q[b.row] + b.within) % self._degree[b.row]
+        crossing = base + before[b.row] + b.within - behind[b.row]
+        point_b = np.where(old, self._point[at], crossing)
+        edge_b = np.where(b.within < behind[b.row] - 1, self._edge[at], -1 - numbers[b.row])
+        self._point, self._edge = np.concatenate([point_a, point_b]), np.concatenate([edge_a, edge_b])
+        self._parent = np.concatenate([self._parent, self._parent])
+        self._old_degree, self._degree = self._degree, np.concatenate([ahead + count, behind + count])
+
+    def _hand_on(
+        self,
+        owner: Ints,
+        chord: Ints,
+        end0: Ints,
+        end1: Ints,
+        side0: Ints,
+        side1: Ints,
+        within: Ints,
+        count: Ints,
+        p: Ints,
+        q: Ints,
+        polygons: int,
+    ) -> None:
+        """The chords that wait go to the part they lie in, or, where they cross the cut, one part of them to each."""
+        degree, cut = self._old_degree[owner], (q - p)[owner]
+        crossing_a = cut + count[owner] - within  # place of the crossing on the border of the first part
+        crossing_b = degree - cut + 1 + within
+        parts = []
+        for sign, crossing, offset in ((1, crossing_a, 0), (-1, crossing_b, polygons)):
+            here = np.flatnonzero((side0 == sign) | (side1 == sign))
+            ends = []
+            for end, side in ((end0, side0), (end1, side1)):
+                if sign > 0:
+                    place = end[here] - p[owner[here]]
+                else:
+                    place = (end[here] - q[owner[here]]) % degree[here]
+                ends.append(np.where(side[here] == -sign, crossing[here], place))
+            parts.append((owner[here] + offset, chord[here], *ends))
+        self._owner, self._chord, self._end0, self._end1 = (np.concatenate(pair) for pair in zip(*parts, strict=True))
+
+    def result(self, added: EdgeVertices, first_label: int) -> Cut:
+        """Everything put together, in the order of the old polygons."""
+        parent, degree, point, edge = (np.concatenate(parts) for parts in zip(*self._done, strict=True))
+        order = np.argsort(parent, kind="stable")
+        _, entry = slices(starts_of(degree), order)
+        point, edge, start = point[entry], edge[entry], starts_of(degree[order])
+        border, mesh, vertices = self._border, self._mesh, len(self._mesh.xy) + len(added.edge)
+        on_border = len(border.vertex)
+        vertex = np.where(
+            point < on_border, border.vertex[np.minimum(point, on_border - 1)], vertices + point - on_border
+        )
+        old = border.corner[np.maximum(edge, 0)]
+        cut = edge < 0
+        inner = np.concatenate([np.zeros(0, np.int64), *self._inner])
+        inner_weights = self._all_weights[on_border:]
+        xy, error = self._positions(added, inner, inner_weights)
+        refined = Mesh(
+            xy,
+            error,
+            start,
+            vertex,
+            np.where(cut, first_label - 1 - edge, mesh.bends[old]),
+            np.where(cut, INSIDE, mesh.seam[old]),
+            np.where(cut, -1, mesh.beside[old]),
+        )
+        nothing = np.zeros(0, np.int64)
+        member, member_chord = (
+            np.concatenate([nothing, *(part[which] for part in self._members)]) for which in (0, 1)
+        )
+        cuts, chord = (np.concatenate([nothing, *(part[which] for part in self._along)]) for which in (0, 1))
+        in_order = np.argsort(cuts, kind="stable")
+        return Cut(
+            refined,
+            parent[order],
+            self._all_weights[point],
+            inner,
+            inner_weights,
+            vertices + member - on_border,
+            member_chord,
+            cuts[in_order],
+            chord[in_order],
+            self._cuts,
+            np.concatenate([nothing, *self._doubts]),
+        )
+
+    def _positions(self, added: EdgeVertices, inner: Ints, weights: Floats) -> tuple[Floats, Floats]:
+        mesh, edges = self._mesh, self._mesh.edges
+        low, high = mesh.xy[edges.low[added.edge]], mesh.xy[edges.high[added.edge]]
+        base = mesh.base
+        origin = mesh.xy[mesh.corner[base.corner[inner, 0]]]
+        inside = origin + (weights[:, 1:2] * base.along[inner] + weights[:, 2:] * base.across[inner])
+        xy = np.concatenate([mesh.xy, low + (high - low) * added.t[:, None], inside])
+        # A crossing is as sure as what it lies between.
+        error = np.zeros(len(inner))
+        return xy, np.concatenate([mesh.error, added.error, error])
+
+
+_LEAST = 1e-15
+
+
+@dataclass(frozen=True)
+class _Met:
+    """Crossings on cuts: polygon of each, ``(M,)``; and for every chord that crosses, which of its polygon's it is."""
+
+    polygon: Ints
+    within: Ints
+
+
+def _side(end: Ints, p: Ints, q: Ints) -> Ints:
+    """1 for places between p and q, -1 for those beyond, 0 for the two themselves."""
+    return np.where((end == p) | (end == q), 0, np.where((end > p) & (end < q), 1, -1))

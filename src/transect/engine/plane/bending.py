@@ -1,0 +1,386 @@
+"""One unit-wise bending operation at the vertices of a mesh: what crosses where, and what touches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transect.engine.plane.arrangement import Chords, EdgeVertices
+from transect.engine.plane.merging import Along, merge_along
+from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, ragged, slices, starts_of
+from transect.engine.plane.signs import Places, Signs, Thresholds, Words, any_of, listed
+from transect.engine.rounding import Tolerance
+from transect.errors import at_most
+from transect.rules import Hinge
+
+FLAT = "within rounding of its threshold all over a region"
+ORDER = "borders closer than their rounding: their order is not decided"
+TWISTED = "the signs of a unit around a polygon fit no straight border: those nearest to it were set to it"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What rounding could not decide: where, which unit and why."""
+
+    xy: Floats
+    unit: Ints
+    reason: str
+
+
+@dataclass(frozen=True)
+class Touching:
+    """Units that are at a threshold along an edge that is there already.
+
+    Attributes:
+        corner: A corner that begins the edge, ``(n,)``.
+        unit: The unit, ``(n,)``.
+        piece: Its piece in the polygon of that corner, ``(n,)``.
+    """
+
+    corner: Ints
+    unit: Ints
+    piece: Ints
+
+    @classmethod
+    def none(cls) -> Touching:
+        """There is none."""
+        nothing = np.zeros(0, np.int64)
+        return cls(nothing, nothing, nothing)
+
+
+@dataclass(frozen=True)
+class Bending:
+    """What a bending operation does to a mesh.
+
+    Attributes:
+        added: New vertices on edges.
+        chords: What cuts the polygons.
+        unit: Unit of every chord, ``(C,)``.
+        member_vertex: New vertices on edges, by their index among these, at which a column is zero, and
+        member_column: the column, ``(n,)`` each.
+        flips: At edges between two polygons of the mesh: units whose piece changes there, though nothing is cut.
+        beside: At seams: units at a threshold along the edge that are on a higher piece beside it.
+        closer: The tolerance of some chords from the values at their own polygons.
+        doubts: What rounding could not decide.
+    """
+
+    added: EdgeVertices
+    chords: Chords
+    unit: Ints
+    member_vertex: Ints
+    member_column: Ints
+    flips: Touching
+    beside: Touching
+    doubts: list[Doubt] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Crossings:
+    """Where columns cross edges: ``C`` of them.
+
+    Attributes:
+        edge: The edge, ``(C,)``.
+        column: The column, ``(C,)``.
+        t: Position from the smaller vertex, ``(C,)``.
+        error: Bound on its error, ``(C,)``.
+    """
+
+    edge: Ints
+    column: Ints
+    t: Floats
+    error: Floats
+
+
+def bend_polygons(hinge: Hinge, z: Tensor, mesh: Mesh, tolerance: Tolerance, reach: float) -> Bending:
+    """Find everything at a unit-wise operation at once.
+
+    Args:
+        hinge: The operation.
+        z: Values at the vertices, ``(V, units)``; entries may be set to a threshold.
+        mesh: The polygons.
+        tolerance: Rounding of the units.
+        reach: Positions closer than this are one, in plane coordinates.
+    """
+    return _AtHinge(hinge, z, mesh, tolerance, reach).bending()
+
+
+class _AtHinge:
+    def __init__(self, hinge: Hinge, z: Tensor, mesh: Mesh, tolerance: Tolerance, reach: float) -> None:
+        flat = [t.reshape(-1).expand(z.shape[1]) if isinstance(t, Tensor) else float(t) for t in hinge.thresholds]
+        self._z, self._mesh, self._tolerance, self._reach = z, mesh, tolerance, reach
+        self._thresholds = Thresholds(flat, z.shape[1])
+        self._merge = tolerance.merge.cpu().numpy()
+        self._signs = Signs.of(z, self._thresholds, tolerance.most)
+        self._doubts: list[Doubt] = []
+
+    def bending(self) -> Bending:
+        mesh = self._mesh
+        if self._signs.near:
+            self._settle_noise()
+        for _ in at_most(self._z.numel() + 2, "vertices at a threshold"):
+            found = self._crossings()
+            ends = self._ends(found)
+            if ends is not None:
+                break
+        edge_vertices, group = self._merged(found)
+        polygon, column, corner, crossing = ends
+        vertex = np.where(crossing < 0, -1, group[np.maximum(crossing, 0)]) if len(group) else crossing
+        unit = self._thresholds.split(column)[1]
+        base = mesh.corner[mesh.base.corner[polygon]]
+        values = self._thresholds.distances(self._z, base.reshape(-1), np.repeat(column, 3)).reshape(-1, 3)
+        chords = Chords(polygon, corner, vertex, column, values, self._merge[unit])
+        order = np.argsort(group, kind="stable")
+        flips, beside = self._touching()
+        return Bending(edge_vertices, chords, unit, group[order], found.column[order], flips, beside, self._doubts)
+
+    # Crossings of edges
+
+    def _crossings(self) -> _Crossings:
+        """Crossings of all edges, once no end of one is within rounding of its threshold; ordered by (edge, t)."""
+        mesh = self._mesh
+        for _ in at_most(self._z.numel() + 2, "vertices at a threshold"):
+            edge, column = self._signs.crossing(mesh)
+            low, high = mesh.edges.low[edge], mesh.edges.high[edge]
+            left, right = (np.abs(self._thresholds.distances(self._z, at, column)) for at in (low, high))
+            slope = left + right
+            step = mesh.xy[high] - mesh.xy[low]
+            position = self._reach / np.maximum(np.hypot(step[:, 0], step[:, 1]), np.finfo(float).tiny)
+            bound = self._merge[self._thresholds.split(column)[1]]
+            t, error = left / slope, np.maximum(bound / slope, position)
+            near = np.flatnonzero((t <= error) | (1 - t <= error) | (right <= bound) | (left <= bound))
+            if len(near) == 0 or not self._snap(near, low, high, column, left, right, position, error):
+                order = np.lexsort((t, edge))
+                found = _Crossings(edge[order], column[order], t[order], error[order])
+                return self._looked_at_closely(found, slope[order], position[order])
+        raise AssertionError("unreachable")
+
+    def _snap(
+        self,
+        near: Ints,
+        low: Ints,
+        high: Ints,
+        column: Ints,
+        left: Floats,
+        right: Floats,
+        position: Floats,
+        error: Floats,
+    ) -> bool:
+        """Set ends of crossed edges to the threshold where their distance, or their position's, is rounding.
+
+        Bounds come from the values at the ends themselves. Whether any end was set is returned.
+        """
+        low, high, column, left, right, position = (x[near] for x in (low, high, column, left, right, position))
+        unit = self._thresholds.split(column)[1]
+        bound_low, bound_high = self._nearby(np.concatenate([low, high]), np.concatenate([unit, unit])).reshape(2, -1)
+        slope = left + right
+        t = left / slope
+        error[near] = np.maximum((bound_low + (bound_high - bound_low) * t) / slope, position)
+        within = error[near] * slope
+        at_low = (left <= bound_low) | ((left <= within) & (left <= right))
+        at_high = (right <= bound_high) | ((right <= within) & (right < left))
+        row, columns = np.concatenate([low[at_low], high[at_high]]), np.concatenate([column[at_low], column[at_high]])
+        if len(row) == 0:
+            return False
+        self._set(row, columns)
+        return True
+
+    def _set(self, row: Ints, column: Ints) -> None:
+        self._thresholds.put(self._z, row, column)
+        self._signs.clear(row, column)
+        self._signs.near = True
+
+    def _nearby(self, vertex: Ints, unit: Ints) -> Floats:
+        return self._nearby_at(self._mesh.xy[vertex], unit)
+
+    def _nearby_at(self, xy: Floats, unit: Ints) -> Floats:
+        device = self._z.device
+        found = self._tolerance.nearby(torch.from_numpy(xy).to(device), torch.from_numpy(unit).to(device))
+        return found.cpu().numpy()
+
+    def _looked_at_closely(self, found: _Crossings, slope: Floats, position: Floats) -> _Crossings:
+        """The same; where two are not told apart, their errors come from the values nearby."""
+        together = (found.edge[1:] == found.edge[:-1]) & (found.t[1:] - found.t[:-1] <= found.error[1:] + found.error[:-1])
+        if not together.any():
+            return found
+        close = np.flatnonzero(np.append(together, False) | np.insert(together, 0, False))
+        low, high = (of[found.edge[close]] for of in (self._mesh.edges.low, self._mesh.edges.high))
+        unit = self._thresholds.split(found.column[close])[1]
+        bounds = self._nearby(np.concatenate([low, high]), np.concatenate([unit, unit])).reshape(2, -1)
+        bound = bounds[0] + (bounds[1] - bounds[0]) * found.t[close]
+        found.error[close] = np.maximum(bound / slope[close], position[close])
+        return found
+
+    def _merged(self, found: _Crossings) -> tuple[EdgeVertices, Ints]:
+        merged = merge_along(Along(found.edge, found.t, found.error))
+        mesh = self._mesh
+        low, high = mesh.xy[mesh.edges.low[merged.row]], mesh.xy[mesh.edges.high[merged.row]]
+        step = high - low
+        length = np.hypot(step[:, 0], step[:, 1])
+        if len(merged.doubtful):
+            at = mesh.xy[mesh.edges.low[found.edge[merged.doubtful]]]
+            self._doubts.append(Doubt(at, self._thresholds.split(found.column[merged.doubtful])[1], ORDER))
+        stated = self._tolerance.stated * merged.error * length
+        return EdgeVertices(merged.row, merged.weight, stated), merged.group
+
+    # Chords of polygons
+
+    def _ends(self, found: _Crossings) -> tuple[Ints, Ints, Ints, Ints] | None:
+        """Both ends of every chord: polygon, column, corners and crossings ``(C, 2)``; None where signs had to be set."""
+        mesh, edges = self._mesh, self._mesh.edges
+        number = np.arange(len(found.edge))
+        second = edges.second[found.edge]
+        two = np.flatnonzero(second >= 0)
+        corner = np.concatenate([edges.first[found.edge], second[two]])
+        column = np.concatenate([found.column, found.column[two]])
+        crossing = np.concatenate([number, two])
+        if self._signs.near:
+            zero_corner, zero_column = self._zero_corners()
+            corner, column = np.concatenate([corner, zero_corner]), np.concatenate([column, zero_column])
+            crossing = np.concatenate([crossing, np.full(len(zero_corner), -1)])
+        columns = self._thresholds.stride * len(self._thresholds.limits)
+        key = mesh.polygon[corner] * columns + column
+        order = np.argsort(key, kind="stable")
+        key, corner, crossing = key[order], corner[order], crossing[order]
+        first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(key) else np.zeros(0, np.int64)
+        counts = np.diff(np.append(first, len(key)))
+        simple = counts == 2
+        both = first[simple]
+        ends = [key[both], np.stack([corner[both], corner[both + 1]], 1), np.stack([crossing[both], crossing[both + 1]], 1)]
+        if not simple.all():
+            more = self._from_cycles(key[first[~simple]], columns, corner, crossing, key)
+            if more is None:
+                return None
+            ends = [np.concatenate([one, other]) for one, other in zip(ends, more, strict=True)]
+            order = np.argsort(ends[0], kind="stable")
+            ends = [part[order] for part in ends]
+        polygon, column = np.divmod(ends[0], columns)
+        return polygon, column, ends[1], ends[2]
+
+    def _zero_corners(self) -> Places:
+        """Corners at which a column is zero that is above and below elsewhere on the polygon's border."""
+        mesh, signs = self._mesh, self._signs
+        at = signs.at
+        above, below = (any_of(words[mesh.corner], mesh.start) for words in (signs.above, signs.below))
+        return listed(at[mesh.corner] & (above & below)[mesh.polygon])
+
+    def _from_cycles(
+        self, keys: Ints, columns: int, corner: Ints, crossing: Ints, key: Ints
+    ) -> tuple[Ints, Ints, Ints] | None:
+        """Ends of chords where more than two places ask to be one: several zeros beside one another, or noise.
+
+        The signs around the polygon are read in turn. Where they change more than twice, the one nearest to zero is
+        set to it, and None is returned: everything is to be looked at again.
+        """
+        mesh = self._mesh
+        polygon, column = np.divmod(keys, columns)
+        row, entry = slices(mesh.start, polygon)
+        distance = self._thresholds.distances(self._z, mesh.corner[entry], column[row.row])
+        sign = np.sign(distance)
+        keep = np.flatnonzero(sign)  # nonzero corners, in turn
+        which = row.row[keep]
+        start = starts_of(np.bincount(which, minlength=len(keys)))
+        ahead = np.arange(1, len(keep) + 1)
+        full = start[1:] > start[:-1]
+        ahead[start[1:][full] - 1] = start[:-1][full]
+        turns = sign[keep] != sign[keep[ahead]]
+        count = np.bincount(which[turns], minlength=len(keys))
+        if (count > 2).any():
+            self._untwist(count > 2, which, keep, entry, column, distance)
+            return None
+        turn = np.flatnonzero(turns)
+        a, b = keep[turn], keep[ahead[turn]]
+        degree = mesh.degree[polygon[which[turn]]]
+        gap = (row.within[b] - row.within[a]) % degree
+        first = mesh.start[polygon[which[turn]]]
+        at_zero = gap > 1
+        found_corner = np.where(at_zero, first + (row.within[a] + gap // 2) % degree, entry[a])
+        found_crossing = np.full(len(turn), -1)
+        edged = np.flatnonzero(~at_zero)
+        place = self._lookup(key, corner, crossing, keys[which[turn[edged]]], found_corner[edged])
+        found_crossing[edged] = place
+        with_two = count == 2
+        return keys[with_two], found_corner.reshape(-1, 2), found_crossing.reshape(-1, 2)
+
+    def _lookup(self, key: Ints, corner: Ints, crossing: Ints, keys: Ints, corners: Ints) -> Ints:
+        """The crossing of the edge a corner begins, by key and corner."""
+        at_edge = crossing >= 0
+        stride = len(self._mesh.corner)
+        have = key[at_edge] * stride + corner[at_edge]
+        order = np.argsort(have)
+        place = np.searchsorted(have[order], keys * stride + corners)
+        return crossing[at_edge][order][place]
+
+    def _untwist(
+        self, twisted: Bools, which: Ints, keep: Ints, entry: Ints, column: Ints, distance: Floats
+    ) -> None:
+        mesh = self._mesh
+        here = np.flatnonzero(twisted[which])
+        order = here[np.lexsort((np.abs(distance[keep[here]]), which[here]))]
+        first = order[np.concatenate([[True], which[order][1:] != which[order][:-1]])]
+        vertex, columns = mesh.corner[entry[keep[first]]], column[which[first]]
+        self._doubts.append(Doubt(mesh.xy[vertex], self._thresholds.split(columns)[1], TWISTED))
+        self._set(vertex, columns)
+
+    # Zeros along edges and all over polygons
+
+    def _touching(self) -> tuple[Touching, Touching]:
+        """Units that are zero along an edge: those whose piece changes there, and those above zero beside a seam."""
+        signs, mesh, edges = self._signs, self._mesh, self._mesh.edges
+        if not signs.near:
+            return Touching.none(), Touching.none()
+        at, above = signs.at, any_of(signs.above[mesh.corner], mesh.start)
+        along = at[edges.low] & at[edges.high]
+        two = edges.second >= 0
+        inner, seam = np.flatnonzero(two), np.flatnonzero(~two & (mesh.seam[edges.first] >= 0))
+        sides = [above[mesh.polygon[edges.first[inner]]], above[mesh.polygon[edges.second[inner]]]]
+        changes = listed(along[inner] & (sides[0] ^ sides[1]))
+        raised = listed(along[seam] & above[mesh.polygon[edges.first[seam]]])
+        return self._touches(edges.first[inner], changes), self._touches(edges.first[seam], raised)
+
+    def _touches(self, corner: Ints, places: Places) -> Touching:
+        which, unit = self._thresholds.split(places.column)
+        return Touching(corner[places.row], unit, which + 1)
+
+    def _settle_noise(self) -> None:
+        """Name units within rounding of a threshold all over a polygon; those above it are set to it."""
+        mesh, merge = self._mesh, self._merge
+        for index, limit in enumerate(self._thresholds.limits):
+            z = self._z.cpu().numpy()
+            shift = limit.cpu().numpy() if isinstance(limit, Tensor) else limit
+            near = np.abs(z - shift) <= merge
+            suspects = self._tolerance.suspects().cpu().numpy()
+            at = z == shift
+            units = np.flatnonzero((near & ~at).any(0) | suspects)
+            if len(units) == 0:
+                continue
+            over = np.logical_and.reduceat(near[:, units][mesh.corner], mesh.start[:-1], axis=0)
+            exact = np.logical_and.reduceat(at[:, units][mesh.corner], mesh.start[:-1], axis=0)
+            polygon, which = np.nonzero(over & (~exact | suspects[units]))
+            if len(polygon):
+                self._settle(index, polygon, units[which], exact[polygon, which])
+
+    def _settle(self, threshold: int, polygon: Ints, unit: Ints, exact: Bools) -> None:
+        mesh = self._mesh
+        column = threshold * self._thresholds.stride + unit
+        row, entry = slices(mesh.start, polygon)
+        vertex = mesh.corner[entry]
+        distance = np.abs(self._thresholds.distances(self._z, vertex, column[row.row]))
+        within = np.ones(len(polygon), bool)
+        check = np.flatnonzero(distance > 0)
+        beyond = distance[check] > self._nearby(vertex[check], unit[row.row[check]])
+        within[row.row[check[beyond]]] = False
+        asked = np.flatnonzero(within & exact)
+        if len(asked):
+            device = self._z.device
+            places = torch.from_numpy(mesh.centres[polygon[asked]]).to(device)
+            moves = self._tolerance.moves(places, torch.from_numpy(unit[asked]).to(device))
+            within[asked] = moves.cpu().numpy()
+        hidden = np.flatnonzero(within)
+        if len(hidden) == 0:
+            return
+        self._doubts.append(Doubt(mesh.centres[polygon[hidden]], unit[hidden], FLAT))
+        inside = within[row.row] & (distance > 0)
+        self._set(vertex[inside], column[row.row[inside]])

@@ -1,0 +1,490 @@
+"""One bending operation that takes the largest number of every window, at the vertices of a mesh.
+
+On a polygon every number of a window is affine: whoever is largest at all corners wins inside. Windows without such a
+number are *contested*. The polygon falls into the cells of those that win somewhere, which meet along zero sets of
+differences of two. Where more than two win, these chords go on past the point where a third takes over: there they
+are no borders, and are taken away again (:mod:`transect.engine.plane.dissolving`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transect.engine.plane.arrangement import Chords, EdgeVertices
+from transect.engine.plane.bending import ORDER, TWISTED, Bending, Doubt, Touching
+from transect.engine.plane.merging import Along, merge_along
+from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, ragged, slices, starts_of
+from transect.engine.rounding import Tolerance
+from transect.errors import at_most
+from transect.rules import Envelope
+
+_TIED = "two members of a window within rounding of one another all over a region"
+_TOGETHER = 1 << 22  # numbers compared at once
+
+
+@dataclass(frozen=True)
+class Contests:
+    """Windows that no number of theirs wins all over a polygon: ``Q`` of them.
+
+    Attributes:
+        polygon: The polygon, ``(Q,)``.
+        unit: The window, ``(Q,)``.
+        number: Index of every place's number among those compared, ``(Q, places)``.
+        absent: Places that the window does not have, ``(Q, places)``.
+        wins: Places that win somewhere in the polygon, ``(Q, places)``.
+        start: Where the corners of each polygon start below, ``(Q + 1,)``.
+        entry: The corners, one contest after the other, ``(N,)``.
+        values: Numbers there, minus infinity for absent ones, ``(N, places)``.
+        bound: How far rounding moves them, ``(N, places)``.
+    """
+
+    polygon: Ints
+    unit: Ints
+    number: Ints
+    absent: Bools
+    wins: Bools
+    start: Ints
+    entry: Ints
+    values: Floats
+    bound: Floats
+
+    @property
+    def contest(self) -> Ints:
+        """Contest of every corner, ``(N,)``."""
+        return np.repeat(np.arange(len(self.polygon)), np.diff(self.start))
+
+    def only(self, chosen: Bools) -> Contests:
+        """Some of the contests."""
+        some = np.flatnonzero(chosen)
+        _, entry = slices(self.start, some)
+        return Contests(
+            *(part[some] for part in (self.polygon, self.unit, self.number, self.absent, self.wins)),
+            starts_of(np.diff(self.start)[some]),
+            *(part[entry] for part in (self.entry, self.values, self.bound)),
+        )
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Differences of two winners of a window on a polygon: what may be a border there.
+
+    Attributes:
+        contest: The contest, ``(C,)``.
+        i: Place of the first, ``(C,)``.
+        j: Place of the second, ``(C,)``.
+    """
+
+    contest: Ints
+    i: Ints
+    j: Ints
+
+
+@dataclass(frozen=True)
+class WindowBending(Bending):
+    """The same as for units, and what is needed to tell borders from chords that go on too far.
+
+    Attributes:
+        contests: The contests.
+        pairs: Contest and places of every chord.
+    """
+
+    contests: Contests | None = None
+    pairs: Pairs | None = None
+
+
+def bend_windows(envelope: Envelope, values: Tensor, mesh: Mesh, tolerance: Tolerance, reach: float) -> WindowBending:
+    """Find everything at a windowed operation at once; ``values`` is ``(V, *shape)``."""
+    envelope = replace(envelope, windows=envelope.windows.to(values.device))
+    work = _AtWindows(envelope, values, mesh, tolerance, reach)
+    return work.bending()
+
+
+class _AtWindows:
+    def __init__(self, envelope: Envelope, values: Tensor, mesh: Mesh, tolerance: Tolerance, reach: float) -> None:
+        self._envelope, self._mesh, self._tolerance, self._reach = envelope, mesh, tolerance, reach
+        self._flat = envelope.flat(values)
+        self._positions = envelope.arrange(values[:1]).shape[2]
+        winner = envelope.winners(values)
+        self._channels = winner.shape[1]
+        self._winner = winner.reshape(len(values), -1)
+        self._windows = envelope.windows.cpu().numpy()
+        self._merge = tolerance.merge.cpu().numpy()
+        self._doubts: list[Doubt] = []
+
+    def bending(self) -> WindowBending:
+        mesh = self._mesh
+        asked = self._asked()
+        common = self._common(asked)
+        flips, beside = self._touching(asked, common)
+        contests = _closed(self._contested(asked, common), mesh)
+        pairs = _pairs(contests)
+        return self._with_chords(contests, pairs, flips, beside)
+
+    # Who wins where
+
+    def _asked(self) -> Contests:
+        """Windows whose winners at the corners of a polygon are not all the same."""
+        edges, mesh = self._mesh.edges, self._mesh
+        low, high = (torch.from_numpy(part).to(self._winner.device) for part in (edges.low, edges.high))
+        step = max(1, _TOGETHER // max(1, self._winner.shape[1]))
+        edge, unit = [], []
+        for first in range(0, len(low), step):
+            part = slice(first, first + step)
+            differ = (self._winner[low[part]] != self._winner[high[part]]).nonzero().cpu().numpy()
+            edge.append(differ[:, 0] + first)
+            unit.append(differ[:, 1])
+        edges_of, units_of = np.concatenate(edge), np.concatenate(unit)
+        two = edges.second[edges_of] >= 0
+        polygon = np.concatenate([mesh.polygon[edges.first[edges_of]], mesh.polygon[edges.second[edges_of[two]]]])
+        units = self._winner.shape[1]
+        key = np.unique(polygon * units + np.concatenate([units_of, units_of[two]]))
+        return self._gathered(*np.divmod(key, units))
+
+    def _gathered(self, polygon: Ints, unit: Ints) -> Contests:
+        mesh, count = self._mesh, len(self._windows)
+        place = self._windows[unit % count]
+        absent = place < 0
+        number = (unit // count)[:, None] * self._positions + np.maximum(place, 0)
+        row, entry = slices(mesh.start, polygon)
+        vertex = mesh.corner[entry]
+        device = self._flat.device
+        at = torch.from_numpy(vertex).to(device)[:, None], torch.from_numpy(number[row.row]).to(device)
+        values = self._flat[at].double().cpu().numpy()
+        bound = self._merge[number][row.row].copy()
+        values[absent[row.row]], bound[absent[row.row]] = -np.inf, 0
+        start = starts_of(mesh.degree[polygon])
+        found = Contests(polygon, unit, number, absent, np.zeros_like(absent), start, entry, values, bound)
+        return self._looked_at_closely(found)
+
+    def _looked_at_closely(self, found: Contests) -> Contests:
+        """The same; where rounding decides who is largest, its size is worked out from the values at the corner."""
+        near = _near(found.values, found.bound)
+        largest = found.values.max(1, keepdims=True) if len(near) else found.values
+        unsure = near & (found.values < largest)
+        row, place = np.nonzero(near & unsure.any(1, keepdims=True))
+        if len(row):
+            device = self._flat.device
+            xy = self._mesh.xy[self._mesh.corner[found.entry[row]]]
+            number = found.number[found.contest[row], place]
+            nearby = self._tolerance.nearby(torch.from_numpy(xy).to(device), torch.from_numpy(number).to(device))
+            found.bound[row, place] = nearby.cpu().numpy()
+        return found
+
+    def _common(self, asked: Contests) -> Ints:
+        """The first place that is largest at all corners, to within rounding, -1 where there is none, ``(Q,)``."""
+        if len(asked.polygon) == 0:
+            return asked.polygon
+        near = np.logical_and.reduceat(_near(asked.values, asked.bound), asked.start[:-1], axis=0)
+        return np.where(near.any(1), near.argmax(1), -1)
+
+    def _contested(self, asked: Contests, common: Ints) -> Contests:
+        """The contests, with those that win at corners: alone, or else the first of equals."""
+        found = asked.only(common < 0)
+        if len(found.polygon) == 0:
+            return found
+        near, contest = _near(found.values, found.bound), found.contest
+        alone = near & (near.sum(1, keepdims=True) == 1)
+        wins = np.logical_or.reduceat(alone, found.start[:-1], axis=0)
+        for _ in at_most(int(np.diff(found.start).max()) + 1, "corners of one polygon"):
+            open_corners = np.flatnonzero(~(near & wins[contest]).any(1))
+            if len(open_corners) == 0:
+                break
+            q = contest[open_corners]
+            first = open_corners[np.concatenate([[True], q[1:] != q[:-1]])]
+            wins[contest[first], near[first].argmax(1)] = True
+        return replace(found, wins=wins)
+
+    def _touching(self, asked: Contests, common: Ints) -> tuple[Touching, Touching]:
+        """Windows whose winners are equal along an edge, and another one beside it than on its other side."""
+        settled = np.flatnonzero(common >= 0)
+        if len(settled) == 0:
+            return Touching.none(), Touching.none()
+        mesh, edges = self._mesh, self._mesh.edges
+        row, entry = slices(asked.start, settled)
+        q, corner = settled[row.row], asked.entry[entry]
+        following = _following(asked.start)[entry]
+        near = _near(asked.values[entry], asked.bound[entry]) & _near(asked.values[following], asked.bound[following])
+        tied = near.argmax(1)  # the first of those largest along the edge
+        piece = common[q]
+        edge = edges.of_corner[corner]
+        opposite = np.where(edges.first[edge] == corner, edges.second[edge], edges.first[edge])
+        unit, raised = asked.unit[q], piece != tied
+        # A polygon that was not asked, or is contested, is on the first of those that are equal, or has a chord there.
+        units = self._winner.shape[1]
+        key = corner * units + unit
+        order = np.argsort(key)
+        inner = np.flatnonzero(opposite >= 0)
+        at = np.minimum(np.searchsorted(key[order], opposite[inner] * units + unit[inner]), len(key) - 1)
+        known = key[order][at] == opposite[inner] * units + unit[inner]
+        other = np.where(known, piece[order][at], self._plain_winner(opposite[inner], unit[inner], tied[inner]))
+        differs = inner[other != piece[inner]]
+        seam = np.flatnonzero((opposite < 0) & (mesh.seam[corner] >= 0) & raised)
+        first = corner[differs] < opposite[differs]
+        known_differs = known[other != piece[inner]]
+        keep = differs[first | ~known_differs]
+        return (Touching(*(part[keep] for part in (corner, unit, piece))), Touching(*(part[seam] for part in (corner, unit, piece))))
+
+    def _plain_winner(self, corner: Ints, unit: Ints, tied: Ints) -> Ints:
+        """The place that wins all over a polygon whose corners agree; in a contested one, the first of the equal."""
+        mesh = self._mesh
+        vertex = mesh.corner[corner]
+        at = torch.from_numpy(vertex).to(self._winner.device), torch.from_numpy(unit).to(self._winner.device)
+        position = self._winner[at].cpu().numpy()
+        place = (self._windows[unit % len(self._windows)] == position[:, None]).argmax(1)
+        start, degree = mesh.start[mesh.polygon[corner]], mesh.degree[mesh.polygon[corner]]
+        row = ragged(degree)
+        other = mesh.corner[start[row.row] + row.within]
+        at = torch.from_numpy(other).to(self._winner.device), torch.from_numpy(unit[row.row]).to(self._winner.device)
+        agrees = self._winner[at].cpu().numpy() == position[row.row]
+        same = np.logical_and.reduceat(agrees, starts_of(degree)[:-1]) if len(degree) else agrees
+        return np.where(same, place, tied)
+
+    # Where they meet
+
+    def _with_chords(self, contests: Contests, pairs: Pairs, flips: Touching, beside: Touching) -> WindowBending:
+        mesh = self._mesh
+        table = _Differences(contests, pairs, mesh, self._reach)
+        self._doubts += table.doubts(contests)
+        found, ends = table.crossings, table.ends
+        merged = merge_along(Along(found.edge, found.t, found.error))
+        if len(merged.doubtful):
+            at = mesh.xy[mesh.edges.low[found.edge[merged.doubtful]]]
+            self._doubts.append(Doubt(at, found.unit[merged.doubtful], ORDER))
+        step = mesh.xy[mesh.edges.high[merged.row]] - mesh.xy[mesh.edges.low[merged.row]]
+        stated = self._tolerance.stated * merged.error * np.hypot(step[:, 0], step[:, 1])
+        added = EdgeVertices(merged.row, merged.weight, stated)
+        group = merged.group if len(merged.group) else np.zeros(1, np.int64)
+        chosen = ends.pair
+        pairs = Pairs(*(part[chosen] for part in (pairs.contest, pairs.i, pairs.j)))
+        vertex = np.where(ends.crossing < 0, -1, group[np.maximum(ends.crossing, 0)])
+        polygon = contests.polygon[pairs.contest]
+        chords = Chords(polygon, ends.corner, vertex, np.arange(len(polygon)), ends.values, ends.tolerance)
+        nothing = np.zeros(0, np.int64)
+        return WindowBending(
+            added, chords, contests.unit[pairs.contest], nothing, nothing, flips, beside, self._doubts, contests, pairs
+        )
+
+
+def _near(values: Floats, bound: Floats) -> Bools:
+    """Members that rounding cannot tell from the largest of their row."""
+    if len(values) == 0:
+        return np.zeros(values.shape, bool)
+    index = values.argmax(1)[:, None]
+    return values >= np.take_along_axis(values, index, 1) - bound - np.take_along_axis(bound, index, 1)
+
+
+def _following(start: Ints) -> Ints:
+    """The next entry of the same row, in turn."""
+    following = np.arange(1, start[-1] + 1)
+    following[start[1:] - 1] = start[:-1]
+    return following
+
+
+def _pairs(contests: Contests) -> Pairs:
+    """All pairs of winners of every contest, ordered by the contest."""
+    first, second = np.triu_indices(contests.wins.shape[1], 1)
+    contest, pair = np.nonzero(contests.wins[:, first] & contests.wins[:, second])
+    return Pairs(contest, first[pair], second[pair])
+
+
+def _closed(contests: Contests, mesh: Mesh) -> Contests:
+    """The contests with the winners that win at no corner, too.
+
+    What a number has more than the largest of the others is concave, and greatest where two or three of them meet: on
+    edges of the polygon, or inside it. Wherever another number is larger there, it is one of them.
+    """
+    for _ in at_most(contests.wins.shape[1] + 1, "winners of one window"):
+        if len(contests.polygon) == 0:
+            break
+        contest, values, bound = _meetings(contests, mesh)
+        wins = contests.wins[contest]
+        ours = np.where(wins, values, -np.inf).max(1)
+        excess = np.where(wins, -np.inf, values) - ours[:, None] - 2 * bound
+        best = excess.argmax(1)
+        more = np.flatnonzero(excess[np.arange(len(best)), best] > 0)
+        if len(more) == 0:
+            break
+        contests.wins[contest[more], best[more]] = True
+    return contests
+
+
+def _meetings(contests: Contests, mesh: Mesh) -> tuple[Ints, Floats, Floats]:
+    """Numbers of every window where two winners meet on an edge, or three anywhere: contest, values and bounds."""
+    pairs, following = _pairs(contests), _following(contests.start)
+    row, entry = slices(contests.start, pairs.contest)
+    i, j = pairs.i[row.row], pairs.j[row.row]
+    gap = contests.values[entry, i] - contests.values[entry, j]
+    ahead = following[entry]
+    then = contests.values[ahead, i] - contests.values[ahead, j]
+    crossed = np.flatnonzero(gap * then < 0)
+    t = (gap[crossed] / (gap[crossed] - then[crossed]))[:, None]
+    here, there = contests.values[entry[crossed]], contests.values[ahead[crossed]]
+    with np.errstate(invalid="ignore"):
+        values = [np.where(np.isfinite(here), here + (there - here) * t, -np.inf)]
+    bounds = [np.maximum(contests.bound[entry[crossed]], contests.bound[ahead[crossed]])]
+    found = [pairs.contest[row.row[crossed]]]
+    many = np.flatnonzero(contests.wins.sum(1) > 2)
+    if len(many):
+        contest, inside, bound = _triples(contests, many, mesh)
+        found, values, bounds = [*found, contest], [*values, inside], [*bounds, bound]
+    return np.concatenate(found), np.concatenate(values), np.concatenate(bounds)
+
+
+def _triples(contests: Contests, many: Ints, mesh: Mesh) -> tuple[Ints, Floats, Floats]:
+    """Numbers where three winners are equal, as far as that is about the polygon."""
+    places = contests.wins.shape[1]
+    a, b, c = (part.reshape(-1) for part in np.meshgrid(*(np.arange(places),) * 3, indexing="ij"))
+    rising = (a < b) & (b < c)
+    a, b, c = a[rising], b[rising], c[rising]
+    wins = contests.wins[many]
+    which, triple = np.nonzero(wins[:, a] & wins[:, b] & wins[:, c])
+    q = many[which]
+    base = _at_base(contests, q, mesh)  # (n, 3, places)
+    rows = np.arange(len(q))
+    i, j, k = base[rows, :, a[triple]], base[rows, :, b[triple]], base[rows, :, c[triple]]
+    normal = np.cross(i - j, j - k)
+    total = normal.sum(1)
+    regular = np.flatnonzero(np.abs(total) > 0)
+    weights = normal[regular] / total[regular, None]
+    close = np.abs(weights).max(1) < 4  # far outside the polygon otherwise
+    regular, weights = regular[close], weights[close]
+    finite = np.where(np.isfinite(base[regular]), base[regular], 0)
+    values = np.einsum("np,npk->nk", weights, finite)
+    values[contests.absent[q[regular]]] = -np.inf
+    bound = contests.bound[contests.start[q[regular]]]
+    return q[regular], values, bound
+
+
+def _at_base(contests: Contests, contest: Ints, mesh: Mesh) -> Floats:
+    """Numbers at the base of the polygons, ``(n, 3, places)``."""
+    polygon = contests.polygon[contest]
+    offset = mesh.base.corner[polygon] - mesh.start[polygon][:, None]
+    return contests.values[contests.start[contest][:, None] + offset]
+
+
+@dataclass(frozen=True)
+class _Crossings:
+    edge: Ints
+    unit: Ints
+    t: Floats
+    error: Floats
+
+
+@dataclass(frozen=True)
+class _Ends:
+    pair: Ints
+    corner: Ints
+    crossing: Ints
+    values: Floats
+    tolerance: Floats
+
+
+class _Differences:
+    """Differences of two numbers at the corners of polygons, one for every (pair, corner); their signs are settled.
+
+    Polygons that share a vertex, or an edge, share what is decided there.
+    """
+
+    def __init__(self, contests: Contests, pairs: Pairs, mesh: Mesh, reach: float) -> None:
+        self._mesh, self._reach = mesh, reach
+        row, entry = slices(contests.start, pairs.contest)
+        self._pair, self._within = row
+        self._start = starts_of(np.diff(contests.start)[pairs.contest])
+        i, j = pairs.i[self._pair], pairs.j[self._pair]
+        places = max(1, contests.wins.shape[1])
+        difference = contests.values[entry, i] - contests.values[entry, j]
+        bound = contests.bound[entry, i] + contests.bound[entry, j]
+        column = (contests.unit[pairs.contest] * places + pairs.i) * places + pairs.j
+        _, column = np.unique(column, return_inverse=True)
+        column = column[self._pair]
+        columns = int(column.max()) + 1 if len(column) else 1
+        corner = contests.entry[entry]
+        self._corner = corner
+        _, first, self._spot = np.unique(mesh.corner[corner] * columns + column, return_index=True, return_inverse=True)
+        self._value, self._bound = difference[first], bound[first]  # of every (vertex, column)
+        self._vertex, self._unit = mesh.corner[corner][first], contests.unit[pairs.contest][self._pair][first]
+        self._sign = np.sign(self._value) * (np.abs(self._value) > self._bound)
+        edge = mesh.edges.of_corner[corner]
+        _, first, self._side = np.unique(edge * columns + column, return_index=True, return_inverse=True)
+        self._edge = edge[first]  # of every (edge, column)
+        ahead = _following(self._start)[first] if len(first) else first
+        one, other = self._spot[first], self._spot[ahead]
+        forward = mesh.corner[corner][first] == mesh.edges.low[self._edge]
+        self._low, self._high = np.where(forward, one, other), np.where(forward, other, one)
+        self._twisted: list[tuple[Floats, Ints]] = []
+        self._settle()
+
+    def _settle(self) -> None:
+        for _ in at_most(len(self._sign) + 2, "signs of differences"):
+            self.crossings = self._crossings()
+            ends = self._ends()
+            if ends is not None:
+                self.ends = ends
+                return
+
+    def _crossings(self) -> _Crossings:
+        mesh = self._mesh
+        for _ in at_most(len(self._sign) + 2, "signs of differences"):
+            side = np.flatnonzero(self._sign[self._low] * self._sign[self._high] < 0)
+            low, high = self._low[side], self._high[side]
+            left, right = np.abs(self._value[low]), np.abs(self._value[high])
+            slope = left + right
+            t = left / slope
+            step = mesh.xy[self._vertex[high]] - mesh.xy[self._vertex[low]]
+            position = self._reach / np.maximum(np.hypot(step[:, 0], step[:, 1]), np.finfo(float).tiny)
+            bound = self._bound[low] + (self._bound[high] - self._bound[low]) * t
+            error = np.maximum(bound / slope, position)
+            at_low, at_high = (t <= error) & (left <= right), (1 - t <= error) & (right < left)
+            if not at_low.any() and not at_high.any():
+                break
+            self._sign[low[at_low]] = 0
+            self._sign[high[at_high]] = 0
+        order = np.lexsort((t, self._edge[side]))
+        self._crossing_of_side = np.full(len(self._edge), -1)
+        self._crossing_of_side[side[order]] = np.arange(len(side))
+        return _Crossings(self._edge[side][order], self._unit[low][order], t[order], error[order])
+
+    def _ends(self) -> _Ends | None:
+        mesh = self._mesh
+        sign = self._sign[self._spot]
+        keep = np.flatnonzero(sign)
+        which = self._pair[keep]
+        pairs = len(self._start) - 1
+        start = starts_of(np.bincount(which, minlength=pairs))
+        ahead = np.arange(1, len(keep) + 1)
+        full = start[1:] > start[:-1]
+        ahead[start[1:][full] - 1] = start[:-1][full]
+        turns = sign[keep] != sign[keep[ahead]]
+        count = np.bincount(which[turns], minlength=pairs)
+        if (count > 2).any():
+            here = np.flatnonzero((count > 2)[which])
+            order = here[np.lexsort((np.abs(self._value[self._spot[keep[here]]]), which[here]))]
+            first = order[np.concatenate([[True], which[order][1:] != which[order][:-1]])]
+            spot = self._spot[keep[first]]
+            self._twisted.append((mesh.xy[self._vertex[spot]], self._unit[spot]))
+            self._sign[spot] = 0
+            return None
+        turn = np.flatnonzero(turns)
+        a, b = keep[turn], keep[ahead[turn]]
+        first, degree = self._start[which[turn]], np.diff(self._start)[which[turn]]
+        gap = (b - a) % degree
+        middle = first + (a - first + gap // 2) % degree
+        at = np.where(gap > 1, middle, a)
+        crossing = np.where(gap > 1, -1, self._crossing_of_side[self._side[a]])
+        pair = np.flatnonzero(count == 2)
+        base = self._base(pair)
+        values, bound = self._value[self._spot[base]], self._bound[self._spot[base]]
+        return _Ends(pair, self._corner[at].reshape(-1, 2), crossing.reshape(-1, 2), values, bound.max(1, initial=0))
+
+    def _base(self, pair: Ints) -> Ints:
+        mesh = self._mesh
+        polygon = mesh.polygon[self._corner[self._start[pair]]]
+        return self._start[pair][:, None] + mesh.base.corner[polygon] - mesh.start[polygon][:, None]
+
+    def doubts(self, contests: Contests) -> list[Doubt]:
+        """What rounding could not decide."""
+        return [Doubt(xy, unit, TWISTED) for xy, unit in self._twisted]

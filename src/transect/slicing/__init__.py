@@ -1,0 +1,6 @@
+"""Exact two-dimensional slices: from a network and a plane to polygons, their measures, and the decision boundary."""
+
+from transect.slicing.result import Slice
+from transect.slicing.slice import slice, stream_slice
+
+__all__ = ["Slice", "slice", "stream_slice"]
