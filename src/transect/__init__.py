@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transect.estimation import Estimate, estimate
     from transect.measuring import Measurements, checkpoints, forecast, measure
     from transect.networks.network import Network, capture
-    from transect.paths import Path
+    from transect.paths import Path, Plane
     from transect.patterns import Pattern
     from transect.tracing import stream, trace
     from transect.tracing.files import load_trace
@@ -31,6 +31,7 @@ __all__ = [
     "Network",
     "Path",
     "Pattern",
+    "Plane",
     "Trace",
     "__version__",
     "capture",
@@ -50,6 +51,7 @@ _HOMES = {
     "Network": "transect.networks.network",
     "Path": "transect.paths",
     "Pattern": "transect.patterns",
+    "Plane": "transect.paths",
     "Trace": "transect.tracing.result",
     "capture": "transect.networks.network",
     "checkpoints": "transect.measuring",

@@ -1,6 +1,7 @@
-"""Polylines in input space, and how they are made from data."""
+"""Polylines and planes in input space, and how they are made from data."""
 
 from transect.paths.path import Path, line, lines
+from transect.paths.plane import Plane
 from transect.paths.signals import shift_scale_circle, shift_scale_circles
 from transect.paths.translations import (
     translation_arc,
@@ -11,6 +12,7 @@ from transect.paths.translations import (
 
 __all__ = [
     "Path",
+    "Plane",
     "line",
     "lines",
     "shift_scale_circle",

@@ -31,7 +31,7 @@ class Path:
     def __init__(self, anchors: TensorLike, closed: bool = False) -> None:
         self._anchors = _checked(anchors)
         self._closed = bool(closed)
-        self._lengths = _norms((self.ends.double() - self.starts.double()).flatten(1))
+        self._lengths = norms((self.ends.double() - self.starts.double()).flatten(1))
         zero = (self._lengths == 0).nonzero().flatten().tolist()
         if zero:
             following = (zero[0] + 1) % len(self._anchors)
@@ -118,21 +118,7 @@ class Path:
 
 
 def _checked(anchors: TensorLike) -> Tensor:
-    try:
-        tensor = torch.as_tensor(anchors)
-        if tensor.is_floating_point() and not hasattr(anchors, "dtype"):  # numbers of Python are float64
-            tensor = torch.as_tensor(anchors, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInput(
-            f"anchors: expected a tensor or array of shape (A, *input_shape), got {type(anchors).__name__} ({error})."
-        ) from error
-    if tensor.layout != torch.strided:
-        raise InvalidInput(f"anchors: expected a dense tensor, got layout {tensor.layout}; use anchors.to_dense().")
-    if not tensor.is_floating_point():
-        raise InvalidInput(
-            f"anchors: expected floating-point numbers, got {tensor.dtype}; convert them, for images usually to [0, 1] "
-            "and then with the network's normalisation."
-        )
+    tensor = floats("anchors", anchors, "(A, *input_shape)")
     if tensor.dim() < 2 or len(tensor) < 2:
         raise InvalidInput(
             f"anchors: expected at least two anchors, shape (A, *input_shape) with A >= 2, got {tuple(tensor.shape)}."
@@ -146,7 +132,38 @@ def _checked(anchors: TensorLike) -> Tensor:
     return tensor.detach().clone()
 
 
-def _norms(differences: Tensor) -> Tensor:
+def floats(argument: str, given: TensorLike, shape: str) -> Tensor:
+    """What was given as a dense tensor of floating-point numbers, whose storage it may share.
+
+    Args:
+        argument: Its name.
+        given: Anything ``torch.as_tensor`` takes; lists of Python numbers are float64.
+        shape: The shape that is expected, in words; it is not checked here.
+
+    Raises:
+        InvalidInput: It is nothing of the kind, sparse, or of an integer dtype.
+    """
+    try:
+        tensor = torch.as_tensor(given)
+        if tensor.is_floating_point() and not hasattr(given, "dtype"):  # numbers of Python are float64
+            tensor = torch.as_tensor(given, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(
+            f"{argument}: expected a tensor or array of shape {shape}, got {type(given).__name__} ({error})."
+        ) from error
+    if tensor.layout != torch.strided:
+        raise InvalidInput(
+            f"{argument}: expected a dense tensor, got layout {tensor.layout}; use {argument}.to_dense()."
+        )
+    if not tensor.is_floating_point():
+        raise InvalidInput(
+            f"{argument}: expected floating-point numbers, got {tensor.dtype}; convert them, for images usually to "
+            "[0, 1] and then with the network's normalisation."
+        )
+    return tensor.detach()
+
+
+def norms(differences: Tensor) -> Tensor:
     """l2 norm of every row; squares neither overflow nor vanish."""
     largest = differences.abs().amax(1)
     scale = torch.where(largest > 0, largest, 1.0)
