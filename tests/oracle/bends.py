@@ -73,7 +73,7 @@ def _(step: Bending, low: Fraction, high: Fraction, z: Line) -> list[Part]:
     parts = []
     for left, right in pairwise([low, *sorted(cuts), high]):
         pieces = _pieces(hinge, z.value((left + right) / 2))
-        parts.append(Part(left, right, pieces, _bent(hinge, pieces, z)))
+        parts.append(Part(left, right, pieces, bent(hinge, pieces, z)))
     return parts
 
 
@@ -89,7 +89,7 @@ def _(step: Bending, low: Fraction, high: Fraction, *values: Line) -> list[Part]
     parts = []
     for left, right in pairwise([low, *sorted(cuts), high]):
         pieces = tuple(next(piece for t, piece in reversed(changes) if t <= left) for changes in won)
-        parts.append(Part(left, right, pieces, _winners(seen, pieces, constant, slope)))
+        parts.append(Part(left, right, pieces, winners(seen, pieces, Line(constant, slope))))
     return parts
 
 
@@ -154,7 +154,8 @@ def _pieces(hinge: Hinge, z: Exact) -> tuple[int, ...]:
     return tuple(int(count) for count in np.sum(np.array(above, dtype=int), 0))
 
 
-def _bent(hinge: Hinge, pieces: Sequence[int], z: Line) -> Line:
+def bent(hinge: Hinge, pieces: Sequence[int], z: Line) -> Line:
+    """The result of a unit-wise step whose units are on these pieces."""
     shape = z.constant.over.shape
     factors = [hinge.factors[piece] for piece in pieces]
     in_channel = math.prod(shape[1:])
@@ -192,6 +193,8 @@ def envelope(lines: Sequence[tuple[int, int] | None], low: Fraction, high: Fract
     return won
 
 
-def _winners(seen: Windows, pieces: Sequence[int], constant: Exact, slope: Exact) -> Line:
+def winners(seen: Windows, pieces: Sequence[int], entries: Line) -> Line:
+    """The result of a step over windows in which these places win, of all entries of its operands."""
     chosen = [members[piece] for members, piece in zip(seen.members, pieces, strict=True)]
-    return Line(*(Exact(part.over[chosen].reshape(seen.shape), part.under) for part in (constant, slope)))
+    parts = (entries.constant, entries.slope)
+    return Line(*(Exact(part.over[chosen].reshape(seen.shape), part.under) for part in parts))

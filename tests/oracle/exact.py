@@ -1,4 +1,4 @@
-"""Arrays of rational numbers, and values that are affine in t with rational coefficients."""
+"""Arrays of rational numbers, and values that are affine in t, or in a and b, with rational coefficients."""
 
 from __future__ import annotations
 
@@ -52,6 +52,9 @@ class Exact:
     def __mul__(self, other: Exact) -> Exact:
         return Exact(self.over * other.over, self.under * other.under)
 
+    def times(self, ratio: Fraction) -> Exact:
+        return Exact(self.over * ratio.numerator, self.under * ratio.denominator)
+
 
 @dataclass(frozen=True, eq=False)
 class Line:
@@ -65,7 +68,7 @@ class Line:
 
     def value(self, t: Fraction) -> Exact:
         """What it is worth at t."""
-        return self.constant + Exact(self.slope.over * t.numerator, self.slope.under * t.denominator)
+        return self.constant + self.slope.times(t)
 
     def flat(self) -> Line:
         """Its entries in one dimension."""
@@ -76,3 +79,40 @@ class Line:
         distance = self.constant + -Exact.of_fractions([level])
         pairs = zip(distance.over.reshape(-1), self.slope.over.reshape(-1), strict=True)
         return {Fraction(-c * self.slope.under, s * distance.under) for c, s in pairs if s}
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A value on a polygon: ``constant + a * by_a + b * by_b``.
+
+    What an affine function of it is on lines along both axes says what it is on the polygon.
+    """
+
+    constant: Exact
+    by_a: Exact
+    by_b: Exact
+
+    @classmethod
+    def of(cls, along_a: Line, along_b: Line) -> Sheet:
+        """The value that is these on the lines b = 0 and a = 0."""
+        return cls(along_a.constant, along_a.slope, along_b.slope)
+
+    @property
+    def along_a(self) -> Line:
+        return Line(self.constant, self.by_a)
+
+    @property
+    def along_b(self) -> Line:
+        return Line(self.constant, self.by_b)
+
+    def value(self, a: Fraction, b: Fraction) -> Exact:
+        """What it is worth at a point."""
+        return self.constant + self.by_a.times(a) + self.by_b.times(b)
+
+    def at(self, a: Fraction, b: Fraction) -> list[Fraction]:
+        return self.value(a, b).fractions()
+
+    @property
+    def coefficients(self) -> list[tuple[Fraction, Fraction, Fraction]]:
+        """Constant, slope in a and slope in b of every entry."""
+        return list(zip(*(part.fractions() for part in (self.constant, self.by_a, self.by_b)), strict=True))

@@ -84,18 +84,19 @@ def _vector(choose: Choices, numbers: Numbers) -> Mixing:
 
 def _signal(choose: Choices, numbers: Numbers) -> Mixing:
     network = Mixing((choose.whole(1, 3), choose.whole(6, 12)), numbers)
-    return _convolutional(choose, network, choose.whole(1, 2))
+    return convolutional(choose, network, choose.whole(1, 2))
 
 
 def _image(choose: Choices, numbers: Numbers) -> Mixing:
     network = Mixing((choose.whole(1, 2), choose.whole(4, 6), choose.whole(4, 6)), numbers)
-    return _convolutional(choose, network, choose.one_of([1, 1, 2]))
+    return convolutional(choose, network, choose.one_of([1, 1, 2]))
 
 
 FAMILIES = [_vector, _signal, _image]
 
 
-def _convolutional(choose: Choices, network: Mixing, layers: int) -> Mixing:
+def convolutional(choose: Choices, network: Mixing, layers: int) -> Mixing:
+    """Goes on with up to so many convolutions, each bent, and most of them pooled."""
     for _ in range(layers):
         _convolution(choose, network)
         _bend(choose, network)

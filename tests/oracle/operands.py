@@ -38,10 +38,13 @@ class At:
 def bends_at(case: Case, t: Fraction) -> list[At]:
     """All bending steps of a network at one point of its segment."""
     start, end = Exact.of(case.start), Exact.of(case.end)
-    zero = Exact(np.zeros(case.start.shape, dtype=object), 1)
-    point = start + Exact((end + -start).over * t.numerator, (end + -start).under * t.denominator)
-    values, found = [Line(point, zero)], []
-    for step in case.steps:
+    return bends_of(case.steps, start + (end + -start).times(t))
+
+
+def bends_of(steps: Sequence[Step], point: Exact) -> list[At]:
+    """All bending steps of a network at an input."""
+    values, found = [Line(point, Exact(np.zeros(point.over.shape, dtype=object), 1))], []
+    for step in steps:
         operands = [values[source] for source in step.sources]
         if isinstance(step, Bending):
             at, value = _bent(step, operands)

@@ -95,9 +95,13 @@ def assert_tiles_the_segment(found: Restriction) -> None:
 
 def restrict(case: Case) -> Restriction:
     """Follow the segment of a case through its network."""
-    start = Exact.of(case.start)
-    direction = Exact.of(case.end) + -start
-    pieces = _follow(case.steps, 0, Fraction(0), Fraction(1), [Line(start, direction)], ())
+    return between(case.steps, Exact.of(case.start), Exact.of(case.end))
+
+
+def between(steps: Sequence[Step], start: Exact, end: Exact) -> Restriction:
+    """The same for any two points with rational coordinates."""
+    direction = end + -start
+    pieces = _follow(steps, 0, Fraction(0), Fraction(1), [Line(start, direction)], ())
     return Restriction(tuple(pieces), sum((d * d for d in direction.fractions()), Fraction(0)))
 
 
