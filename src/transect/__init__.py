@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from transect.networks.network import Network, capture
     from transect.paths import Path, Plane
     from transect.patterns import Pattern
+    from transect.slicing import Slice, slice, stream_slice
+    from transect.slicing.files import load_slice
     from transect.tracing import stream, trace
     from transect.tracing.files import load_trace
     from transect.tracing.result import Trace
@@ -32,16 +34,20 @@ __all__ = [
     "Path",
     "Pattern",
     "Plane",
+    "Slice",
     "Trace",
     "__version__",
     "capture",
     "checkpoints",
     "estimate",
     "forecast",
+    "load_slice",
     "load_trace",
     "measure",
     "paths",
+    "slice",
     "stream",
+    "stream_slice",
     "trace",
 ]
 
@@ -52,14 +58,18 @@ _HOMES = {
     "Path": "transect.paths",
     "Pattern": "transect.patterns",
     "Plane": "transect.paths",
+    "Slice": "transect.slicing",
     "Trace": "transect.tracing.result",
     "capture": "transect.networks.network",
     "checkpoints": "transect.measuring",
     "estimate": "transect.estimation",
     "forecast": "transect.measuring",
+    "load_slice": "transect.slicing.files",
     "load_trace": "transect.tracing.files",
     "measure": "transect.measuring",
+    "slice": "transect.slicing",
     "stream": "transect.tracing",
+    "stream_slice": "transect.slicing",
     "trace": "transect.tracing",
 }
 

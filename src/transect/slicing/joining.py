@@ -209,5 +209,3 @@ def _edge_bends(bends: Bends, label: Ints, inner: int, extra: tuple[Ints, Ints, 
         bends = bends.more(label[inner + edge], which, operation, extra[2][here])
         label[inner + edge] = first + np.arange(len(edge))
     return label, bends
-
-

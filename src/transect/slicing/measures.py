@@ -78,9 +78,9 @@ class Borders:
         owner, operation, _ = bending_at(patch, inner)
         operations = max(1, len(self.by_operation))
         key = np.unique(owner * operations + operation)
-        self.by_operation += np.bincount(key % operations, lengths[key // operations], minlength=len(self.by_operation))[
-            : len(self.by_operation)
-        ]
+        self.by_operation += np.bincount(
+            key % operations, lengths[key // operations], minlength=len(self.by_operation)
+        )[: len(self.by_operation)]
 
 
 class Slopes:

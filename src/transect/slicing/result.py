@@ -125,9 +125,13 @@ class Edges:
         """The first operation that bends at each edge, -1 for none (the border of the domain), ``(E,)``."""
         found = torch.full((len(self),), -1, dtype=torch.int64)
         some = (self.first.diff() > 0).nonzero().squeeze(1)
-        found[some] = torch.segment_reduce(
-            self.operation.double(), "min", offsets=torch.cat([self.first[:-1][some], self.first[-1:]])
-        ).long() if len(some) else found[some]
+        found[some] = (
+            torch.segment_reduce(
+                self.operation.double(), "min", offsets=torch.cat([self.first[:-1][some], self.first[-1:]])
+            ).long()
+            if len(some)
+            else found[some]
+        )
         return found
 
 

@@ -31,7 +31,7 @@ class _Sees(Protocol):
         """Take a patch into account."""
 
 
-def slice(  # noqa: A001 (what the field calls it)
+def slice(
     network: Network | nn.Module,
     plane: Plane,
     *,
@@ -177,7 +177,9 @@ class _Work:
 
     def _deviation(self) -> Deviation:
         frame, network = self._frame, self._network
-        corners = network(frame.sheet(network).points(torch.from_numpy(frame.corners).to(network.device))).double().cpu()
+        corners = (
+            network(frame.sheet(network).points(torch.from_numpy(frame.corners).to(network.device))).double().cpu()
+        )
         corners = corners if self._chosen is None else corners[:, self._chosen.cpu()]
         eps = float(torch.finfo(network.dtype).eps)
         rounding = 32 * max(eps * float(corners.abs().max()), self._comparison.deviation)

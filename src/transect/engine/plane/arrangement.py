@@ -8,12 +8,12 @@ become one vertex. So whatever rounding does, the result is a subdivision into c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from transect.engine.plane.mesh import INSIDE, Bools, Floats, Ints, Mesh, ragged, slices, starts_of
 from transect.engine.plane.merging import Along, merge_along
+from transect.engine.plane.mesh import INSIDE, Bools, Floats, Ints, Mesh, ragged, slices, starts_of
 from transect.errors import at_most
 
 
@@ -150,7 +150,9 @@ class _Border:
 
     def position(self, corner: Ints, vertex: Ints) -> Ints:
         """Place among all corners of an end at a corner (vertex -1), or at a new vertex of its edge."""
-        step = np.where(self.forward[corner], vertex - self.first[corner] + 1, self.first[corner] + self.count[corner] - vertex)
+        step = np.where(
+            self.forward[corner], vertex - self.first[corner] + 1, self.first[corner] + self.count[corner] - vertex
+        )
         return self.place[corner] + np.where(vertex < 0, 0, step)
 
 
@@ -211,11 +213,15 @@ class _Arrangement:
         side0, side1 = _side(end0, p[owner], q[owner]), _side(end1, p[owner], q[owner])
         along = (side0 == 0) & (side1 == 0)
         numbers = self._cuts + np.arange(polygons)
-        self._along.append((np.concatenate([numbers, numbers[owner[along]]]), np.concatenate([self._chord[pivot], chord[along]])))
+        self._along.append(
+            (np.concatenate([numbers, numbers[owner[along]]]), np.concatenate([self._chord[pivot], chord[along]]))
+        )
         self._cuts += polygons
         across = np.flatnonzero(side0 * side1 < 0)
         first, last = self._point[start[:-1] + p], self._point[start[:-1] + q]
-        met = self._meet(owner[across], chord[across], end0[across], end1[across], side0[across], self._chord[pivot], first, last, p)
+        met = self._meet(
+            owner[across], chord[across], end0[across], end1[across], side0[across], self._chord[pivot], first, last, p
+        )
         count = np.bincount(met.polygon, minlength=polygons)
         base = self._points
         self._points += len(met.polygon)
@@ -363,9 +369,7 @@ class _Arrangement:
             np.where(cut, -1, mesh.beside[old]),
         )
         nothing = np.zeros(0, np.int64)
-        member, member_chord = (
-            np.concatenate([nothing, *(part[which] for part in self._members)]) for which in (0, 1)
-        )
+        member, member_chord = (np.concatenate([nothing, *(part[which] for part in self._members)]) for which in (0, 1))
         cuts, chord = (np.concatenate([nothing, *(part[which] for part in self._along)]) for which in (0, 1))
         in_order = np.argsort(cuts, kind="stable")
         return Cut(

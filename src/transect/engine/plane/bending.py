@@ -10,8 +10,8 @@ from torch import Tensor
 
 from transect.engine.plane.arrangement import Chords, EdgeVertices
 from transect.engine.plane.merging import Along, merge_along
-from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, ragged, slices, starts_of
-from transect.engine.plane.signs import Places, Signs, Thresholds, Words, any_of, listed
+from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, slices, starts_of
+from transect.engine.plane.signs import Places, Signs, Thresholds, any_of, listed
 from transect.engine.rounding import Tolerance
 from transect.errors import at_most
 from transect.rules import Hinge
@@ -202,7 +202,9 @@ class _AtHinge:
 
     def _looked_at_closely(self, found: _Crossings, slope: Floats, position: Floats) -> _Crossings:
         """The same; where two are not told apart, their errors come from the values nearby."""
-        together = (found.edge[1:] == found.edge[:-1]) & (found.t[1:] - found.t[:-1] <= found.error[1:] + found.error[:-1])
+        together = (found.edge[1:] == found.edge[:-1]) & (
+            found.t[1:] - found.t[:-1] <= found.error[1:] + found.error[:-1]
+        )
         if not together.any():
             return found
         close = np.flatnonzero(np.append(together, False) | np.insert(together, 0, False))
@@ -248,7 +250,11 @@ class _AtHinge:
         counts = np.diff(np.append(first, len(key)))
         simple = counts == 2
         both = first[simple]
-        ends = [key[both], np.stack([corner[both], corner[both + 1]], 1), np.stack([crossing[both], crossing[both + 1]], 1)]
+        ends = [
+            key[both],
+            np.stack([corner[both], corner[both + 1]], 1),
+            np.stack([crossing[both], crossing[both + 1]], 1),
+        ]
         if not simple.all():
             more = self._from_cycles(key[first[~simple]], columns, corner, crossing, key)
             if more is None:
@@ -313,9 +319,7 @@ class _AtHinge:
         place = np.searchsorted(have[order], keys * stride + corners)
         return crossing[at_edge][order][place]
 
-    def _untwist(
-        self, twisted: Bools, which: Ints, keep: Ints, entry: Ints, column: Ints, distance: Floats
-    ) -> None:
+    def _untwist(self, twisted: Bools, which: Ints, keep: Ints, entry: Ints, column: Ints, distance: Floats) -> None:
         mesh = self._mesh
         here = np.flatnonzero(twisted[which])
         order = here[np.lexsort((np.abs(distance[keep[here]]), which[here]))]

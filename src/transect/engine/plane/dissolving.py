@@ -9,12 +9,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from transect.engine.plane.arrangement import Cut
-from transect.engine.plane.mesh import Bends, Bools, Floats, Ints, Mesh, slices, starts_of
+from transect.engine.plane.mesh import Bends, Bools, Ints, Mesh, slices, starts_of
 from transect.engine.plane.windows import WindowBending
 from transect.errors import at_most
 
 
-def without_false_borders(cut: Cut, bends: Bends, first_label: int, bending: WindowBending, mesh: Mesh, operation: int) -> tuple[Cut, Bends]:
+def without_false_borders(
+    cut: Cut, bends: Bends, first_label: int, bending: WindowBending, mesh: Mesh, operation: int
+) -> tuple[Cut, Bends]:
     """The cut without edges along which no winner changes.
 
     Args:
@@ -89,10 +91,17 @@ def _dissolved(cut: Cut, false: Bools, old_vertices: int) -> Cut:
     owner = np.repeat(np.arange(len(degree)), degree)
     parent = np.zeros(len(degree), np.int64)
     parent[whole] = cut.parent
-    ring = Mesh(mesh.xy, mesh.error, start, mesh.corner[corners], mesh.bends[corners], mesh.seam[corners], mesh.beside[corners])
+    ring = Mesh(
+        mesh.xy, mesh.error, start, mesh.corner[corners], mesh.bends[corners], mesh.seam[corners], mesh.beside[corners]
+    )
     keep = ~_needless(ring, old_vertices)
     degree = np.bincount(owner[keep], minlength=len(degree))
-    ring = Mesh(mesh.xy, mesh.error, starts_of(degree), *(part[keep] for part in (ring.corner, ring.bends, ring.seam, ring.beside)))
+    ring = Mesh(
+        mesh.xy,
+        mesh.error,
+        starts_of(degree),
+        *(part[keep] for part in (ring.corner, ring.bends, ring.seam, ring.beside)),
+    )
     return replace(cut, mesh=ring, parent=parent, weights=cut.weights[corners][keep])
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transect.engine.plane.arrangement import Cut, EdgeVertices, cut_along
+from transect.engine.plane.arrangement import Cut, cut_along
 from transect.engine.plane.bending import Bending, Doubt, Touching, bend_polygons
 from transect.engine.plane.dissolving import without_false_borders
-from transect.engine.plane.mesh import INSIDE, OUTSIDE, Bends, Floats, Ints, Mesh, slices, starts_of
+from transect.engine.plane.mesh import OUTSIDE, Bends, Floats, Ints, Mesh, slices, starts_of
 from transect.engine.plane.sheet import Sheet
 from transect.engine.plane.windows import WindowBending, bend_windows
 from transect.engine.program import Instruction, Program
@@ -195,7 +195,13 @@ class PlaneEngine:
         count = len(self._corners)
         blank = np.full(count, -1, np.int64)
         mesh = Mesh(
-            self._corners, np.zeros(count), np.array([0, count]), np.arange(count), blank, np.full(count, OUTSIDE), blank
+            self._corners,
+            np.zeros(count),
+            np.array([0, count]),
+            np.arange(count),
+            blank,
+            np.full(count, OUTSIDE),
+            blank,
         )
         return Group(0, mesh, Bends.empty(), Bends.empty(), {}, {})
 
@@ -254,9 +260,7 @@ class PlaneEngine:
     ) -> Iterator[Group]:
         """Divide the new mesh, and write the rows, group after group, each when its turn comes."""
         grid = _grid_of(group.mesh, cut)
-        grids = {
-            key: old.refined_by(grid, cut.mesh, group.mesh.base.corner) for key, old in group.grids.items()
-        }
+        grids = {key: old.refined_by(grid, cut.mesh, group.mesh.base.corner) for key, old in group.grids.items()}
         fresh = max(grids, default=-1) + 1
         grids[fresh] = grid
         stored = {slot: replace(held, grid=fresh) if held.grid is None else held for slot, held in group.stored.items()}
@@ -400,7 +404,9 @@ class _Writer:
         keep = {slot: held for slot, held in refined.stored.items() if slot not in self.instruction.frees}
         group = Group(refined.at, part, bends, beside, keep, grids)
         z = self._rows(vertices)
-        group.stored[self.instruction.writes] = Stored(self.bend.apply(z.reshape(len(z), *self.instruction.shape)), None)
+        group.stored[self.instruction.writes] = Stored(
+            self.bend.apply(z.reshape(len(z), *self.instruction.shape)), None
+        )
         return group
 
     def _rows(self, vertices: Ints) -> Tensor:

@@ -186,7 +186,9 @@ class Mesh:
     @cached_property
     def weights(self) -> Floats:
         """Barycentric weights of every corner in the base of its polygon, ``(H, 3)``; exact at the base itself."""
-        found = self.base.weights(self.xy[self.corner] - self.xy[self.corner[self.start[:-1]]][self.polygon], self.polygon)
+        found = self.base.weights(
+            self.xy[self.corner] - self.xy[self.corner[self.start[:-1]]][self.polygon], self.polygon
+        )
         for place, corner in enumerate(self.base.corner.T):
             found[corner] = np.eye(3)[place]
         return found

@@ -226,7 +226,10 @@ class _AtWindows:
         first = corner[differs] < opposite[differs]
         known_differs = known[other != piece[inner]]
         keep = differs[first | ~known_differs]
-        return (Touching(*(part[keep] for part in (corner, unit, piece))), Touching(*(part[seam] for part in (corner, unit, piece))))
+        return (
+            Touching(*(part[keep] for part in (corner, unit, piece))),
+            Touching(*(part[seam] for part in (corner, unit, piece))),
+        )
 
     def _plain_winner(self, corner: Ints, unit: Ints, tied: Ints) -> Ints:
         """The place that wins all over a polygon whose corners agree; in a contested one, the first of the equal."""
