@@ -130,9 +130,7 @@ def _margin(deviation: Tensor, dtype: torch.dtype) -> Tensor:
     return (CERTAIN * torch.finfo(dtype).eps * deviation).to(dtype)
 
 
-def tolerances(
-    spread: Spread, nearby: RoundingNearby, places: Tensor, dtype: torch.dtype
-) -> tuple[Tolerance, ...]:
+def tolerances(spread: Spread, nearby: RoundingNearby, places: Tensor, dtype: torch.dtype) -> tuple[Tolerance, ...]:
     """One tolerance for every bending operation; ``places`` are a few of the domain, ``(n, 2)``."""
     stated = _STATED / MERGED[dtype]
     merge = tuple(MERGED[dtype] * deviation for deviation in spread.bends)

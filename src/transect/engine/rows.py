@@ -93,7 +93,7 @@ class Line:
         return self.at(places[:, 0].long(), places[:, 1])
 
     def between(self, places: Tensor) -> Tensor:
-        """Values at the places, and at the starts and the ends of their segments, between which they are interpolated."""
+        """Values at the places, at the starts and at the ends of their segments: interpolated between the last two."""
         segment, t = places[:, 0].long(), places[:, 1]
         return torch.cat([self.at(segment, at) for at in (t, torch.zeros_like(t), torch.ones_like(t))])
 

@@ -139,12 +139,13 @@ def _labels(parts: list[Patch], name: str) -> tuple[Bends, Ints]:
 
 def _inner_edges(parts: list[Patch], corners: Ints) -> tuple[Ints, Ints]:
     """A corner on either side of every edge inside a patch."""
-    found = []
+    left, right = [], []
     for part, first in zip(parts, corners, strict=False):
         edges = part.mesh.edges
         two = edges.second >= 0
-        found.append(np.stack([edges.first[two], edges.second[two]]) + first)
-    return tuple(np.concatenate(found, axis=1))  # type: ignore[return-value]
+        left.append(edges.first[two] + first)
+        right.append(edges.second[two] + first)
+    return np.concatenate(left), np.concatenate(right)
 
 
 def _matched(seam: Ints, start: Floats, end: Floats) -> tuple[Ints, Ints, Ints]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from transect.engine.plane.mesh import OUTSIDE, Floats, Ints
+from transect.engine.plane.mesh import OUTSIDE, Floats, Ints, distinct
 from transect.slicing.patches import Frame, Patch, bending_at
 
 AREA_BINS = 128  # of sizes of regions, each half the one before; the last one holds all that is smaller
@@ -77,7 +77,7 @@ class Borders:
         self.total += float(lengths.sum())
         owner, operation, _ = bending_at(patch, inner)
         operations = max(1, len(self.by_operation))
-        key = np.unique(owner * operations + operation)
+        key = distinct(owner * operations + operation)
         self.by_operation += np.bincount(
             key % operations, lengths[key // operations], minlength=len(self.by_operation)
         )[: len(self.by_operation)]
@@ -99,7 +99,7 @@ class Slopes:
 
 def slope_norms(patch: Patch) -> Floats:
     """Frobenius norm of every polygon's slope, ``(F,)``."""
-    return np.sqrt((patch.jacobians**2).sum((1, 2)))
+    return np.sqrt(np.einsum("fcd,fcd->f", patch.jacobians, patch.jacobians))
 
 
 @dataclass

@@ -151,8 +151,8 @@ class Slice:
         area: Area of the domain in the units of the input: the sum over the regions.
         smallest: Area of the smallest region, and
         largest: of the largest.
-        area_counts: Number of regions with between ``2**-(k + 1)`` and ``2**-k`` of the domain's area, ``(128,)`` int64;
-            the last one holds all smaller ones.
+        area_counts: Number of regions with between ``2**-(k + 1)`` and ``2**-k`` of the domain's area, ``(128,)``
+            int64; the last one holds all smaller ones.
         border_length: Length of all borders between regions in the units of the input.
         border_length_by_operation: Length of those at which each operation bends, ``(operations,)`` float64. Borders at
             which several bend count for each.
@@ -270,6 +270,6 @@ class Slice:
 
     def __repr__(self) -> str:
         return (
-            f"Slice({self.regions:,} regions on an area of {self.area:.4g}, {self.borders:,} borders, boundary of length "
-            f"{self.boundary_length:.4g}, {len(self.outputs)} outputs, {self.dtype})"
+            f"Slice({self.regions:,} regions on an area of {self.area:.4g}, {self.borders:,} borders, boundary of "
+            f"length {self.boundary_length:.4g}, {len(self.outputs)} outputs, {self.dtype})"
         )

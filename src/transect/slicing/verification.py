@@ -1,5 +1,5 @@
-"""A slice is compared with the model itself: at random points of random polygons; with ``verify="all"`` in the middle of
-every polygon, values, and what bends at every edge."""
+"""A slice is compared with the model itself: at random points of random polygons; with ``verify="all"`` in the middle
+of every polygon, and at every edge what bends there."""
 
 from __future__ import annotations
 
@@ -107,9 +107,10 @@ class EveryPolygon:
         Raises:
             VerificationError: Something differs beyond rounding.
         """
-        bits = []
-        for first in range(0, len(patch), self._rows):
-            bits.append(self._outputs(patch, np.arange(first, min(first + self._rows, len(patch)))))
+        bits = [
+            self._outputs(patch, np.arange(first, min(first + self._rows, len(patch))))
+            for first in range(0, len(patch), self._rows)
+        ]
         self._edges(patch, bits)
 
     def _outputs(self, patch: Patch, polygons: Ints) -> list[Tensor]:

@@ -335,10 +335,8 @@ class _Arrangement:
             here = np.flatnonzero((side0 == sign) | (side1 == sign))
             ends = []
             for end, side in ((end0, side0), (end1, side1)):
-                if sign > 0:
-                    place = end[here] - p[owner[here]]
-                else:
-                    place = (end[here] - q[owner[here]]) % degree[here]
+                # The first part begins at p, the second at q.
+                place = end[here] - p[owner[here]] if sign > 0 else (end[here] - q[owner[here]]) % degree[here]
                 ends.append(np.where(side[here] == -sign, crossing[here], place))
             parts.append((owner[here] + offset, chord[here], *ends))
         self._owner, self._chord, self._end0, self._end1 = (np.concatenate(pair) for pair in zip(*parts, strict=True))

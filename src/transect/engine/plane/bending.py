@@ -117,16 +117,18 @@ class _AtHinge:
         self._doubts: list[Doubt] = []
 
     def bending(self) -> Bending:
-        mesh = self._mesh
+        """What happens, once no sign is to be set any more."""
         if self._signs.near:
             self._settle_noise()
         for _ in at_most(self._z.numel() + 2, "vertices at a threshold"):
             found = self._crossings()
-            ends = self._ends(found)
-            if ends is not None:
-                break
+            if (ends := self._ends(found)) is not None:
+                return self._put_together(found, *ends)
+        raise AssertionError("unreachable")
+
+    def _put_together(self, found: _Crossings, polygon: Ints, column: Ints, corner: Ints, crossing: Ints) -> Bending:
+        mesh = self._mesh
         edge_vertices, group = self._merged(found)
-        polygon, column, corner, crossing = ends
         vertex = np.where(crossing < 0, -1, group[np.maximum(crossing, 0)]) if len(group) else crossing
         unit = self._thresholds.split(column)[1]
         base = mesh.corner[mesh.base.corner[polygon]]
@@ -172,7 +174,8 @@ class _AtHinge:
 
         Bounds come from the values at the ends themselves. Whether any end was set is returned.
         """
-        low, high, column, left, right, position = (x[near] for x in (low, high, column, left, right, position))
+        low, high, column = low[near], high[near], column[near]
+        left, right, position = left[near], right[near], position[near]
         unit = self._thresholds.split(column)[1]
         bound_low, bound_high = self._nearby(np.concatenate([low, high]), np.concatenate([unit, unit])).reshape(2, -1)
         slope = left + right
@@ -230,7 +233,10 @@ class _AtHinge:
     # Chords of polygons
 
     def _ends(self, found: _Crossings) -> tuple[Ints, Ints, Ints, Ints] | None:
-        """Both ends of every chord: polygon, column, corners and crossings ``(C, 2)``; None where signs had to be set."""
+        """Both ends of every chord: polygon, column, corners and crossings ``(C, 2)``.
+
+        None where signs had to be set.
+        """
         mesh, edges = self._mesh, self._mesh.edges
         number = np.arange(len(found.edge))
         second = edges.second[found.edge]

@@ -31,7 +31,8 @@ def without_false_borders(
         The cut, and its labels.
     """
     contests, pairs = bending.contests, bending.pairs
-    assert contests is not None and pairs is not None
+    assert contests is not None
+    assert pairs is not None
     crowded = (contests.wins.sum(1) > 2)[pairs.contest] if len(pairs.contest) else np.zeros(0, bool)
     if not crowded.any():
         return cut, bends
@@ -63,7 +64,8 @@ def without_false_borders(
 def _is_border(cut: Cut, corner: Ints, chord: Ints, bending: WindowBending, mesh: Mesh) -> Bools:
     """Whether the two of a chord are the largest of their window in the middle of an edge along it."""
     contests, pairs = bending.contests, bending.pairs
-    assert contests is not None and pairs is not None
+    assert contests is not None
+    assert pairs is not None
     contest = pairs.contest[chord]
     polygon = contests.polygon[contest]
     offset = mesh.base.corner[polygon] - mesh.start[polygon][:, None]

@@ -18,7 +18,7 @@ from torch import Tensor
 from transect.engine.plane.arrangement import Cut, cut_along
 from transect.engine.plane.bending import Bending, Doubt, Touching, bend_polygons
 from transect.engine.plane.dissolving import without_false_borders
-from transect.engine.plane.mesh import OUTSIDE, Bends, Floats, Ints, Mesh, slices, starts_of
+from transect.engine.plane.mesh import OUTSIDE, Bends, Floats, Ints, Mesh, distinct, numbered, slices, starts_of
 from transect.engine.plane.sheet import Sheet
 from transect.engine.plane.windows import WindowBending, bend_windows
 from transect.engine.program import Instruction, Program
@@ -239,6 +239,8 @@ class PlaneEngine:
 
     def _with_touches(self, group: Group, bending: Bending, operation: int) -> Group:
         """The group whose edges know what bends at them without cutting anything."""
+        if not len(bending.flips.corner) and not len(bending.beside.corner):
+            return group
         mesh = group.mesh
         bends, labels = _labelled(group.bends, mesh.bends, bending.flips, operation)
         second = mesh.edges.second[mesh.edges.of_corner[bending.flips.corner]]
@@ -308,7 +310,7 @@ def _once(label: Ints, unit: Ints, operation: int) -> tuple[Ints, int, Ints]:
     """Every (label, unit) once."""
     if len(label) == 0:
         return label, operation, unit
-    key = np.unique(label * (int(unit.max()) + 1) + unit)
+    key = distinct(label * (int(unit.max()) + 1) + unit)
     label, unit = np.divmod(key, int(unit.max()) + 1)
     return label, operation, unit
 
@@ -324,7 +326,7 @@ def _grid_of(mesh: Mesh, cut: Cut) -> Grid:
 
 def compact_parts(mesh: Mesh, most: int) -> list[Ints]:
     """Polygons in compact parts of about ``most`` vertices at most: halved along the longer side, again and again."""
-    vertices = len(np.unique(mesh.corner))
+    vertices = len(numbered(mesh.corner, len(mesh.xy))[0])
     if vertices <= most:
         return [np.arange(mesh.polygons)]
     per_polygon = vertices / mesh.polygons
@@ -385,8 +387,8 @@ class _Writer:
     def part(self, refined: Group, polygons: Ints) -> Group:
         """Some polygons as a group of their own, the operation applied."""
         mesh = refined.mesh
-        entries, corners = slices(mesh.start, polygons)
-        vertices, corner = np.unique(mesh.corner[corners], return_inverse=True)
+        _, corners = slices(mesh.start, polygons)
+        vertices, corner = numbered(mesh.corner[corners], len(mesh.xy))
         at_vertex = np.zeros(len(vertices), np.int64)
         at_vertex[corner[::-1]] = np.arange(len(corner))[::-1]
         labels, bends = _renumbered(mesh.bends[corners], refined.bends)
@@ -451,7 +453,7 @@ class _Writer:
 
 def _renumbered(labels: Ints, bends: Bends) -> tuple[Ints, Bends]:
     """The labels that are used, numbered anew."""
-    used, number = np.unique(labels, return_inverse=True)
-    if len(used) and used[0] < 0:
+    used, number = numbered(labels + 1, len(bends) + 1)
+    if len(used) and used[0] == 0:
         used, number = used[1:], number - 1
-    return number, bends.only(used)
+    return number, bends.only(used - 1)

@@ -41,6 +41,29 @@ def slices(start: Ints, rows: Ints) -> tuple[Ragged, Ints]:
     return entries, start[rows][entries.row] + entries.within
 
 
+def numbered(entries: Ints, limit: int) -> tuple[Ints, Ints]:
+    """The distinct entries, ascending, and for each its number among them; all lie below ``limit``."""
+    if _FEW * len(entries) < limit:
+        return np.unique(entries, return_inverse=True)
+    there = np.zeros(limit, bool)
+    there[entries] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[entries]
+
+
+def distinct(entries: Ints) -> Ints:
+    """The distinct entries, ascending; quick where they are in order already."""
+    if len(entries) < 2:
+        return entries
+    steps = np.diff(entries)
+    if (steps < 0).any():
+        entries = np.sort(entries)
+        steps = np.diff(entries)
+    return entries[np.concatenate([[True], steps > 0])]
+
+
+_FEW = 16  # where there are fewer entries than one in so many, sorting them is faster than looking at all
+
+
 @dataclass(frozen=True)
 class Bends:
     """Lists of (operation, unit), one a label: what bends at the edges that bear it.
@@ -99,7 +122,7 @@ class Bends:
 
 @dataclass(frozen=True)
 class Mesh:
-    """Convex polygons, counter-clockwise, whose neighbours share vertices: ``V`` vertices, ``F`` polygons, ``H`` corners.
+    """Convex polygons, counter-clockwise, which share vertices: ``V`` vertices, ``F`` polygons, ``H`` corners.
 
     A polygon has a corner wherever an edge of a neighbour ends, too. Corner h begins the edge to the next corner.
 

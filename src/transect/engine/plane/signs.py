@@ -154,5 +154,5 @@ def _compared(z: Tensor, limit: float | Tensor, most: float) -> tuple[Words, Wor
 def _bits(z: Tensor, compare: np.ufunc, limit: float | Tensor) -> Words:
     if z.device.type == "cpu":
         return packed(compare(z.numpy(), limit.numpy() if isinstance(limit, Tensor) else limit))
-    function = {np.greater: torch.gt, np.greater_equal: torch.ge, np.less: torch.lt}[compare]
+    function = torch.gt if compare is np.greater else torch.ge if compare is np.greater_equal else torch.lt
     return packed(function(z, limit).cpu().numpy())
