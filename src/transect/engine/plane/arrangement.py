@@ -64,6 +64,7 @@ class Cut:
         mesh: The polygons it falls into, those of one old polygon after the other. Vertices are the old ones, those on
             edges, those inside. Edges along chords bear ``first_label`` + their cut.
         parent: Old polygon of each, ``(F,)``.
+        origin: Old corner whose edge the edge of every corner is part of, -1 along cuts, ``(H,)``.
         weights: Weights of every corner in the base of the old polygon, ``(H, 3)``.
         inner_polygon: Old polygon of every vertex inside one, ``(M,)``.
         inner_weights: Its weights in the base of that, ``(M, 3)``.
@@ -77,6 +78,7 @@ class Cut:
 
     mesh: Mesh
     parent: Ints
+    origin: Ints
     weights: Floats
     inner_polygon: Ints
     inner_weights: Floats
@@ -375,6 +377,7 @@ class _Arrangement:
         return Cut(
             refined,
             parent[order],
+            np.where(cut, -1, old),
             self._all_weights[point],
             inner,
             inner_weights,

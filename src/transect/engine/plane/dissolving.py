@@ -57,7 +57,7 @@ def without_false_borders(
         labels[side[asked]] = fresh + np.arange(len(asked))
     false = np.zeros(len(edges.low), bool)
     false[asked[~keeps]] = True
-    return _dissolved(replace(cut, mesh=replace(cut.mesh, bends=labels)), false, len(mesh.xy)), bends
+    return _dissolved(replace(cut, mesh=replace(cut.mesh, bends=labels)), bends, false, len(mesh.xy)), bends
 
 
 def _is_border(cut: Cut, corner: Ints, chord: Ints, bending: WindowBending, mesh: Mesh) -> Bools:
@@ -77,7 +77,7 @@ def _is_border(cut: Cut, corner: Ints, chord: Ints, bending: WindowBending, mesh
     return values.max(1) <= own
 
 
-def _dissolved(cut: Cut, false: Bools, old_vertices: int) -> Cut:
+def _dissolved(cut: Cut, bends: Bends, false: Bools, old_vertices: int) -> Cut:
     """The cut without some edges, and without the vertices that nothing needs any more."""
     mesh, edges = cut.mesh, cut.mesh.edges
     gone = np.flatnonzero(false)
@@ -94,7 +94,7 @@ def _dissolved(cut: Cut, false: Bools, old_vertices: int) -> Cut:
     ring = Mesh(
         mesh.xy, mesh.error, start, mesh.corner[corners], mesh.bends[corners], mesh.seam[corners], mesh.beside[corners]
     )
-    keep = ~_needless(ring, old_vertices)
+    keep = ~_needless(ring, bends, old_vertices)
     degree = np.bincount(owner[keep], minlength=len(degree))
     ring = Mesh(
         mesh.xy,
@@ -102,7 +102,8 @@ def _dissolved(cut: Cut, false: Bools, old_vertices: int) -> Cut:
         starts_of(degree),
         *(part[keep] for part in (ring.corner, ring.bends, ring.seam, ring.beside)),
     )
-    return replace(cut, mesh=ring, parent=parent, weights=cut.weights[corners][keep])
+    kept = corners[keep]
+    return replace(cut, mesh=ring, parent=parent, origin=cut.origin[kept], weights=cut.weights[kept])
 
 
 def _in_order(whole: Ints) -> Ints:
@@ -138,7 +139,7 @@ def _rings(mesh: Mesh, whole: Ints, false: Bools) -> Ints:
     return ring
 
 
-def _needless(mesh: Mesh, old_vertices: int) -> Bools:
+def _needless(mesh: Mesh, bends: Bends, old_vertices: int) -> Bools:
     """Corners at new vertices at which no third edge ends, and the same bends before and after."""
     previous = np.empty_like(mesh.following)
     previous[mesh.following] = np.arange(len(previous))
@@ -147,7 +148,8 @@ def _needless(mesh: Mesh, old_vertices: int) -> Bools:
     on_border = np.zeros(vertices, bool)
     border = mesh.seam != -1
     on_border[mesh.corner[border]] = on_border[mesh.corner[mesh.following[border]]] = True
-    differ = (mesh.bends != mesh.bends[previous]) | (mesh.seam != mesh.seam[previous])
+    label = np.append(bends.contents(), -1)[mesh.bends]  # different labels may list the same
+    differ = (label != label[previous]) | (mesh.seam != mesh.seam[previous])
     changes = np.bincount(mesh.corner[differ], minlength=vertices) > 0
     needless = (leaving == np.where(on_border, 1, 2)) & ~changes
     needless[:old_vertices] = False
