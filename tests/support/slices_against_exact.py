@@ -5,7 +5,7 @@ nothing of what the engine says about patterns is believed, and what it says ben
 exact patterns on both sides of it.
 
 What is compared depends on what floats can tell. In a *plain* case, where every cell is wider than rounding and the
-slice names nothing it could not decide, everything is: as many polygons, vertices and edges, the same corners of each,
+slice names nothing it could not decide, everything is (in float32 no three borders may meet in one point, either): as many polygons, vertices and edges, the same corners of each,
 the same neighbours, the same units at each edge. Elsewhere the same holds for what is *wide*; thin cells may be merged
 with a neighbour, or thin polygons appear, and units that are within rounding of another piece all over a cell may
 be on either.
@@ -24,9 +24,13 @@ import torch
 import transect
 from oracle.planes import Cell, Tiling
 from oracle.polygons import contains, point
+from oracle.steps import Case
+from oracle.undecided import undecidable_at
+from support.random_planes import RandomPlane
 
 WIDE = {torch.float64: 1e-6, torch.float32: 1e-2}  # width of cells, over the domain's, that nothing blurs
 POSITION = {torch.float64: 1e-9, torch.float32: 2e-3}  # of vertices, over the domain's size, where floats are plain
+CONVEX = {torch.float64: 1e-9, torch.float32: 1e-5}  # of areas by which corners may turn the other way
 OUTPUT = {torch.float64: 1e-9, torch.float32: 1e-3}  # of outputs, over the largest
 
 Unit = tuple[int, int]
@@ -96,7 +100,20 @@ class _Comparison:
         self._wide, self._near = WIDE[found.dtype] * self._size, POSITION[found.dtype] * self._size
         self._thin_cells = [k for k, cell in enumerate(tiling.cells) if cell.width < self._wide]
         self._plain = not self._thin_cells and not self._undecided and not found.unresolved
+        if found.dtype != torch.float64:
+            self._plain = self._plain and self._generic()
         self._faults: list[str] = []
+
+    def _generic(self) -> bool:
+        """Whether no rounding can part, or join, vertices: borders meet by twos, and far from one another."""
+        tiling, corners = self._tiling, set(self._tiling.domain)
+        outer = [edge for edge in tiling.edges if edge.right is None]
+        on_border = {end for edge in outer for end in (edge.start, edge.end)}
+        lengths = [np.hypot(*(float(q - p) for p, q in zip(*edge.ends, strict=True))) for edge in tiling.edges]
+        return min(lengths) > self._wide and all(
+            len(around) <= (1 if corner in corners else 2 if corner in on_border else 4)
+            for corner, around in tiling.cells_at.items()
+        )
 
     @cached_property
     def _shapes(self) -> list[np.ndarray]:
@@ -141,11 +158,12 @@ class _Comparison:
         """The slice's own numbers: Euler's formula, areas, neighbours."""
         found, polygons, edges = self._found, self._found.polygons, self._found.edges
         inner = self._sides[:, 1] >= 0
+        torn = any(not entry.operation for entry in found.unresolved)  # seams that could not be joined, which it names
         euler = len(self._xy) - len(self._ends) + len(polygons)
-        if euler != 1:
+        if euler != 1 and not torn:
             self._fault(f"Euler: {len(self._xy)} - {len(self._ends)} + {len(polygons)} = {euler}")
         counts = (found.regions, found.vertices, found.borders)
-        if counts != (len(polygons), len(self._xy), int(inner.sum())):
+        if counts != (len(polygons), len(self._xy), int(inner.sum())) and not torn:
             self._fault(f"counts {counts} but {len(polygons)} polygons, {len(self._xy)} vertices, {inner.sum()} edges")
         if len(np.unique(np.concatenate(self._corners))) != len(self._xy):
             self._fault("a vertex that no polygon has")
@@ -156,17 +174,17 @@ class _Comparison:
                     self._fault(f"polygons {directed.get(pair)} and {k} have the same side of an edge {pair}")
                 directed[pair] = k
         for (start, end), (left, right) in zip(self._ends.tolist(), self._sides.tolist(), strict=True):
-            if directed.get((start, end)) != left or directed.get((end, start), -1) != right:
+            if directed.get((start, end)) != left or (directed.get((end, start), -1) != right and not torn):
                 self._fault(f"edge {start}-{end} between {left} and {right} is not in these polygons")
-        if len(directed) != 2 * int(inner.sum()) + int((~inner).sum()):
+        if not torn and len(directed) != 2 * int(inner.sum()) + int((~inner).sum()):
             self._fault("edges are missing")
         total = float(polygons.area.sum())
         if not np.isclose(total, found.plane.area, rtol=1e-9 if found.dtype == torch.float64 else 1e-6):
             self._fault(f"areas add up to {total!r}, the domain has {found.plane.area!r}")
-        tiny = 1e-12 * self._size**2
+        tiny = CONVEX[found.dtype] * self._size**2
         for k, corners in enumerate(self._corners):
             at = self._xy[corners]
-            if _areas(at, np.roll(at, -1, 0), np.roll(at, -2, 0)).min() < -tiny * 1e3:
+            if _areas(at, np.roll(at, -1, 0), np.roll(at, -2, 0)).min() < -tiny:
                 self._fault(f"polygon {k} is not convex: {at.tolist()}")
 
     def _counts(self) -> None:
@@ -189,7 +207,17 @@ class _Comparison:
         return found
 
     def _one_to_one(self, cell_of: np.ndarray, thin: np.ndarray) -> None:
-        """Every wide cell has one wide polygon, every wide polygon a cell of its own."""
+        """Every wide cell has one wide polygon, every wide polygon a cell of its own.
+
+        Of units that are undecided there may be any number of polygons; but none is missing of what the others do.
+        """
+        decided = [self._decided(cell) for cell in self._tiling.cells]
+        if self._undecided:
+            there = {decided[cell] for cell in cell_of}
+            for cell, pattern in zip(self._tiling.cells, decided, strict=True):
+                if pattern not in there and cell.width >= self._wide:
+                    self._fault(f"no polygon for the cell of width {cell.width:.2e} around {self._middle(cell)}")
+            return
         owners: dict[int, list[int]] = defaultdict(list)
         for polygon in np.flatnonzero(~thin).tolist():
             owners[int(cell_of[polygon])].append(polygon)
@@ -199,9 +227,20 @@ class _Comparison:
                 self._fault(f"{len(polygons)} polygons in cell {cell}, {self._at(polygons[0])}, {self._at(polygons[1])}")
         for cell in range(len(self._tiling.cells)):
             if cell not in owners and cell not in thin_cells:
-                a, b = self._tiling.cells[cell].centroid
-                self._fault(f"no polygon for cell {cell}, width {self._tiling.cells[cell].width:.2e}, around "
-                            f"({float(a)!r}, {float(b)!r})")  # fmt: skip
+                missing = self._tiling.cells[cell]
+                self._fault(f"no polygon for cell {cell}, width {missing.width:.2e}, around {self._middle(missing)}")
+
+    def _decided(self, cell: Cell) -> tuple[tuple[int, ...], ...]:
+        """The pattern of a cell, with the undecided units on one piece."""
+        return tuple(
+            tuple(-1 if (k, unit) in self._undecided else piece for unit, piece in enumerate(pieces))
+            for k, pieces in enumerate(cell.pattern)
+        )
+
+    @staticmethod
+    def _middle(cell: Cell) -> tuple[float, float]:
+        a, b = cell.centroid
+        return float(a), float(b)
 
     def _at(self, polygon: int) -> str:
         x, y = self._centres[polygon].tolist()
@@ -210,6 +249,8 @@ class _Comparison:
     def _positions(self, cell_of: np.ndarray, thin: np.ndarray) -> tuple[int, float]:
         """Corners: none missing, none too many, all where they are; how many are further off than is said."""
         beyond, worst = set(), 0.0
+        if self._undecided:  # then their borders are anywhere
+            return 0, 0.0
         for polygon in np.flatnonzero(~thin).tolist():
             cell, vertices = int(cell_of[polygon]), self._corners[polygon]
             at, allowed = self._xy[vertices], self._near + self._error[vertices]
@@ -281,6 +322,16 @@ class _Comparison:
             allowed = OUTPUT[self._found.dtype] * scale + slope * (self._near + self._error[vertices])
             for k in np.flatnonzero(off > allowed):
                 self._fault(f"{self._at(polygon)}: outputs at {self._xy[vertices[k]].tolist()} off by {off[k]:.2e}")
+
+
+def undecidable(plane: RandomPlane, dtype: torch.dtype) -> frozenset[Unit]:
+    """Units that are within rounding of another piece in the middle of some cell."""
+    case, found = plane.case, set[Unit]()
+    for cell in plane.tiling.cells:
+        a, b = np.array(cell.centroid, dtype=np.float32).astype(float)  # of few digits, so that the input is exact
+        middle = case.origin + a * case.u + b * case.v
+        found |= undecidable_at(Case(case.name, case.steps, middle, middle), [Fraction(0)], dtype)
+    return frozenset(found)
 
 
 def differing(one: Cell, other: Cell) -> set[Unit]:

@@ -243,7 +243,8 @@ class PlaneEngine:
         return replace(group, mesh=mesh, bends=bends, beside=beside)
 
     def _cut(self, group: Group, bending: Bending, operation: int) -> tuple[Group, Cut, Bends]:
-        cut = cut_along(group.mesh, bending.added, bending.chords, len(group.bends), self._reach)
+        stated = self._tolerances[operation].stated
+        cut = cut_along(group.mesh, bending.added, bending.chords, len(group.bends), self._reach, stated)
         unit = bending.unit[cut.chord_of_cut]
         first = len(group.bends)
         new = group.bends.more(np.full(cut.cuts, -1), *_once(cut.cut_of_chord, unit, operation))

@@ -87,8 +87,35 @@ class _AtWindows:
         two = edges.second[edges_of] >= 0
         polygon = np.concatenate([mesh.polygon[edges.first[edges_of]], mesh.polygon[edges.second[edges_of[two]]]])
         units = self._winner.shape[1]
-        key = np.unique(polygon * units + np.concatenate([units_of, units_of[two]]))
-        return self._gathered(*np.divmod(key, units))
+        key = np.concatenate([polygon * units + np.concatenate([units_of, units_of[two]]), self._at_seams()])
+        return self._gathered(*np.divmod(np.unique(key), units))
+
+    def _at_seams(self) -> Ints:
+        """Polygons and windows, as one number, where an earlier place is as large as the winner along a seam.
+
+        Beyond the seam rounding may be another, and have the earlier place win.
+        """
+        mesh, units, windows = self._mesh, self._winner.shape[1], self._windows
+        corners = np.flatnonzero(mesh.seam >= 0)
+        if len(corners) == 0:
+            return np.zeros(0, np.int64)
+        vertices, ends = np.unique(mesh.corner[np.stack([corners, mesh.following[corners]])], return_inverse=True)
+        ends = ends.reshape(2, -1)
+        unit, device = np.arange(units), self._flat.device
+        place = windows[unit % len(windows)]
+        number = torch.from_numpy((unit // len(windows))[:, None] * self._positions + np.maximum(place, 0)).to(device)
+        absent, bound = torch.from_numpy(place < 0).to(device), self._tolerance.merge[number]
+        earlier = []
+        step = max(1, _TOGETHER // max(1, number.numel()))
+        for first in range(0, len(vertices), step):
+            at = torch.from_numpy(vertices[first : first + step]).to(device)
+            values = self._flat[at][:, number].double().masked_fill_(absent, -torch.inf)
+            most, best = values.max(2, keepdim=True)
+            near = values >= most - bound - bound.expand_as(values).gather(2, best)
+            earlier.append((near.int().argmax(2) != (values == most).int().argmax(2)).cpu().numpy())
+        earlier = np.concatenate(earlier)
+        row, unit = np.nonzero(earlier[ends[0]] & earlier[ends[1]])
+        return mesh.polygon[corners[row]] * units + unit
 
     def _gathered(self, polygon: Ints, unit: Ints) -> Contests:
         mesh, count = self._mesh, len(self._windows)
