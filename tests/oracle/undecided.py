@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from fractions import Fraction
 from typing import Any
 
@@ -59,12 +59,16 @@ def undecidable(case: Case, exact: Restriction, dtype: torch.dtype = torch.float
     Exactly at a threshold, or exactly tied, is decided where float64 says so too. In float32, which merges only what is
     equal to a few units in the last place, interpolation can part what is tied.
     """
+    return undecidable_at(case, [(piece.low + piece.high) / 2 for piece in exact.pieces], dtype)
+
+
+def undecidable_at(case: Case, places: Iterable[Fraction], dtype: torch.dtype = torch.float64) -> set[Unit]:
+    """Units that are within rounding of another piece at some of these points of a segment."""
     found: set[Unit] = set()
     module, rounding = Described(case.steps, case.start.ndim).to(dtype), Fraction(ROUNDING * torch.finfo(dtype).eps)
-    for piece in exact.pieces:
-        middle = (piece.low + piece.high) / 2
-        read = _read(module, case, float(middle), dtype)
-        for operation, (at, floats) in enumerate(zip(bends_at(case, middle), read, strict=True)):
+    for place in places:
+        read = _read(module, case, float(place), dtype)
+        for operation, (at, floats) in enumerate(zip(bends_at(case, place), read, strict=True)):
             found |= {(operation, unit) for unit in _close(at, floats, rounding, ties=dtype == torch.float64)}
     return found
 

@@ -111,6 +111,16 @@ def random_plane(seed: int, kind: str | None = None, most: int = MOST) -> Random
             return RandomPlane(kind, replace(case, name=f"{kind}, seed {seed}: {case.name}"), (a, b), tiling)
 
 
+def over_network(random: Random, network: Case, most: int = MOST) -> RandomPlane | None:
+    """A random polygon in the inputs of a given network as float32 has it, and the exact restriction to it.
+
+    None where it has more than ``most`` cells however small, or is no polygon.
+    """
+    draft = _anywhere(random, in_float32(network))
+    found = _small_enough(draft, most) if _is_plane(draft.case) and _in_float32(draft.case) else None
+    return None if found is None else RandomPlane("mixed", found[0], tuple(draft.centre.tolist()), found[1])
+
+
 def _small_enough(draft: Draft, most: int) -> tuple[PlaneCase, Tiling] | None:
     """The case and its restriction, its polygon halved up to ten times."""
     for factor in 0.5 ** np.arange(11):

@@ -94,10 +94,10 @@ class Decision:
         bends = Bends.empty()
         if self._outputs == 1:
             bending = bend_polygons(Hinge((0.0,), torch.relu), values, mesh, self._tolerance, self._reach)
-            cut = cut_along(mesh, bending.added, bending.chords, 0, self._reach)
+            cut = cut_along(mesh, bending.added, bending.chords, 0, self._reach, self._tolerance.stated)
         else:
             found = bend_windows(_arg_max(self._outputs), values, mesh, self._tolerance, self._reach)
-            cut = cut_along(mesh, found.added, found.chords, 0, self._reach)
+            cut = cut_along(mesh, found.added, found.chords, 0, self._reach, self._tolerance.stated)
             bends = bends.more(np.full(cut.cuts, -1), cut.cut_of_chord, 0, np.zeros_like(cut.cut_of_chord))
             cut, _ = without_false_borders(cut, bends, 0, found, mesh, 0)
         at = values.double().numpy()[mesh.corner[mesh.base.corner[cut.parent]]]

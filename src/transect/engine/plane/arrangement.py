@@ -64,6 +64,7 @@ class Cut:
         mesh: The polygons it falls into, those of one old polygon after the other. Vertices are the old ones, those on
             edges, those inside. Edges along chords bear ``first_label`` + their cut.
         parent: Old polygon of each, ``(F,)``.
+        origin: Old corner whose edge the edge of every corner is part of, -1 along cuts, ``(H,)``.
         weights: Weights of every corner in the base of the old polygon, ``(H, 3)``.
         inner_polygon: Old polygon of every vertex inside one, ``(M,)``.
         inner_weights: Its weights in the base of that, ``(M, 3)``.
@@ -77,6 +78,7 @@ class Cut:
 
     mesh: Mesh
     parent: Ints
+    origin: Ints
     weights: Floats
     inner_polygon: Ints
     inner_weights: Floats
@@ -88,7 +90,9 @@ class Cut:
     doubts: Ints
 
 
-def cut_along(mesh: Mesh, added: EdgeVertices, chords: Chords, first_label: int, reach: float) -> Cut:
+def cut_along(
+    mesh: Mesh, added: EdgeVertices, chords: Chords, first_label: int, reach: float, stated: float
+) -> Cut:
     """Cut the polygons of a mesh along chords.
 
     Args:
@@ -97,9 +101,10 @@ def cut_along(mesh: Mesh, added: EdgeVertices, chords: Chords, first_label: int,
         chords: What to cut along.
         first_label: Label of the first cut.
         reach: Positions closer than this are one, in plane coordinates.
+        stated: What positions are stated with, as a multiple of the chords' tolerances.
     """
     border = _Border.of(mesh, added)
-    work = _Arrangement(mesh, border, chords, reach)
+    work = _Arrangement(mesh, border, chords, reach, stated)
     work.run()
     return work.result(added, first_label)
 
@@ -159,11 +164,12 @@ class _Border:
 class _Arrangement:
     """The rounds: in each every unfinished polygon is cut along one of the chords that wait in it."""
 
-    def __init__(self, mesh: Mesh, border: _Border, chords: Chords, reach: float) -> None:
-        self._mesh, self._border, self._chords, self._reach = mesh, border, chords, reach
+    def __init__(self, mesh: Mesh, border: _Border, chords: Chords, reach: float, stated: float) -> None:
+        self._mesh, self._border, self._chords, self._reach, self._stated = mesh, border, chords, reach, stated
         self._weights = [border.weights]  # of all points: corners on borders, then crossings
         self._points = len(border.vertex)
         self._inner: list[Ints] = []  # old polygon of every crossing
+        self._errors: list[Floats] = []  # stated bound on its distance from where it truly is
         self._members: list[tuple[Ints, Ints]] = []  # crossing, chord
         self._along: list[tuple[Ints, Ints]] = []  # cut, chord
         self._cuts = 0
@@ -251,7 +257,8 @@ class _Arrangement:
         at_last = (weights[last[owner]] * values).sum(1)
         slope = np.abs(at_first) + np.abs(at_last)
         tau = np.clip(np.abs(at_first) / np.where(slope > 0, slope, 1.0), _LEAST, 1 - _LEAST)
-        error = self._error(owner, chord, slope, pivot, first, last)
+        length = self._length(first, last)
+        error, aside = self._error(owner, chord, slope, pivot, length)
         ahead, behind = np.where(side0 > 0, end0, end1), np.where(side0 > 0, end1, end0)
         around = (p[owner] - behind) % self._degree[owner]
         order = np.lexsort((tau, owner))
@@ -267,6 +274,7 @@ class _Arrangement:
         low, high = weights[first[polygon]], weights[last[polygon]]
         self._all_weights = np.concatenate([weights, low + (high - low) * weight])
         self._inner.append(self._parent[polygon])
+        self._errors.append(self._stated * (merged.error * length[polygon] + aside[polygon]))
         crossing = np.empty_like(chord)
         crossing[order] = merged.group
         point = self._points + np.concatenate([np.arange(len(polygon)), crossing])
@@ -274,17 +282,20 @@ class _Arrangement:
         counts = np.bincount(polygon, minlength=len(p))
         return _Met(polygon, crossing - (np.cumsum(counts) - counts)[owner])
 
-    def _error(self, owner: Ints, chord: Ints, slope: Floats, pivot: Ints, first: Ints, last: Ints) -> Floats:
-        """Of a crossing's weight: from the rounding of both chords' functions, and from that of positions."""
-        base, parent, tolerance = self._mesh.base, self._parent[owner], self._chords.tolerance
-        own = base.gradients(self._chords.values[chord], parent)
-        other = base.gradients(self._chords.values[pivot[owner]], parent)
-        steep = (other**2).sum(1)
-        across = np.abs((own * other).sum(1)) / np.where(steep > 0, steep, 1.0)
-        value = tolerance[chord] + tolerance[pivot[owner]] * across
-        length = self._length(first, last)[owner]
+    def _error(self, owner: Ints, chord: Ints, slope: Floats, pivot: Ints, length: Floats) -> tuple[Floats, Floats]:
+        """Of a crossing's weight: from the rounding of both chords' functions, and from that of positions.
+
+        And how far rounding moves each of the chords that are cut along to its side.
+        """
+        base, parent, tolerance = self._mesh.base, self._parent, self._chords.tolerance
         tiny = np.finfo(float).tiny
-        return np.maximum(value / np.maximum(slope, tiny), self._reach / np.maximum(length, tiny))
+        own = base.gradients(self._chords.values[chord], parent[owner])
+        other = base.gradients(self._chords.values[pivot], parent)
+        steep = np.maximum((other**2).sum(1), tiny)
+        across = np.abs((own * other[owner]).sum(1)) / steep[owner]
+        value = tolerance[chord] + tolerance[pivot[owner]] * across
+        error = np.maximum(value / np.maximum(slope, tiny), self._reach / np.maximum(length[owner], tiny))
+        return error, np.minimum(tolerance[pivot] / np.sqrt(steep), length)
 
     def _length(self, first: Ints, last: Ints) -> Floats:
         base, parent = self._mesh.base, self._parent
@@ -373,6 +384,7 @@ class _Arrangement:
         return Cut(
             refined,
             parent[order],
+            np.where(cut, -1, old),
             self._all_weights[point],
             inner,
             inner_weights,
@@ -391,9 +403,7 @@ class _Arrangement:
         origin = mesh.xy[mesh.corner[base.corner[inner, 0]]]
         inside = origin + (weights[:, 1:2] * base.along[inner] + weights[:, 2:] * base.across[inner])
         xy = np.concatenate([mesh.xy, low + (high - low) * added.t[:, None], inside])
-        # A crossing is as sure as what it lies between.
-        error = np.zeros(len(inner))
-        return xy, np.concatenate([mesh.error, added.error, error])
+        return xy, np.concatenate([mesh.error, added.error, *self._errors])
 
 
 _LEAST = 1e-15

@@ -50,6 +50,10 @@ class Touching:
         nothing = np.zeros(0, np.int64)
         return cls(nothing, nothing, nothing)
 
+    def only(self, chosen: Ints) -> Touching:
+        """Some of them."""
+        return Touching(self.corner[chosen], self.unit[chosen], self.piece[chosen])
+
 
 @dataclass(frozen=True)
 class Bending:

@@ -53,12 +53,21 @@ def without_false_borders(
     owner, unit = np.divmod(key, int(unit.max(initial=0)) + 1)
     fresh = len(bends)
     bends = bends.more(np.full(len(asked), -1), owner, operation, unit)
+    chords_of = _chords_of_labels(first_label, cut, row.row[true], chord[true], len(asked))
     labels = cut.mesh.bends.copy()
     for side in (edges.first, edges.second):
         labels[side[asked]] = fresh + np.arange(len(asked))
     false = np.zeros(len(edges.low), bool)
     false[asked[~keeps]] = True
-    return _dissolved(replace(cut, mesh=replace(cut.mesh, bends=labels)), false, len(mesh.xy)), bends
+    return _dissolved(replace(cut, mesh=replace(cut.mesh, bends=labels)), chords_of, false, len(mesh.xy)), bends
+
+
+def _chords_of_labels(first_label: int, cut: Cut, owner: Ints, chord: Ints, fresh: int) -> Ints:
+    """A number for every label: the same for cuts, and for edges with a label of their own, along the same chords."""
+    old = np.arange(first_label)
+    lists = Bends.empty().more(np.full(first_label, -1), old, 0, old)
+    lists = lists.more(np.full(cut.cuts, -1), cut.cut_of_chord, 1, cut.chord_of_cut)
+    return lists.more(np.full(fresh, -1), owner, 1, chord).contents()
 
 
 def _is_border(cut: Cut, corner: Ints, chord: Ints, bending: WindowBending, mesh: Mesh) -> Bools:
@@ -79,7 +88,7 @@ def _is_border(cut: Cut, corner: Ints, chord: Ints, bending: WindowBending, mesh
     return values.max(1) <= own
 
 
-def _dissolved(cut: Cut, false: Bools, old_vertices: int) -> Cut:
+def _dissolved(cut: Cut, chords_of: Ints, false: Bools, old_vertices: int) -> Cut:
     """The cut without some edges, and without the vertices that nothing needs any more."""
     mesh, edges = cut.mesh, cut.mesh.edges
     gone = np.flatnonzero(false)
@@ -96,7 +105,7 @@ def _dissolved(cut: Cut, false: Bools, old_vertices: int) -> Cut:
     ring = Mesh(
         mesh.xy, mesh.error, start, mesh.corner[corners], mesh.bends[corners], mesh.seam[corners], mesh.beside[corners]
     )
-    keep = ~_needless(ring, old_vertices)
+    keep = ~_needless(ring, chords_of, old_vertices)
     degree = np.bincount(owner[keep], minlength=len(degree))
     ring = Mesh(
         mesh.xy,
@@ -104,7 +113,8 @@ def _dissolved(cut: Cut, false: Bools, old_vertices: int) -> Cut:
         starts_of(degree),
         *(part[keep] for part in (ring.corner, ring.bends, ring.seam, ring.beside)),
     )
-    return replace(cut, mesh=ring, parent=parent, weights=cut.weights[corners][keep])
+    kept = corners[keep]
+    return replace(cut, mesh=ring, parent=parent, origin=cut.origin[kept], weights=cut.weights[kept])
 
 
 def _in_order(whole: Ints) -> Ints:
@@ -140,8 +150,8 @@ def _rings(mesh: Mesh, whole: Ints, false: Bools) -> Ints:
     return ring
 
 
-def _needless(mesh: Mesh, old_vertices: int) -> Bools:
-    """Corners at new vertices at which no third edge ends, and the same bends before and after."""
+def _needless(mesh: Mesh, chords_of: Ints, old_vertices: int) -> Bools:
+    """Corners at new vertices at which no third edge ends, between parts of one old edge or of the same chords."""
     previous = np.empty_like(mesh.following)
     previous[mesh.following] = np.arange(len(previous))
     vertices = len(mesh.xy)
@@ -149,7 +159,8 @@ def _needless(mesh: Mesh, old_vertices: int) -> Bools:
     on_border = np.zeros(vertices, bool)
     border = mesh.seam != -1
     on_border[mesh.corner[border]] = on_border[mesh.corner[mesh.following[border]]] = True
-    differ = (mesh.bends != mesh.bends[previous]) | (mesh.seam != mesh.seam[previous])
+    label = np.append(chords_of, -1)[mesh.bends]
+    differ = (label != label[previous]) | (mesh.seam != mesh.seam[previous])
     changes = np.bincount(mesh.corner[differ], minlength=vertices) > 0
     needless = (leaving == np.where(on_border, 1, 2)) & ~changes
     needless[:old_vertices] = False

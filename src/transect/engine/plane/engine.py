@@ -229,7 +229,7 @@ class PlaneEngine:
         else:
             bending = bend_windows(bend, values, mesh, tolerance, self._reach)
         group = self._with_touches(group, bending, instruction.bend)
-        cut, bends = self._cut(group, bending, instruction.bend)
+        group, cut, bends = self._cut(group, bending, instruction.bend)
         self._note(bending.doubts, instruction.bend)
         return self._parts(group, bending, cut, bends, instruction, bend)
 
@@ -240,22 +240,23 @@ class PlaneEngine:
     def _with_touches(self, group: Group, bending: Bending, operation: int) -> Group:
         """The group whose edges know what bends at them without cutting anything."""
         if not len(bending.flips.corner) and not len(bending.beside.corner):
-            return group
-        mesh = group.mesh
-        bends, labels = _labelled(group.bends, mesh.bends, bending.flips, operation)
-        second = mesh.edges.second[mesh.edges.of_corner[bending.flips.corner]]
-        labels[second] = labels[bending.flips.corner]
-        beside, besides = _labelled(group.beside, mesh.beside, bending.beside, operation)
-        return replace(group, mesh=replace(mesh, bends=labels, beside=besides), bends=bends, beside=beside)
+            return group  # and the mesh keeps what has been worked out of it
+        mesh, bends, beside = _touched(group.mesh, group.bends, group.beside, bending.flips, bending.beside, operation)
+        return replace(group, mesh=mesh, bends=bends, beside=beside)
 
-    def _cut(self, group: Group, bending: Bending, operation: int) -> tuple[Cut, Bends]:
-        cut = cut_along(group.mesh, bending.added, bending.chords, len(group.bends), self._reach)
+    def _cut(self, group: Group, bending: Bending, operation: int) -> tuple[Group, Cut, Bends]:
+        stated = self._tolerances[operation].stated
+        cut = cut_along(group.mesh, bending.added, bending.chords, len(group.bends), self._reach, stated)
         unit = bending.unit[cut.chord_of_cut]
         first = len(group.bends)
         new = group.bends.more(np.full(cut.cuts, -1), *_once(cut.cut_of_chord, unit, operation))
-        if isinstance(bending, WindowBending):
-            return without_false_borders(cut, new, first, bending, group.mesh, operation)
-        return cut, new
+        if not isinstance(bending, WindowBending):
+            return group, cut, new
+        cut, new = without_false_borders(cut, new, first, bending, group.mesh, operation)
+        assert bending.ties is not None
+        flips, seams = bending.ties.touching(cut)
+        mesh, new, beside = _touched(cut.mesh, new, group.beside, flips, seams, operation)
+        return replace(group, beside=beside), replace(cut, mesh=mesh), new
 
     def _parts(
         self, group: Group, bending: Bending, cut: Cut, bends: Bends, instruction: Instruction, bend: Bend
@@ -292,6 +293,17 @@ class PlaneEngine:
         seam[first[apart]] = seam[second[apart]] = numbers
         self._seams += len(numbers)
         return replace(mesh, seam=seam)
+
+
+def _touched(
+    mesh: Mesh, bends: Bends, beside: Bends, flips: Touching, seams: Touching, operation: int
+) -> tuple[Mesh, Bends, Bends]:
+    """A mesh whose edges bear labels of what bends there as well, and those labels."""
+    edges, edge = mesh.edges, mesh.edges.of_corner[flips.corner]
+    bends, labels = _labelled(bends, mesh.bends, replace(flips, corner=edges.first[edge]), operation)
+    labels[edges.second[edge]] = labels[edges.first[edge]]  # one list an edge, whichever side it was found from
+    beside, besides = _labelled(beside, mesh.beside, seams, operation)
+    return replace(mesh, bends=labels, beside=besides), bends, beside
 
 
 def _labelled(bends: Bends, labels: Ints, touching: Touching, operation: int) -> tuple[Bends, Ints]:

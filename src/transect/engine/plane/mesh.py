@@ -95,6 +95,22 @@ class Bends:
         counts = self.start[labels + 1] - self.start[labels]
         return Bends(starts_of(counts), self.operation[entry], self.unit[entry], self.piece[entry])
 
+    def contents(self) -> Ints:
+        """A number for the set of (operation, unit) that each label lists: equal where these are, ``(labels,)``."""
+        counts = np.diff(self.start)
+        owner = np.repeat(np.arange(len(self)), counts)
+        order = np.lexsort((self.unit, self.operation, owner))
+        entries = np.stack([self.operation[order], self.unit[order]], 1)
+        found = np.zeros(len(self), np.int64)
+        used = 1
+        for length in np.unique(counts[counts > 0]).tolist():
+            labels = np.flatnonzero(counts == length)
+            _, entry = slices(self.start, labels)
+            lists, same = np.unique(entries[entry].reshape(len(labels), 2 * length), axis=0, return_inverse=True)
+            found[labels] = used + same.reshape(-1)
+            used += len(lists)
+        return found
+
     def more(self, base: Ints, label: Ints, operation: int, unit: Ints, piece: Ints | None = None) -> Bends:
         """With as many labels more as ``base`` has entries.
 

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from transect.engine.plane.arrangement import Chords, EdgeVertices
 from transect.engine.plane.bending import ORDER, TWISTED, Bending, Doubt, Touching
+from transect.engine.plane.contests import Contests, Pairs, among_largest, at_base, following_of
 from transect.engine.plane.merging import Along, merge_along
-from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, ragged, slices, starts_of
+from transect.engine.plane.mesh import Floats, Ints, Mesh, slices, starts_of
+from transect.engine.plane.ties import Ties
 from transect.engine.rounding import Tolerance
 from transect.errors import at_most
 from transect.rules import Envelope
@@ -27,79 +29,18 @@ _TOGETHER = 1 << 22  # numbers compared at once
 
 
 @dataclass(frozen=True)
-class Contests:
-    """Windows that no number of theirs wins all over a polygon: ``Q`` of them.
-
-    Attributes:
-        polygon: The polygon, ``(Q,)``.
-        unit: The window, ``(Q,)``.
-        number: Index of every place's number among those compared, ``(Q, places)``.
-        absent: Places that the window does not have, ``(Q, places)``.
-        wins: Places that win somewhere in the polygon, ``(Q, places)``.
-        start: Where the corners of each polygon start below, ``(Q + 1,)``.
-        entry: The corners, one contest after the other, ``(N,)``.
-        values: Numbers there, minus infinity for absent ones, ``(N, places)``.
-        bound: How far rounding moves them, ``(N, places)``.
-    """
-
-    polygon: Ints
-    unit: Ints
-    number: Ints
-    absent: Bools
-    wins: Bools
-    start: Ints
-    entry: Ints
-    values: Floats
-    bound: Floats
-
-    @property
-    def contest(self) -> Ints:
-        """Contest of every corner, ``(N,)``."""
-        return np.repeat(np.arange(len(self.polygon)), np.diff(self.start))
-
-    def only(self, chosen: Bools) -> Contests:
-        """Some of the contests."""
-        some = np.flatnonzero(chosen)
-        _, entry = slices(self.start, some)
-        return Contests(
-            polygon=self.polygon[some],
-            unit=self.unit[some],
-            number=self.number[some],
-            absent=self.absent[some],
-            wins=self.wins[some],
-            start=starts_of(np.diff(self.start)[some]),
-            entry=self.entry[entry],
-            values=self.values[entry],
-            bound=self.bound[entry],
-        )
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Differences of two winners of a window on a polygon: what may be a border there.
-
-    Attributes:
-        contest: The contest, ``(C,)``.
-        i: Place of the first, ``(C,)``.
-        j: Place of the second, ``(C,)``.
-    """
-
-    contest: Ints
-    i: Ints
-    j: Ints
-
-
-@dataclass(frozen=True)
 class WindowBending(Bending):
     """The same as for units, and what is needed to tell borders from chords that go on too far.
 
     Attributes:
         contests: The contests.
         pairs: Contest and places of every chord.
+        ties: What says where winners change along edges that are there already.
     """
 
     contests: Contests | None = None
     pairs: Pairs | None = None
+    ties: Ties | None = None
 
 
 def bend_windows(envelope: Envelope, values: Tensor, mesh: Mesh, tolerance: Tolerance, reach: float) -> WindowBending:
@@ -125,10 +66,9 @@ class _AtWindows:
         mesh = self._mesh
         asked = self._asked()
         common = self._common(asked)
-        flips, beside = self._touching(asked, common)
         contests = _closed(self._contested(asked, common), mesh)
-        pairs = _pairs(contests)
-        return self._with_chords(contests, pairs, flips, beside)
+        ties = Ties(mesh, asked, common, contests, self._windows, self._winner)
+        return self._with_chords(contests, _pairs(contests), ties)
 
     # Who wins where
 
@@ -147,8 +87,35 @@ class _AtWindows:
         two = edges.second[edges_of] >= 0
         polygon = np.concatenate([mesh.polygon[edges.first[edges_of]], mesh.polygon[edges.second[edges_of[two]]]])
         units = self._winner.shape[1]
-        key = np.unique(polygon * units + np.concatenate([units_of, units_of[two]]))
-        return self._gathered(*np.divmod(key, units))
+        key = np.concatenate([polygon * units + np.concatenate([units_of, units_of[two]]), self._at_seams()])
+        return self._gathered(*np.divmod(np.unique(key), units))
+
+    def _at_seams(self) -> Ints:
+        """Polygons and windows, as one number, where an earlier place is as large as the winner along a seam.
+
+        Beyond the seam rounding may be another, and have the earlier place win.
+        """
+        mesh, units, windows = self._mesh, self._winner.shape[1], self._windows
+        corners = np.flatnonzero(mesh.seam >= 0)
+        if len(corners) == 0:
+            return np.zeros(0, np.int64)
+        vertices, ends = np.unique(mesh.corner[np.stack([corners, mesh.following[corners]])], return_inverse=True)
+        ends = ends.reshape(2, -1)
+        unit, device = np.arange(units), self._flat.device
+        place = windows[unit % len(windows)]
+        number = torch.from_numpy((unit // len(windows))[:, None] * self._positions + np.maximum(place, 0)).to(device)
+        absent, bound = torch.from_numpy(place < 0).to(device), self._tolerance.merge[number]
+        earlier = []
+        step = max(1, _TOGETHER // max(1, number.numel()))
+        for first in range(0, len(vertices), step):
+            at = torch.from_numpy(vertices[first : first + step]).to(device)
+            values = self._flat[at][:, number].double().masked_fill_(absent, -torch.inf)
+            most, best = values.max(2, keepdim=True)
+            near = values >= most - bound - bound.expand_as(values).gather(2, best)
+            earlier.append((near.int().argmax(2) != (values == most).int().argmax(2)).cpu().numpy())
+        earlier = np.concatenate(earlier)
+        row, unit = np.nonzero(earlier[ends[0]] & earlier[ends[1]])
+        return mesh.polygon[corners[row]] * units + unit
 
     def _gathered(self, polygon: Ints, unit: Ints) -> Contests:
         mesh, count = self._mesh, len(self._windows)
@@ -168,7 +135,7 @@ class _AtWindows:
 
     def _looked_at_closely(self, found: Contests) -> Contests:
         """The same; where rounding decides who is largest, its size is worked out from the values at the corner."""
-        near = _near(found.values, found.bound)
+        near = among_largest(found.values, found.bound)
         largest = found.values.max(1, keepdims=True) if len(near) else found.values
         unsure = near & (found.values < largest)
         row, place = np.nonzero(near & unsure.any(1, keepdims=True))
@@ -184,15 +151,15 @@ class _AtWindows:
         """The first place that is largest at all corners, to within rounding, -1 where there is none, ``(Q,)``."""
         if len(asked.polygon) == 0:
             return asked.polygon
-        near = np.logical_and.reduceat(_near(asked.values, asked.bound), asked.start[:-1], axis=0)
-        return np.where(near.any(1), near.argmax(1), -1)
+        all_over = np.logical_and.reduceat(among_largest(asked.values, asked.bound), asked.start[:-1], axis=0)
+        return np.where(all_over.any(1), all_over.argmax(1), -1)
 
     def _contested(self, asked: Contests, common: Ints) -> Contests:
         """The contests, with those that win at corners: alone, or else the first of equals."""
         found = asked.only(common < 0)
         if len(found.polygon) == 0:
             return found
-        near, contest = _near(found.values, found.bound), found.contest
+        near, contest = among_largest(found.values, found.bound), found.contest
         alone = near & (near.sum(1, keepdims=True) == 1)
         wins = np.logical_or.reduceat(alone, found.start[:-1], axis=0)
         for _ in at_most(int(np.diff(found.start).max()) + 1, "corners of one polygon"):
@@ -204,57 +171,9 @@ class _AtWindows:
             wins[contest[first], near[first].argmax(1)] = True
         return replace(found, wins=wins)
 
-    def _touching(self, asked: Contests, common: Ints) -> tuple[Touching, Touching]:
-        """Windows whose winners are equal along an edge, and another one beside it than on its other side."""
-        settled = np.flatnonzero(common >= 0)
-        if len(settled) == 0:
-            return Touching.none(), Touching.none()
-        mesh, edges = self._mesh, self._mesh.edges
-        row, entry = slices(asked.start, settled)
-        q, corner = settled[row.row], asked.entry[entry]
-        following = _following(asked.start)[entry]
-        near = _near(asked.values[entry], asked.bound[entry]) & _near(asked.values[following], asked.bound[following])
-        tied = near.argmax(1)  # the first of those largest along the edge
-        piece = common[q]
-        edge = edges.of_corner[corner]
-        opposite = np.where(edges.first[edge] == corner, edges.second[edge], edges.first[edge])
-        unit, raised = asked.unit[q], piece != tied
-        # A polygon that was not asked, or is contested, is on the first of those that are equal, or has a chord there.
-        units = self._winner.shape[1]
-        key = corner * units + unit
-        order = np.argsort(key)
-        inner = np.flatnonzero(opposite >= 0)
-        at = np.minimum(np.searchsorted(key[order], opposite[inner] * units + unit[inner]), len(key) - 1)
-        known = key[order][at] == opposite[inner] * units + unit[inner]
-        other = np.where(known, piece[order][at], self._plain_winner(opposite[inner], unit[inner], tied[inner]))
-        differs = inner[other != piece[inner]]
-        seam = np.flatnonzero((opposite < 0) & (mesh.seam[corner] >= 0) & raised)
-        first = corner[differs] < opposite[differs]
-        known_differs = known[other != piece[inner]]
-        keep = differs[first | ~known_differs]
-        return (
-            Touching(*(part[keep] for part in (corner, unit, piece))),
-            Touching(*(part[seam] for part in (corner, unit, piece))),
-        )
-
-    def _plain_winner(self, corner: Ints, unit: Ints, tied: Ints) -> Ints:
-        """The place that wins all over a polygon whose corners agree; in a contested one, the first of the equal."""
-        mesh = self._mesh
-        vertex = mesh.corner[corner]
-        at = torch.from_numpy(vertex).to(self._winner.device), torch.from_numpy(unit).to(self._winner.device)
-        position = self._winner[at].cpu().numpy()
-        place = (self._windows[unit % len(self._windows)] == position[:, None]).argmax(1)
-        start, degree = mesh.start[mesh.polygon[corner]], mesh.degree[mesh.polygon[corner]]
-        row = ragged(degree)
-        other = mesh.corner[start[row.row] + row.within]
-        at = torch.from_numpy(other).to(self._winner.device), torch.from_numpy(unit[row.row]).to(self._winner.device)
-        agrees = self._winner[at].cpu().numpy() == position[row.row]
-        same = np.logical_and.reduceat(agrees, starts_of(degree)[:-1]) if len(degree) else agrees
-        return np.where(same, place, tied)
-
     # Where they meet
 
-    def _with_chords(self, contests: Contests, pairs: Pairs, flips: Touching, beside: Touching) -> WindowBending:
+    def _with_chords(self, contests: Contests, pairs: Pairs, ties: Ties) -> WindowBending:
         mesh = self._mesh
         table = _Differences(contests, pairs, mesh, self._reach)
         self._doubts += table.doubts(contests)
@@ -272,25 +191,11 @@ class _AtWindows:
         vertex = np.where(ends.crossing < 0, -1, group[np.maximum(ends.crossing, 0)])
         polygon = contests.polygon[pairs.contest]
         chords = Chords(polygon, ends.corner, vertex, np.arange(len(polygon)), ends.values, ends.tolerance)
-        nothing = np.zeros(0, np.int64)
+        nothing, none = np.zeros(0, np.int64), Touching.none()
+        unit = contests.unit[pairs.contest]
         return WindowBending(
-            added, chords, contests.unit[pairs.contest], nothing, nothing, flips, beside, self._doubts, contests, pairs
+            added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties
         )
-
-
-def _near(values: Floats, bound: Floats) -> Bools:
-    """Members that rounding cannot tell from the largest of their row."""
-    if len(values) == 0:
-        return np.zeros(values.shape, bool)
-    index = values.argmax(1)[:, None]
-    return values >= np.take_along_axis(values, index, 1) - bound - np.take_along_axis(bound, index, 1)
-
-
-def _following(start: Ints) -> Ints:
-    """The next entry of the same row, in turn."""
-    following = np.arange(1, start[-1] + 1)
-    following[start[1:] - 1] = start[:-1]
-    return following
 
 
 def _pairs(contests: Contests) -> Pairs:
@@ -323,7 +228,7 @@ def _closed(contests: Contests, mesh: Mesh) -> Contests:
 
 def _meetings(contests: Contests, mesh: Mesh) -> tuple[Ints, Floats, Floats]:
     """Numbers of every window where two winners meet on an edge, or three anywhere: contest, values and bounds."""
-    pairs, following = _pairs(contests), _following(contests.start)
+    pairs, following = _pairs(contests), following_of(contests.start)
     row, entry = slices(contests.start, pairs.contest)
     i, j = pairs.i[row.row], pairs.j[row.row]
     gap = contests.values[entry, i] - contests.values[entry, j]
@@ -352,7 +257,7 @@ def _triples(contests: Contests, many: Ints, mesh: Mesh) -> tuple[Ints, Floats, 
     wins = contests.wins[many]
     which, triple = np.nonzero(wins[:, a] & wins[:, b] & wins[:, c])
     q = many[which]
-    base = _at_base(contests, q, mesh)  # (n, 3, places)
+    base = at_base(contests, q, mesh)  # (n, 3, places)
     rows = np.arange(len(q))
     i, j, k = base[rows, :, a[triple]], base[rows, :, b[triple]], base[rows, :, c[triple]]
     normal = np.cross(i - j, j - k)
@@ -366,13 +271,6 @@ def _triples(contests: Contests, many: Ints, mesh: Mesh) -> tuple[Ints, Floats, 
     values[contests.absent[q[regular]]] = -np.inf
     bound = contests.bound[contests.start[q[regular]]]
     return q[regular], values, bound
-
-
-def _at_base(contests: Contests, contest: Ints, mesh: Mesh) -> Floats:
-    """Numbers at the base of the polygons, ``(n, 3, places)``."""
-    polygon = contests.polygon[contest]
-    offset = mesh.base.corner[polygon] - mesh.start[polygon][:, None]
-    return contests.values[contests.start[contest][:, None] + offset]
 
 
 @dataclass(frozen=True)
@@ -420,7 +318,7 @@ class _Differences:
         edge = mesh.edges.of_corner[corner]
         _, first, self._side = np.unique(edge * columns + column, return_index=True, return_inverse=True)
         self._edge = edge[first]  # of every (edge, column)
-        ahead = _following(self._start)[first] if len(first) else first
+        ahead = following_of(self._start)[first] if len(first) else first
         one, other = self._spot[first], self._spot[ahead]
         forward = mesh.corner[corner][first] == mesh.edges.low[self._edge]
         self._low, self._high = np.where(forward, one, other), np.where(forward, other, one)
