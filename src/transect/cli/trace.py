@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from transect.cli.inputs import Opened, Question, Way, is_array, normalisation_of, opened, path_of
-from transect.errors import InvalidInput, TransectWarning
+from transect.errors import InvalidInput, RoundingWarning, TransectWarning
 from transect.estimation import Estimate, estimate
+from transect.measures import BY_NAME, MEASURES
 from transect.measuring import forecast
 from transect.networks.network import Network
 from transect.paths import Path as Polyline
@@ -161,18 +164,34 @@ def _columns(result: Trace | Estimate) -> Mapping[str, Sequence[Any]]:
             low, high = result.flips_interval.T.tolist()
             found |= {"flips": result.flips.tolist(), "flips_low": low, "flips_high": high}
         found |= {"samples": result.samples.tolist(), "converged": result.converged.tolist()}
-    for name in ("absolute_deviation", "total_variation"):
-        found[name] = result.across_outputs(getattr(result, name)()).tolist()
-    return found | {"arc_length": result.arc_length().tolist()}
+    for measure in MEASURES:
+        if measure.reducer is None or measure.name in found or (isinstance(result, Estimate) and not measure.estimated):
+            continue
+        with warnings.catch_warnings():
+            if measure.name not in _BOTH:  # what a person is shown says it for all
+                warnings.simplefilter("ignore", RoundingWarning)
+            values = result.measure(measure.name)
+        one = values if measure.per == "segment" else result.across_outputs(values)
+        found[measure.name] = [None if isnan(value) else value for value in one.tolist()]
+    return found
 
 
 def _whole(result: Trace | Estimate) -> Row:
     columns = _columns(result)
-    sums = {name: sum(values) for name, values in columns.items() if name not in ("density", "converged")}
+    sums: Row = {name: _total(name, values) for name, values in columns.items() if name not in ("density", "converged")}
     if isinstance(result, Trace):
         anchors = {"anchor_crossings": result.anchor_crossings, "path_crossings": result.path_crossings}
         return sums | anchors | {"density": sums["crossings"] / sums["length"]}
     return sums | {"converged": all(columns["converged"])}
+
+
+def _total(name: str, values: Sequence[float | None]) -> float | None:
+    """Of the whole path; None where no segment has a value."""
+    known = [value for value in values if value is not None]
+    return _TOTALS[BY_NAME[name].total if name in BY_NAME else "sum"](known) if known else None
+
+
+_TOTALS: Mapping[str, Callable[[list[float]], float]] = {"sum": sum, "mean": fmean, "max": max}
 
 
 def _headline(found: Found) -> str:
