@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
@@ -23,6 +22,7 @@ from transect.measures import BY_NAME, MEASURES
 from transect.measuring import forecast
 from transect.networks.network import Network
 from transect.paths import Path as Polyline
+from transect.support.types import Cell, Row, number
 from transect.tables.files import replacing, write_csv
 from transect.tracing import trace
 from transect.tracing.result import Trace
@@ -33,7 +33,6 @@ _BYTES_OF_A_KNOT = 64  # of what is kept of a crossing beside its outputs: posit
 _EXACT = {"crossings": "crossings", "density": "density", "flips": "flips"}
 _ESTIMATED = {"flips": "flips", "flips_low": "at least", "flips_high": "at most", "samples": "samples"}
 _BOTH = {"absolute_deviation": "deviation", "total_variation": "variation"}
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -154,8 +153,8 @@ def _rows(result: Trace | Estimate) -> list[Row]:
     return [{name: values[index] for name, values in columns.items()} for index in range(len(result.length))]
 
 
-def _columns(result: Trace | Estimate) -> Mapping[str, Sequence[Any]]:
-    found: dict[str, Sequence[Any]] = {"length": result.length.tolist()}
+def _columns(result: Trace | Estimate) -> Mapping[str, Sequence[float | None]]:
+    found: dict[str, Sequence[float | None]] = {"length": result.length.tolist()}
     if isinstance(result, Trace):
         for name in ("crossings", "flips", "linear_crossings", "density"):
             found[name] = getattr(result, name).tolist()
@@ -181,7 +180,7 @@ def _whole(result: Trace | Estimate) -> Row:
     sums: Row = {name: _total(name, values) for name, values in columns.items() if name not in ("density", "converged")}
     if isinstance(result, Trace):
         anchors = {"anchor_crossings": result.anchor_crossings, "path_crossings": result.path_crossings}
-        return sums | anchors | {"density": sums["crossings"] / sums["length"]}
+        return {**sums, **anchors, "density": number(sums["crossings"]) / number(sums["length"])}
     return sums | {"converged": all(columns["converged"])}
 
 
@@ -218,7 +217,8 @@ def _about_normalisation(way: Way, asked: Opened) -> str:
     return f"Images are normalised: values from 0 to 1, less mean {mean}, over standard deviation {std}."
 
 
-def _cell(value: Any) -> str:
+def _cell(cell: Cell) -> str:
+    value = number(cell)
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pyarrow as pa
 import torch
@@ -13,6 +12,7 @@ from transect.errors import InvalidInput
 from transect.estimation import Estimate
 from transect.measures import MEASURES, Measure
 from transect.measures.base import across_outputs
+from transect.support.types import Row
 from transect.tables.files import OWN, make_schema
 from transect.tracing.result import Trace
 
@@ -85,9 +85,7 @@ _OF_SEGMENTS = tuple(measure.name for measure in _SUMMED if measure.per == "segm
 _DEVIATION = 3 * _OF_OUTPUTS.index("absolute_deviation")
 
 
-def row_of(
-    found: Trace | Estimate, anchors: Tensor, std: Tensor | None = None, own: Sequence[Measure] = ()
-) -> dict[str, Any]:
+def row_of(found: Trace | Estimate, anchors: Tensor, std: Tensor | None = None, own: Sequence[Measure] = ()) -> Row:
     """The columns of one path, but for its names and the time it took; what is not known is left out.
 
     Args:
@@ -104,7 +102,7 @@ def row_of(
     sums = torch.cat([norms, torch.stack(of_segments)]).sum(1).tolist()
     deviations, length = of_outputs[_DEVIATION : _DEVIATION + 3], float(found.length.sum())
     largest = float(across_outputs(deviations[0], "max").sum())
-    row = {"segments": segments, "length": length}
+    row: Row = {"segments": segments, "length": length}
     for index, name in enumerate((*_OF_OUTPUTS, *_OF_SEGMENTS)):
         row |= _three(name, sums[3 * index : 3 * index + 3])
     row |= _three("mean_deviation", [number / length for number in sums[_DEVIATION : _DEVIATION + 3]])
@@ -140,7 +138,7 @@ def _root_mean_square(numbers: Tensor) -> float:
     return float(numbers.square().mean().sqrt())
 
 
-def _exact(trace: Trace, length: float) -> dict[str, Any]:
+def _exact(trace: Trace, length: float) -> Row:
     flips = float(trace.flips.sum())
     crossings = int(trace.crossings.sum())
     return {
@@ -155,8 +153,8 @@ def _exact(trace: Trace, length: float) -> dict[str, Any]:
     }
 
 
-def _estimated(estimate: Estimate) -> dict[str, Any]:
-    row = {
+def _estimated(estimate: Estimate) -> Row:
+    row: Row = {
         "method": "estimate",
         "samples": int(estimate.samples.sum()),
         "converged": bool(estimate.converged.all()),

@@ -24,6 +24,7 @@ from transect.study.columns import PER_PATH
 from transect.study.config import MeasureConfig, PathConfig
 from transect.study.data.dataset import DataSet, as_pixels
 from transect.study.data.samples import chosen_pairs, chosen_samples
+from transect.support.types import Row, number
 from transect.tables.files import is_own
 from transect.tracing.arguments import checked_measures
 
@@ -231,7 +232,6 @@ def _integral(left: Tensor, right: Tensor, width: Tensor) -> Tensor:
     return width * torch.where(opposite, crossing, total / 2)
 
 
-Row = dict[str, Any]
 MeasurePaths = Callable[[nn.Module, Sequence[Path], MeasureConfig, str], list[Row]]
 """``measure(model, paths, how, device) -> rows``: one a path, with columns of
 :data:`transect.study.columns.PATH_SCHEMA` from ``segments`` on.
@@ -285,7 +285,7 @@ def _with_faults(row: Row, network: Any, path: Path, how: MeasureConfig) -> Row:
         found = transect.trace(network, path, keep="all", verify=False)
     deviation = float(across_outputs(_deviations(found, how)).sum())
     unharmed = {name: value for name, value in row.items() if "deviation" not in name}
-    return unharmed | {"absolute_deviation": deviation, "mean_deviation": deviation / row["path_length"]}
+    return unharmed | {"absolute_deviation": deviation, "mean_deviation": deviation / number(row["path_length"])}
 
 
 def _deviations(found: Trace, how: MeasureConfig) -> Tensor:
