@@ -73,7 +73,7 @@ class Curves:
                 values[name][place] = row[name]
         _check_finite(values)
         splits = distinct(chosen, "split")
-        return cls(splits[0] if len(splits) == 1 else "", positions, seeds, values, over)
+        return cls(str(splits[0] or "") if len(splits) == 1 else "", positions, seeds, values, over)
 
     @property
     def widths(self) -> tuple[float, ...]:
