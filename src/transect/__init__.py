@@ -10,7 +10,7 @@ Capture a network, walk along a path in its input space, and find every linear r
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from transect._version import __version__
 
@@ -74,13 +74,15 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: torch takes seconds, and ``transect --help`` does not need it."""
-    if name == "paths":
-        return importlib.import_module("transect.paths")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'transect' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # where types are checked, every name is known, and one that there is not is an error
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used: torch takes seconds, and ``transect --help`` does not need it."""
+        if name == "paths":
+            return importlib.import_module("transect.paths")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'transect' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

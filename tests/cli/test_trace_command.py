@@ -16,6 +16,7 @@ from torch.nn import functional
 
 import transect
 from transect.cli import main as cli
+from transect.measures import MEASURES
 
 NETWORK = """
 import torch
@@ -82,7 +83,23 @@ def test_a_line_between_two_arrays_has_the_crossings_we_know(trace):
     # the sum of hinges less its chord: the integral of chord - f, with f(1) = 1.5
     assert row["absolute_deviation"] == pytest.approx(length * (0.75 - (0.75**2 + 0.5**2 + 0.25**2) / 2))
     assert row["total_variation"] == pytest.approx(1.5)
+    assert row["slope_similarity"] == pytest.approx(1.0)  # of slopes 1, 2 and 3; the pair with 0 is left out
     assert found["path"]["crossings"] == 3
+
+
+@pytest.mark.parametrize("sampled", [(), ("--estimate",)])
+def test_programs_get_every_listed_measure_and_what_has_no_value_is_empty(trace, sampled):
+    np.save("c.npy", np.array([0.1, 0.0]))  # before the first turn: one region, no pair of slopes
+    code, out, _ = trace(*HINGES[:-1], "c.npy", "--json", "--out", "found", *sampled)
+    assert code == 0
+    found = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    wanted = {one.name for one in MEASURES if one.reducer is not None and (one.estimated or not sampled)}
+    head, line = Path("found/segments.csv").read_text().splitlines()
+    for said in (found["path"], *found["segments"]):
+        assert wanted <= said.keys()
+        assert said.get("slope_similarity") is None
+    assert wanted <= set(head.replace('"', "").split(","))
+    assert sampled or line.endswith(",")
 
 
 def test_a_person_sees_a_line_a_segment_and_one_for_the_path(trace):

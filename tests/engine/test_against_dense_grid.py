@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 import transect
 from oracle import dense
-from support.models import built_and_traced, perceptron, points, residual_network
+from support.models import interpolated, perceptron, points, residual_network, traced_once
 
 POINTS = 2001
 CASES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
@@ -22,9 +21,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
 }
 
 
-@cache
-def _traced(name: str) -> tuple[nn.Module, transect.Trace]:
-    return built_and_traced(*CASES[name])
+_traced = traced_once(CASES)
 
 
 @pytest.fixture(params=CASES)
@@ -68,7 +65,7 @@ def test_outputs_between_the_knots_are_on_straight_lines(traced: tuple[nn.Module
         with torch.no_grad():
             expected = module(x)
         scale = float(expected.abs().max())
-        torch.testing.assert_close(_interpolated(segment, t), expected, rtol=0, atol=1e-12 * scale)
+        torch.testing.assert_close(interpolated(segment, t), expected, rtol=0, atol=1e-12 * scale)
 
 
 def test_deviation_and_variation_are_those_of_the_grid(traced: tuple[nn.Module, transect.Trace]):
@@ -96,10 +93,3 @@ def _patterns(segment: Any, operation: int) -> Tensor:
     pieces = change.cumsum(0)
     assert bool(((pieces == 0) | (pieces == 1)).all())
     return pieces.bool()
-
-
-def _interpolated(segment: Any, t: Tensor) -> Tensor:
-    right = torch.searchsorted(segment.t, t).clamp(1, len(segment.t) - 1)
-    low, high = segment.t[right - 1], segment.t[right]
-    weight = ((t - low) / (high - low)).unsqueeze(1)
-    return torch.lerp(segment.outputs[right - 1], segment.outputs[right], weight)

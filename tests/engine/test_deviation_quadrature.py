@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 import transect
 from oracle import dense
-from support.models import built_and_traced, perceptron, points, residual_network
+from support.models import perceptron, points, residual_network, traced_once
 
 CASES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
     "few regions": (lambda: perceptron(2, 6, 6, 3), 3 * points(4, 2)),
@@ -23,9 +22,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
 }
 
 
-@cache
-def _traced(name: str) -> tuple[nn.Module, transect.Trace]:
-    return built_and_traced(*CASES[name])
+_traced = traced_once(CASES)
 
 
 @pytest.fixture(params=CASES)

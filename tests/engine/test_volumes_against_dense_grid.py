@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import transect
 from oracle import dense
-from support.models import points
+from support.models import interpolated, points
 
 POINTS = 4001
 Change = tuple[int, int, int, int, int]
@@ -98,9 +98,7 @@ def test_outputs_are_on_straight_lines_between_the_knots(traced: tuple[nn.Module
         t, x = dense.grid(start, end, POINTS)
         with torch.no_grad():
             expected = module(x)
-        torch.testing.assert_close(
-            _interpolated(segment, t), expected, rtol=0, atol=1e-12 * float(expected.abs().max())
-        )
+        torch.testing.assert_close(interpolated(segment, t), expected, rtol=0, atol=1e-12 * float(expected.abs().max()))
 
 
 def test_the_comparison_sees_what_is_wrong():
@@ -122,7 +120,7 @@ def test_the_comparison_sees_what_is_wrong():
         assert _changes_of(replace(segment, flips=type(flips)(*fewer)), t) != right
     moved = segment.outputs.clone()
     moved[len(moved) // 2] += 1e-9
-    assert not torch.allclose(_interpolated(replace(segment, outputs=moved), t), _interpolated(segment, t), 0, 1e-12)
+    assert not torch.allclose(interpolated(replace(segment, outputs=moved), t), interpolated(segment, t), 0, 1e-12)
 
 
 def _seen(module: nn.Module, start: Tensor, end: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -150,10 +148,3 @@ def _changes_of(segment: Any, t: Tensor) -> set[Change]:
         first, last = joined.get((c, operation, unit), (before, before))
         joined[c, operation, unit] = (first, after if last == before else -1)  # -1: it was on another piece
     return {(*name, a, b) for name, (a, b) in joined.items() if a != b}
-
-
-def _interpolated(segment: Any, t: Tensor) -> Tensor:
-    right = torch.searchsorted(segment.t, t).clamp(1, len(segment.t) - 1)
-    low, high = segment.t[right - 1], segment.t[right]
-    weight = ((t - low) / (high - low)).unsqueeze(1)
-    return torch.lerp(segment.outputs[right - 1], segment.outputs[right], weight)

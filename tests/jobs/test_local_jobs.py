@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support import worker_jobs
+from support.waiting import until
 from transect.errors import StudyError
 from transect.jobs import Job, LocalExecutor, Outcome, raise_failures, run_jobs
 
@@ -139,13 +140,13 @@ def test_nobody_works_on_when_the_parent_is_stopped(tmp_path, blow, code):
     command = [sys.executable, str(tmp_path / "script.py"), str(Path(__file__).parents[1]), str(tmp_path)]
     # SIGINT goes to the whole group, as Ctrl-C in a terminal does
     parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
-    worker_jobs.until(lambda: len(list(tmp_path.glob("*.tick"))) == 2)
+    until(lambda: len(list(tmp_path.glob("*.tick"))) == 2)
     os.killpg(parent.pid, blow) if blow == signal.SIGINT else parent.send_signal(blow)
     _, errors = parent.communicate(timeout=20)
     assert parent.returncode == code
     assert "Traceback" not in errors
     pids = [int(path.stem) for path in tmp_path.glob("*.tick")]
-    worker_jobs.until(lambda: not any(is_running(pid) for pid in pids), seconds=5)
+    until(lambda: not any(is_running(pid) for pid in pids), seconds=5)
     before = [path.read_text() for path in tmp_path.glob("*.tick")]
     time.sleep(0.2)
     assert [path.read_text() for path in tmp_path.glob("*.tick")] == before

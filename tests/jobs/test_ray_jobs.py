@@ -16,6 +16,7 @@ import pytest
 
 from support import worker_jobs
 from support.two_nodes import is_running, needs_ray, two_nodes
+from support.waiting import until
 from transect.errors import MissingDependency, StudyError
 from transect.jobs import Job, LocalExecutor, RayExecutor, run_jobs
 from transect.jobs import ray_executor as module
@@ -143,7 +144,7 @@ def test_a_lost_node_costs_only_what_was_being_done_on_it(executor, nodes, tmp_p
         if sum(event.kind == "started" for event in events) == 3 and not (tmp_path / "go").exists():
             workers = [int(path.suffix[1:]) for path in tmp_path.glob("job *")]
             nodes.lose()
-            worker_jobs.until(lambda: sum(map(is_running, workers)) == 1)
+            until(lambda: sum(map(is_running, workers)) == 1)
             (tmp_path / "go").touch()
 
     jobs = [Job(f"job {number}", worker_jobs.hold, (tmp_path, f"job {number}")) for number in range(8)]
@@ -258,7 +259,7 @@ except KeyboardInterrupt:
 def test_nobody_works_on_when_the_parent_is_stopped(nodes, tmp_path, blow, code):
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-    worker_jobs.until(lambda: len(list(tmp_path.glob("*.tick"))) == 2, seconds=90)
+    until(lambda: len(list(tmp_path.glob("*.tick"))) == 2, seconds=90)
     os.killpg(parent.pid, blow)
     assert parent.wait(timeout=60) == code
     assert_silence(tmp_path, ticks=2)
@@ -266,7 +267,7 @@ def test_nobody_works_on_when_the_parent_is_stopped(nodes, tmp_path, blow, code)
 
 def stop_when(folder, ticks):
     def stop(event):
-        worker_jobs.until(lambda: len(list(folder.glob("*.tick"))) == ticks)
+        until(lambda: len(list(folder.glob("*.tick"))) == ticks)
         raise KeyboardInterrupt
 
     return stop
@@ -274,7 +275,7 @@ def stop_when(folder, ticks):
 
 def assert_silence(folder, ticks):
     assert len(list(folder.glob("*.tick"))) == ticks
-    worker_jobs.until(lambda: not any(is_running(int(path.stem)) for path in folder.glob("*.tick")), seconds=10)
+    until(lambda: not any(is_running(int(path.stem)) for path in folder.glob("*.tick")), seconds=10)
     before = [path.read_text() for path in folder.glob("*.tick")]
     time.sleep(0.2)
     assert [path.read_text() for path in folder.glob("*.tick")] == before

@@ -13,21 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from support.piecewise import Curve, curves, ends_of, measured, random_curve, runs_of
+from transect.measures import MEASURES
 from transect.measures.base import Ends, Reduced, Reducer, reducers_of
 
-_PER_OUTPUT = {"absolute_deviation", "centred_deviation", "total_variation", "excess_variation"}
-_PER_SEGMENT = {
-    "crossings",
-    "linear_crossings",
-    "undecided_crossings",
-    "deviation_norm",
-    "arc_length",
-    "slope_similarity",
-    "slope_similarity_weighted",
-    "slope_pairs",
-    "slope_pairs_left_out",
-}
-_CONTINUOUS = _PER_OUTPUT | {"deviation_norm", "arc_length"}
+_LISTED = {measure.name: measure for measure in MEASURES if measure.reducer is not None}
+_PER_OUTPUT = {name for name, measure in _LISTED.items() if measure.per == "output"}
+_BESIDE = {"undecided_crossings", "slope_similarity_weighted", "slope_pairs", "slope_pairs_left_out"}
+_CONTINUOUS = {name for name, measure in _LISTED.items() if measure.bounded}
 
 
 class _Everything:
@@ -54,7 +46,7 @@ def _assert_same(found: Mapping[str, Reduced], expected: Mapping[str, Reduced], 
 
 def test_names_and_shapes_are_those_of_the_trace() -> None:
     found = measured(_Everything, [random_curve(seed, 5, 3) for seed in range(2)])
-    assert set(found) == _PER_OUTPUT | _PER_SEGMENT
+    assert set(found) == _LISTED.keys() | _BESIDE
     for name, one in found.items():
         assert one.value.shape == one.rounding.shape == ((2, 3) if name in _PER_OUTPUT else (2,))
         assert one.value.dtype == one.rounding.dtype == torch.float64
@@ -166,7 +158,8 @@ def test_scaling_the_outputs_by_a_power_of_two_scales_or_keeps_every_measure_exa
     curve = random_curve(7, 9, 3)
     found = measured(_Everything, [replace(curve, f=curve.f * factor)])
     for name, one in measured(_Everything, [curve]).items():
-        assert torch.equal(found[name].value, one.value * factor if name in _CONTINUOUS else one.value), name
+        scales = name in _LISTED and _LISTED[name].scales
+        assert torch.equal(found[name].value, one.value * factor if scales else one.value), name
 
 
 def test_float32_outputs_are_summed_in_float64() -> None:

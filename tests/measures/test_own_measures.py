@@ -58,6 +58,19 @@ def test_tables_have_its_columns_with_one_worker_and_two_and_after_an_interrupti
         transect.measure(mlp(), paths(4), out=tmp_path, **given | {"measures": [replace(LARGEST_GAP, reducer=Flat)]})
 
 
+@pytest.mark.parametrize(("total", "expected"), [("sum", 1.5), ("mean", 0.75), ("max", 1.5)])
+def test_a_table_has_the_total_of_the_segments_that_the_measure_asks_for(total, expected):
+    path = transect.Path([[-1.0], [3.0], [1.0]])  # gaps of 1.5 and 0, as above
+    found = transect.measure(absolute(), path, measures=[replace(LARGEST_GAP, total=total)], progress=False)
+    assert found.column("own_largest_gap").tolist() == [expected]
+
+
+@pytest.mark.parametrize(("field", "value"), [("total", "median"), ("per", "unit")])
+def test_what_a_measure_says_of_itself_is_checked(field, value):
+    with pytest.raises(InvalidInput, match=f"{field}: expected one of .*, got '{value}'"):
+        replace(LARGEST_GAP, **{field: value})
+
+
 @pytest.mark.parametrize(
     ("measures", "message"),
     [

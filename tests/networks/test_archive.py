@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch.nn import functional
 
 import transect
 from support.exported import PROGRAM, SAMPLE, SHAPE, WEIGHTS, changed, convnet, save, skip_without_archives
+from support.harm import Harm
 from transect.errors import InvalidInput
 from transect.networks import load_model
 from transect.networks.files import load_program
@@ -47,16 +47,6 @@ def test_a_program_computes_what_the_module_did(model: nn.Module, tmp_path: Path
     network, own = (transect.capture(module, x) for module in (loaded.module, model))
     assert network.units == own.units
     torch.testing.assert_close(network(x), own(x))
-
-
-class Harm:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
-        return os.mkdir, (str(self.folder),)
 
 
 def _text(old: str, new: str) -> Callable[[bytes], bytes]:

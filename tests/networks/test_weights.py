@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import warnings
 import zipfile
@@ -15,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from support.harm import Harm
 from transect.errors import InvalidInput, OutOfMemory
 from transect.networks import load_weights, read_weights
 
@@ -49,16 +49,6 @@ def test_weights_arrive_in_the_model(name: str, tmp_path: Path):
     WRITTEN[name](trained.state_dict(), tmp_path / name)
     load_weights(model, tmp_path / name)
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in trained.state_dict().items())
-
-
-class Harm:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
-        return os.mkdir, (str(self.folder),)
 
 
 @pytest.mark.parametrize("write", [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import singledispatch
 from typing import Any
 
@@ -14,6 +15,7 @@ from oracle.steps import (
     Absolute,
     AveragePool,
     BatchNorm,
+    Case,
     Clamp,
     Concatenation,
     Convolution,
@@ -240,3 +242,9 @@ def _with(layer: nn.Module, **values: np.ndarray | None) -> nn.Module:
             if value is not None:
                 getattr(layer, name).copy_(torch.from_numpy(np.array(value, dtype=np.float64)))
     return layer
+
+
+def points_of(case: Case, positions: Sequence[Fraction]) -> Tensor:
+    """Inputs at positions of a case's segment, ``(len(positions), *shape)``."""
+    start, end = torch.from_numpy(case.start), torch.from_numpy(case.end)
+    return torch.stack([start + float(t) * (end - start) for t in positions])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from oracle.closed_forms import KNOWN, Known
 from oracle.dense import preactivations
-from oracle.modules import Described
+from oracle.modules import Described, points_of
 from oracle.networks import cases, coarse, generic
 from oracle.rational import Restriction, assert_tiles_the_segment, restrict
 from oracle.steps import Case
@@ -43,7 +43,7 @@ def test_outputs_at_the_knots_are_those_of_the_module(case: Case):
     found = restrict(case)
     module = Described(case.steps, case.start.ndim)
     with torch.no_grad():
-        outputs = module(_points(case, found.knots))
+        outputs = module(points_of(case, found.knots))
     expected = torch.tensor([[float(value) for value in row] for row in found.outputs], dtype=torch.float64)
     torch.testing.assert_close(outputs, expected, rtol=1e-11, atol=1e-11 * float(expected.abs().max()) + 1e-13)
 
@@ -53,7 +53,7 @@ def test_outputs_at_the_knots_are_those_of_the_module(case: Case):
 def test_patterns_are_those_of_the_module_in_the_middle_of_each_piece(case: Case):
     found = restrict(case)
     middles = [(piece.low + piece.high) / 2 for piece in found.pieces]
-    seen = preactivations(Described(case.steps, case.start.ndim), _points(case, middles))
+    seen = preactivations(Described(case.steps, case.start.ndim), points_of(case, middles))
     for operation, z in enumerate(seen):
         expected = torch.tensor([piece.pattern[operation] for piece in found.pieces])
         certain = z.abs() > 1e-12 * z.abs().max()
@@ -74,11 +74,6 @@ def test_reversal_mirrors_everything(case: Case):
     assert back.flips == [(1 - t, {(k, u, b, a) for k, u, a, b in changed}) for t, changed in reversed(there.flips)]
     assert back.mean_absolute_deviation == there.mean_absolute_deviation
     assert back.total_variation == there.total_variation
-
-
-def _points(case: Case, positions: list[Fraction]) -> torch.Tensor:
-    start, end = torch.from_numpy(case.start), torch.from_numpy(case.end)
-    return torch.stack([start + float(t) * (end - start) for t in positions])
 
 
 def test_restriction_is_exact_where_floats_are_not():

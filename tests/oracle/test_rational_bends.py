@@ -19,7 +19,7 @@ from oracle.bends import envelope
 from oracle.choices import Rolled
 from oracle.closed_bends import KNOWN_BENDS, KnownBend
 from oracle.mixed import FAMILIES, mixed
-from oracle.modules import Described
+from oracle.modules import Described, points_of
 from oracle.networks import Numbers, coarse, decimal, drawn, generic, repeating, spread, uneven
 from oracle.operands import bends_at
 from oracle.rational import Restriction, assert_tiles_the_segment, restrict
@@ -39,7 +39,7 @@ def test_known_bends(known: KnownBend):
     assert found.flips == list(known.flips)
     assert found.outputs == [list(row) for row in known.outputs]
     outputs = torch.tensor([[float(value) for value in row] for row in known.outputs], dtype=torch.float64)
-    points = _points(known.case, found.knots)
+    points = points_of(known.case, found.knots)
     torch.testing.assert_close(Described(known.case.steps, known.case.start.ndim)(points).detach(), outputs)
 
 
@@ -55,7 +55,7 @@ def test_outputs_are_those_of_the_module_at_the_knots_and_between(
     exact = found.outputs + [piece.output.at(middle) for piece, middle in zip(found.pieces, middles, strict=True)]
     expected = torch.tensor([[float(value) for value in row] for row in exact], dtype=torch.float64)
     with torch.no_grad():
-        outputs = Described(case.steps, case.start.ndim)(_points(case, found.knots + middles))
+        outputs = Described(case.steps, case.start.ndim)(points_of(case, found.knots + middles))
     torch.testing.assert_close(outputs, expected, rtol=1e-9, atol=1e-10 * float(expected.abs().max()) + 1e-12)
 
 
@@ -125,11 +125,6 @@ def test_envelope_is_that_of_all_pairs_of_lines(lines: list[tuple[int, int] | No
         if not expected or expected[-1][1] != winner:
             expected.append((left, winner))
     assert envelope(lines, low, high) == expected
-
-
-def _points(case: Case, positions: list[Fraction]) -> torch.Tensor:
-    start, end = torch.from_numpy(case.start), torch.from_numpy(case.end)
-    return torch.stack([start + float(t) * (end - start) for t in positions])
 
 
 @settings(max_examples=30, deadline=None, derandomize=True, database=None)

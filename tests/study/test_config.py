@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pytest
@@ -13,10 +14,20 @@ from pydantic import ValidationError
 from transect.errors import StudyError
 from transect.study.checks import check_study
 from transect.study.config import MeasuringConfig, StudyConfig
+from transect.study.data import load
 from transect.study.data.load import load_data
 from transect.study.files import demo_study
 from transect.study.models import build_model
-from transect.study.sections import canonical_json
+from transect.study.running import measuring
+from transect.study.sections import (
+    SETTINGS_OF_DATA,
+    SETTINGS_OF_KIND,
+    DataConfig,
+    DataName,
+    PathConfig,
+    PathKind,
+    canonical_json,
+)
 from transect.study.training.steps import batches
 from transect.tables.files import with_settings
 
@@ -42,6 +53,19 @@ PLAIN = {"model": {"width": [9, 16]}, "train": {"epochs": 3, "seed": [0, 1]}}
 def test_wrong_settings_are_named(given, said):
     with pytest.raises(StudyError, match=said):
         StudyConfig.parse(PLAIN | given)
+
+
+@pytest.mark.parametrize(
+    ("section", "names", "table", "makers"),
+    [
+        (DataConfig, DataName, SETTINGS_OF_DATA, {**load._SIGNALS, **load._IMAGES}),
+        (PathConfig, PathKind, SETTINGS_OF_KIND,
+         {*measuring._TRANSLATIONS, *measuring._OF_SAMPLES, "between_same_class", "between_classes"}),
+    ],
+)  # fmt: skip
+def test_every_data_set_and_kind_of_paths_has_a_maker_and_says_which_settings_it_has(section, names, table, makers):
+    assert set(get_args(names)) == set(table) == set(makers)
+    assert {setting for settings in table.values() for setting in settings} <= set(section.model_fields)
 
 
 OUT_OF_BOUNDS = [

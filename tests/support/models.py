@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 import transect
 from transect.study.models.architectures import resnet18
+from transect.tracing.segment import Segment
 
 
 def perceptron(*widths: int, seed: int = 0, bias: bool = True) -> nn.Sequential:
@@ -56,3 +58,18 @@ def built_and_traced(build: Callable[[], nn.Module], anchors: Tensor) -> tuple[n
     """A module, and its trace along the open path through the anchors."""
     module = build()
     return module, transect.trace(transect.capture(module, anchors[0]), transect.Path(anchors))
+
+
+def traced_once(
+    cases: Mapping[str, tuple[Callable[[], nn.Module], Tensor]],
+) -> Callable[[str], tuple[nn.Module, transect.Trace]]:
+    """:func:`built_and_traced` of a case by its name, each when it is first asked for."""
+    return cache(lambda name: built_and_traced(*cases[name]))
+
+
+def interpolated(segment: Segment, t: Tensor) -> Tensor:
+    """Outputs at positions of a segment, on the straight lines between those at its knots, ``(len(t), C)``."""
+    right = torch.searchsorted(segment.t, t).clamp(1, len(segment.t) - 1)
+    low, high = segment.t[right - 1], segment.t[right]
+    weight = ((t - low) / (high - low)).unsqueeze(1)
+    return torch.lerp(segment.outputs[right - 1], segment.outputs[right], weight)

@@ -1,9 +1,11 @@
-"""Models of a user, as a study file names them."""
+"""Models of a user, as a study file names them, and which models of the table are given signals in tests."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
+
+OF_SIGNALS = ("mlp", "cnn1d")
 
 
 def small(width: int, classes: int) -> nn.Module:

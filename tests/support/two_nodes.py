@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
+from support.waiting import until
 
 HERE = Path(__file__).parents[1]
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
@@ -69,14 +70,6 @@ def two_nodes():
         patch.setenv("RAY_ADDRESS", nodes.address)
         yield nodes
         nodes.cluster.shutdown()
-
-
-def until(condition, seconds=60.0):
-    """Wait for something to come true, but not for ever."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def free_port():

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from support.waiting import until
+
 
 def square(number, report):
     for step in range(1, 4):
@@ -92,12 +94,4 @@ def tick(folder, report):
     """Says that it lives, on and on."""
     while True:
         (Path(folder) / f"{os.getpid()}.tick").write_text(str(time.time()))
-        time.sleep(0.02)
-
-
-def until(condition, seconds=30.0):
-    """Wait for something to come true, but not for ever."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)

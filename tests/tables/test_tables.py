@@ -11,7 +11,7 @@ import pytest
 
 from transect.errors import StudyError
 from transect.study.columns import RUN_SCHEMA, TIMING_SCHEMA
-from transect.tables.files import as_table, make_schema, make_table, read_table, write_csv, write_table
+from transect.tables.files import as_table, make_schema, make_table, read_table, with_settings, write_csv, write_table
 
 
 def timing(width: int, seconds: float = 0.1) -> dict[str, object]:
@@ -125,6 +125,21 @@ def test_columns_that_may_be_empty_are_empty_where_nothing_is_given(tmp_path):
     assert read_table(path, schema).to_pylist() == [{"needed": 1, "other": None}, {"needed": 2, "other": 0.5}]
     with pytest.raises(StudyError, match="needed"):
         make_table([{"other": 0.5}], schema)
+
+
+def test_a_table_from_before_a_column_was_there_is_read_with_it_empty(tmp_path):
+    """As when a measure is added: what was measured before goes on being read."""
+    before = make_schema(("needed", pa.int64()), ("last", pa.float64()), also_null=("last",))
+    after = make_schema(("needed", pa.int64()), ("new", pa.int64()), ("last", pa.float64()), also_null=("new", "last"))
+    rows = [{"needed": 1, "last": 0.5, "own_gap": 2.0}]
+    path = write_table(make_table(rows, with_settings(before, rows)), tmp_path / "t.parquet")
+    found = read_table(path, after)
+    assert found.schema.equals(with_settings(after, rows))
+    assert found.to_pylist() == [{"needed": 1, "new": None, "last": 0.5, "own_gap": 2.0}]
+    with pytest.raises(StudyError, match="expected the columns"):  # which every row must have
+        read_table(path, make_schema(("needed", pa.int64()), ("new", pa.int64()), ("last", pa.float64())))
+    with pytest.raises(StudyError, match="expected the columns"):  # written by somebody who knows more
+        read_table(write_table(make_table([{"needed": 1}], after), path), before)
 
 
 def test_a_column_that_studies_called_as_traces_do_is_read_by_its_present_name(tmp_path):

@@ -14,6 +14,7 @@ from transect.analysis.comparison import CurveComparison, rank_correlation
 from transect.analysis.confidence import FEWEST_POSITIONS, FEWEST_SEEDS, MeanWithInterval
 from transect.analysis.following import FEWEST, Following, curves_of, follow_in
 from transect.analysis.studies import PairedCurve, compare_studies
+from transect.support.types import number
 from transect.tables.files import as_table
 from transect.tables.grouping import Group, along, distinct, groups, select, sweeps, varying
 from transect.tables.names import BASELINES, describe, has_values, name_of, setting_name, several, walked
@@ -44,14 +45,14 @@ def judge_label_noise(table: pa.Table, over: str) -> tuple[Claim, ...]:
         claim
         for group in groups(table, varying(table, apart=apart))
         for noise in distinct(group.table, "label_noise")[1:]
-        for claim in _claims(group.table, group.values, noise, over)
+        for claim in _claims(group.table, group.values, number(noise), over)
     ]
     alone = "The table has one label noise only."
     return tuple(found) or (Claim(5, LABEL_NOISE, {}, (), alone),)
 
 
 def _claims(table: pa.Table, values: Mapping[str, Any], noise: float, over: str) -> list[Claim]:
-    least = distinct(table, "label_noise")[0]
+    least = number(distinct(table, "label_noise")[0])
     clean, noisy = (select(table, label_noise=each) for each in (least, noise))
     columns = [name for name in _COLUMNS if name == "absolute_deviation" or has_values(table, name)]
     compared = compare_studies(clean, noisy, columns, over=over)

@@ -42,7 +42,7 @@ class Question:
 
     model: str
     weights: str | os.PathLike[str] | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, object] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
     output: str | None = None
     dtype: Dtype | None = None

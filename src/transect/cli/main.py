@@ -141,7 +141,8 @@ def trace_command(
 ) -> None:
     """Walk from one input to another, or around one, and find every linear region on the way.
 
-    Prints crossings, flips, deviation and variation of every segment, the latter as l2 norms across the outputs.
+    Prints crossings, flips, deviation and variation of every segment, the latter as l2 norms across the outputs; --json
+    and the table of --out have every listed measure.
     """
     from transect.cli import inputs as asked_paths  # torch takes seconds to import: not for --help
     from transect.cli import trace as trace_command

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
 import pyarrow as pa
 from rich.console import Console
@@ -15,11 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from transect.cli.inputs import Opened, Question, Way, is_array, normalisation_of, opened, path_of
-from transect.errors import InvalidInput, TransectWarning
+from transect.errors import InvalidInput, RoundingWarning, TransectWarning
 from transect.estimation import Estimate, estimate
+from transect.measures import BY_NAME, MEASURES
 from transect.measuring import forecast
 from transect.networks.network import Network
 from transect.paths import Path as Polyline
+from transect.support.types import Cell, Row, number
 from transect.tables.files import replacing, write_csv
 from transect.tracing import trace
 from transect.tracing.result import Trace
@@ -30,7 +33,6 @@ _BYTES_OF_A_KNOT = 64  # of what is kept of a crossing beside its outputs: posit
 _EXACT = {"crossings": "crossings", "density": "density", "flips": "flips"}
 _ESTIMATED = {"flips": "flips", "flips_low": "at least", "flips_high": "at most", "samples": "samples"}
 _BOTH = {"absolute_deviation": "deviation", "total_variation": "variation"}
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,8 @@ def _rows(result: Trace | Estimate) -> list[Row]:
     return [{name: values[index] for name, values in columns.items()} for index in range(len(result.length))]
 
 
-def _columns(result: Trace | Estimate) -> Mapping[str, Sequence[Any]]:
-    found: dict[str, Sequence[Any]] = {"length": result.length.tolist()}
+def _columns(result: Trace | Estimate) -> Mapping[str, Sequence[float | None]]:
+    found: dict[str, Sequence[float | None]] = {"length": result.length.tolist()}
     if isinstance(result, Trace):
         for name in ("crossings", "flips", "linear_crossings", "density"):
             found[name] = getattr(result, name).tolist()
@@ -161,18 +163,34 @@ def _columns(result: Trace | Estimate) -> Mapping[str, Sequence[Any]]:
             low, high = result.flips_interval.T.tolist()
             found |= {"flips": result.flips.tolist(), "flips_low": low, "flips_high": high}
         found |= {"samples": result.samples.tolist(), "converged": result.converged.tolist()}
-    for name in ("absolute_deviation", "total_variation"):
-        found[name] = result.across_outputs(getattr(result, name)()).tolist()
-    return found | {"arc_length": result.arc_length().tolist()}
+    for measure in MEASURES:
+        if measure.reducer is None or measure.name in found or (isinstance(result, Estimate) and not measure.estimated):
+            continue
+        with warnings.catch_warnings():
+            if measure.name not in _BOTH:  # what a person is shown says it for all
+                warnings.simplefilter("ignore", RoundingWarning)
+            values = result.measure(measure.name)
+        one = values if measure.per == "segment" else result.across_outputs(values)
+        found[measure.name] = [None if isnan(value) else value for value in one.tolist()]
+    return found
 
 
 def _whole(result: Trace | Estimate) -> Row:
     columns = _columns(result)
-    sums = {name: sum(values) for name, values in columns.items() if name not in ("density", "converged")}
+    sums: Row = {name: _total(name, values) for name, values in columns.items() if name not in ("density", "converged")}
     if isinstance(result, Trace):
         anchors = {"anchor_crossings": result.anchor_crossings, "path_crossings": result.path_crossings}
-        return sums | anchors | {"density": sums["crossings"] / sums["length"]}
+        return {**sums, **anchors, "density": number(sums["crossings"]) / number(sums["length"])}
     return sums | {"converged": all(columns["converged"])}
+
+
+def _total(name: str, values: Sequence[float | None]) -> float | None:
+    """Of the whole path; None where no segment has a value."""
+    known = [value for value in values if value is not None]
+    return _TOTALS[BY_NAME[name].total if name in BY_NAME else "sum"](known) if known else None
+
+
+_TOTALS: Mapping[str, Callable[[list[float]], float]] = {"sum": sum, "mean": fmean, "max": max}
 
 
 def _headline(found: Found) -> str:
@@ -199,7 +217,8 @@ def _about_normalisation(way: Way, asked: Opened) -> str:
     return f"Images are normalised: values from 0 to 1, less mean {mean}, over standard deviation {std}."
 
 
-def _cell(value: Any) -> str:
+def _cell(cell: Cell) -> str:
+    value = number(cell)
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

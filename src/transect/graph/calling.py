@@ -228,7 +228,9 @@ class _Signature:
         named = isinstance(key, int) and key < len(self.positional) and self.positional[key] in self.nameable
         return self.positional[key] if named else key  # type: ignore[index]
 
-    def bind(self, argument: int | str | None, fixed: Mapping[int | str, Any]) -> tuple[int | str, dict]:
+    def bind(
+        self, argument: int | str | None, fixed: Mapping[int | str, Any]
+    ) -> tuple[int | str, dict[int | str, Any]]:
         """Keys of the moving and the fixed arguments: all by name where that is possible, else by position."""
         for key in fixed:
             self.check(key, "fixed")

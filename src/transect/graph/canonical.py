@@ -123,7 +123,13 @@ class _Fold:
         return made.fill_(self.unwritten if made.is_floating_point() else 0) if is_unwritten else made
 
     def _append(
-        self, node: fx.Node, args: Any, kwargs: dict, value: Value | None, from_input: bool, part: int | None = None
+        self,
+        node: fx.Node,
+        args: Any,
+        kwargs: dict[str, Any],
+        value: Value | None,
+        from_input: bool,
+        part: int | None = None,
     ) -> None:
         target, name = node.target, node.name if value is None else value.name
         assert callable(target)
@@ -195,7 +201,8 @@ def _output_name(program: ExportedProgram) -> str:
             f"model: expected one tensor as output, got {len(names)} values. "
             "Wrap the model in a module whose forward returns the one tensor to trace."
         )
-    return names[0]
+    name: str = names[0]
+    return name
 
 
 def _symbolic(made: Any) -> bool:

@@ -62,7 +62,7 @@ class KnownConstants(TorchFunctionMode):
                 self._learn(part, numbers[name])
 
     def __torch_function__(
-        self, function: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict | None = None
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(function, "__name__", "")
@@ -120,7 +120,7 @@ class KnownConstants(TorchFunctionMode):
             return False
         return all([self._number(tensor) is not None for tensor in tensors])
 
-    def _computed(self, function: Callable[..., Any], name: str, args: tuple, kwargs: dict) -> Any:
+    def _computed(self, function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with _disable_current_modes(), torch.no_grad(), torch._C.DisableTorchFunction(), full_precision():
             if _writes(name, kwargs):
                 for part in (*args[:1], kwargs.get("out")):
@@ -133,7 +133,7 @@ class KnownConstants(TorchFunctionMode):
                 return own
             return self._exactly(function, own, args, kwargs)
 
-    def _exactly(self, function: Callable[..., Any], own: Any, args: tuple, kwargs: dict) -> Any:
+    def _exactly(self, function: Callable[..., Any], own: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The same result with Python's floating-point numbers as float64 arithmetic makes them.
 
         Sizes, truth values and whole numbers are those of the module's own arithmetic.
@@ -164,7 +164,7 @@ class KnownConstants(TorchFunctionMode):
     def _as_numbers(self, arguments: Any) -> Any:
         return tree_map(lambda part: self._number(part) if isinstance(part, Tensor) else part, arguments)
 
-    def _forget_written(self, name: str, args: tuple, kwargs: dict) -> None:
+    def _forget_written(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """What activations are written into is no constant any more, and nothing else in the same memory is."""
         if not _writes(name, kwargs):
             return
@@ -174,7 +174,9 @@ class KnownConstants(TorchFunctionMode):
                 memory = _memory(found[1])
                 self._known = {key: pair for key, pair in self._known.items() if _memory(pair[1]) != memory}
 
-    def _with_places(self, function: Callable[..., Any], name: str, args: tuple, kwargs: dict) -> Any:
+    def _with_places(
+        self, function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Call it with constants among indices and sizes as numbers, and masks as the places where they are true."""
         if name in ("__getitem__", "__setitem__"):
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
@@ -270,7 +272,7 @@ def _writes(name: str, kwargs: Mapping[str, Any]) -> bool:
     return name.endswith("_") or kwargs.get("out") is not None
 
 
-def _picks_by_truth(name: str, args: tuple) -> bool:
+def _picks_by_truth(name: str, args: tuple[Any, ...]) -> bool:
     if name != "__getitem__":
         return False
     return any(isinstance(part, Tensor) and part.dtype == torch.bool for part in tree_leaves(args[1]))

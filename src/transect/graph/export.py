@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from typing import Any, cast
 
@@ -90,7 +90,8 @@ def _exported(called: Called, batch: Tensor) -> ExportedProgram:
     called.exporting = True
     try:
         exported = torch.export.export(called, (batch,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
-        return exported.run_decompositions(_decompositions())
+        decomposed: ExportedProgram = exported.run_decompositions(_decompositions())
+        return decomposed
     finally:
         called.exporting = False
 
@@ -191,7 +192,7 @@ def _as_in_plain_passes() -> Iterator[None]:
         torch.SymInt.__hash__, torch.from_numpy = hashed, from_array  # type: ignore[method-assign]
 
 
-def _decompositions() -> dict:
+def _decompositions() -> dict[Any, Callable[..., Any]]:
     table = torch.export.default_decompositions()
     table.update(get_decompositions([torch.ops.aten.linalg_vector_norm]))  # which torch 2.6 would leave whole
     whole = {f"aten::{name}" for name in KEPT_WHOLE}
@@ -260,7 +261,7 @@ class _NothingDrawn(TorchDispatchMode):
 def _where_it_draws(called: Called, batch: Tensor) -> BaseException | None:
     """An exception from the line that draws random numbers; None where there is no such line."""
     try:
-        with _NothingDrawn():
+        with _NothingDrawn():  # type: ignore[no-untyped-call]
             Called.forward(called, batch)
     except _Drawn as drawn:
         return drawn
@@ -280,7 +281,7 @@ def _where_the_batch_is_fixed(called: Called, batch: Tensor) -> BaseException | 
         def _set_replacement(self, *args: Any, **options: Any) -> None:
             raise _BatchFixed
 
-    sizes: StatelessSymbolicContext = StatelessSymbolicContext(
+    sizes: StatelessSymbolicContext[Any, Any] = StatelessSymbolicContext(
         [DimDynamic.DYNAMIC, *[DimDynamic.STATIC] * (batch.dim() - 1)]
     )
     mode = FakeTensorMode(shape_env=Shapes(), allow_non_fake_inputs=True)

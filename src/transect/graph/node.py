@@ -111,7 +111,8 @@ class Graph:
             del result, args, kwargs  # or they would keep what is dropped here
             for name in self._unread_after[node.name]:
                 del known[name]
-        return known[self.output.name]
+        made: Tensor = known[self.output.name]
+        return made
 
     @cached_property
     def _unread_after(self) -> dict[str, list[str]]:

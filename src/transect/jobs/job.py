@@ -84,8 +84,8 @@ class Job:
     """
 
     key: str
-    function: Callable[..., Any]
-    args: tuple[Any, ...] = field(default=())
+    function: Callable[..., object]
+    args: tuple[object, ...] = field(default=())
     cpus: float = 1.0
     gpus: float = 0.0
     retries: int | None = None

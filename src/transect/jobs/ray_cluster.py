@@ -21,7 +21,7 @@ _SECONDS_TO_ANSWER = 10.0
 
 
 @contextmanager
-def connected(address: str | None, runtime_env: Mapping[str, Any] | None) -> Iterator[Any]:
+def connected(address: str | None, runtime_env: Mapping[str, object] | None) -> Iterator[Any]:
     """A connection of this process to a cluster, for a block.
 
     Args:

@@ -215,7 +215,7 @@ class RayExecutor(Executor):
         workers: int | None = None,
         retries: int = 2,
         patience: float = 60.0,
-        runtime_env: Mapping[str, Any] | None = None,
+        runtime_env: Mapping[str, object] | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise StudyError(f"expected at least one worker, or None for all of the cluster, got workers={workers}")

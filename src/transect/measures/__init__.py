@@ -14,7 +14,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, cast
 
-from transect.errors import InvalidInput
+from transect.errors import InvalidInput, check_one_of
 
 if TYPE_CHECKING:
     from transect.measures.base import Ends, Reducer
@@ -37,12 +37,14 @@ class Measure:
             worked out of other measures.
         estimated: Whether samples give it too.
         scales: Whether it is twice as large where the outputs are.
-        bounded: Whether tables have the two ends of an interval beside it, ``*_low`` and ``*_high``.
-        total: What the segments of a path become in a table: their ``"sum"``, or the ``"mean"`` of those with a value.
+        bounded: Whether tables have the two ends of an interval beside it, ``*_low`` and ``*_high``: of what is never
+            negative.
+        total: What the segments of a path become in a table: their ``"sum"``, the ``"mean"`` of those with a value, or
+            the ``"max"``.
         source: Where it comes from.
 
     Raises:
-        InvalidInput: The name is no such name.
+        InvalidInput: The name is no such name, or ``per`` or ``total`` is something else.
     """
 
     name: str
@@ -54,12 +56,14 @@ class Measure:
     estimated: bool = False
     scales: bool = True
     bounded: bool = True
-    total: Literal["sum", "mean"] = "sum"
+    total: Literal["sum", "mean", "max"] = "sum"
     source: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise InvalidInput(f"measure: expected a name such as 'arc_length', got {self.name!r}.")
+        check_one_of("per", self.per, ("output", "segment"))
+        check_one_of("total", self.total, ("sum", "mean", "max"))
 
     @cached_property
     def make(self) -> Callable[[Ends], Reducer] | None:

@@ -109,7 +109,8 @@ def row_norms(x: Tensor) -> Tensor:
     """l2 norm of every row, ``(N, C)`` to ``(N,)``; squares neither overflow nor vanish."""
     largest = x.abs().amax(1)
     scale = torch.where(largest > 0, largest, 1.0)
-    return (x / scale.unsqueeze(1)).norm(dim=1) * scale
+    norms: Tensor = (x / scale.unsqueeze(1)).norm(dim=1) * scale
+    return norms
 
 
 def add_by_segment(total: Tensor, segment: Tensor, values: Tensor) -> None:

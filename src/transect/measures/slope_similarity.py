@@ -47,7 +47,8 @@ class SlopeSimilarity:
     def _noise(self, f: Tensor, run: Run) -> Tensor:
         peak = f.abs().amax(1)
         near = torch.maximum(torch.maximum(peak[1:], peak[:-1]), self._ends.scale[run.segment[1:]])
-        return 2 * self._ends.rounding(near) * f.shape[1] ** 0.5
+        noise: Tensor = 2 * self._ends.rounding(near) * f.shape[1] ** 0.5
+        return noise
 
     def _add(self, segment: Tensor, cosine: Tensor, error: Tensor, length: Tensor, left_out: Tensor) -> None:
         kept = ~left_out

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import torch
@@ -13,6 +12,7 @@ from transect.errors import InvalidInput
 from transect.estimation import Estimate
 from transect.measures import MEASURES, Measure
 from transect.measures.base import across_outputs
+from transect.support.types import Row
 from transect.tables.files import OWN, make_schema
 from transect.tracing.result import Trace
 
@@ -22,11 +22,10 @@ that is stated for an estimate."""
 
 _TEXT, _COUNT, _NUMBER, _TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
-
 _COUNTED = ("crossings", "linear_crossings")
-_EXACT_ONLY = tuple(
-    measure for measure in MEASURES if measure.reducer and not measure.estimated and measure.name not in _COUNTED
-)
+_REDUCED = tuple(measure for measure in MEASURES if measure.reducer is not None and measure.name not in _COUNTED)
+_SUMMED = tuple(measure for measure in _REDUCED if measure.estimated and measure.bounded and measure.total == "sum")
+_APART = tuple(measure for measure in _REDUCED if measure not in _SUMMED)
 
 _WITH_LARGEST = ("absolute_deviation", "mean_deviation")
 """Columns with another beside them, ``*_max``: that of the output where it is largest."""
@@ -50,7 +49,7 @@ SCHEMA: pa.Schema = make_schema(
     ("linear_crossings", _COUNT),
     ("density", _NUMBER),
     *(column for name in ("flips", *(name for name in BOUNDED if name != "flips")) for column in _bounded(name)),
-    *((measure.name, _NUMBER) for measure in _EXACT_ONLY if not measure.bounded),
+    *((measure.name, _NUMBER) for measure in _REDUCED if not measure.bounded),
     ("output_std", _NUMBER),
     ("anchor_std", _NUMBER),
     ("samples", _COUNT),
@@ -62,11 +61,12 @@ SCHEMA: pa.Schema = make_schema(
 """Every column, in order. Empty where a method does not give it: samples show no crossings, a trace has no samples.
 
 ``path`` counts from 0; ``path_name`` is the name where paths were given by name, else the number as text. Measures
-are those of the whole path: sums over its segments, across outputs the l2 norm of each segment (``*_max``: the
-largest output of each). ``mean_deviation`` is the absolute deviation per unit of length, ``normalised_deviation``
-that of outputs over their standard deviations, where ``measure`` was given a data set or these; ``output_std`` is the
-root mean square of these over the outputs, ``anchor_std`` the same over the anchors of the path. ``crossings`` are
-those inside of segments, ``path_crossings`` these and the anchor crossings, ``density`` crossings per unit of length,
+are those of the whole path: sums over its segments (means or maxima where :class:`transect.measures.Measure` says
+so), across outputs the l2 norm of each segment (``*_max``: the largest output of each). ``mean_deviation`` is the
+absolute deviation per unit of length, ``normalised_deviation`` that of outputs over their standard deviations, where
+``measure`` was given a data set or these; ``output_std`` is the root mean square of these over the outputs,
+``anchor_std`` the same over the anchors of the path. ``crossings`` are those inside of segments, ``path_crossings``
+these and the anchor crossings, ``density`` crossings per unit of length,
 ``slope_similarity`` the mean over segments that have one. ``seconds`` is the time of the paths traced together, in
 equal parts: the only column that differs from call to call.
 """
@@ -80,15 +80,12 @@ OF_SCALE = (
 NUMBERS = tuple(field.name for field in SCHEMA if field.type in (_COUNT, _NUMBER) and field.name != "path")
 """Columns of numbers that can be compared between models."""
 
+_OF_OUTPUTS = tuple(measure.name for measure in _SUMMED if measure.per == "output")
+_OF_SEGMENTS = tuple(measure.name for measure in _SUMMED if measure.per == "segment")
+_DEVIATION = 3 * _OF_OUTPUTS.index("absolute_deviation")
 
-_GIVEN = tuple(measure for measure in MEASURES if measure.estimated and measure.reducer is not None)
-_OF_OUTPUTS = tuple(measure.name for measure in _GIVEN if measure.per == "output")
-_OF_SEGMENTS = tuple(measure.name for measure in _GIVEN if measure.per == "segment")
 
-
-def row_of(
-    found: Trace | Estimate, anchors: Tensor, std: Tensor | None = None, own: Sequence[Measure] = ()
-) -> dict[str, Any]:
+def row_of(found: Trace | Estimate, anchors: Tensor, std: Tensor | None = None, own: Sequence[Measure] = ()) -> Row:
     """The columns of one path, but for its names and the time it took; what is not known is left out.
 
     Args:
@@ -103,12 +100,12 @@ def row_of(
         -1, segments
     )  # all at once: a row of a small network is quick
     sums = torch.cat([norms, torch.stack(of_segments)]).sum(1).tolist()
-    deviation, *ends = sums[:3]
-    length, largest = float(found.length.sum()), float(across_outputs(of_outputs[0], "max").sum())
-    row = {"segments": segments, "length": length}
+    deviations, length = of_outputs[_DEVIATION : _DEVIATION + 3], float(found.length.sum())
+    largest = float(across_outputs(deviations[0], "max").sum())
+    row: Row = {"segments": segments, "length": length}
     for index, name in enumerate((*_OF_OUTPUTS, *_OF_SEGMENTS)):
         row |= _three(name, sums[3 * index : 3 * index + 3])
-    row |= _three("mean_deviation", [number / length for number in (deviation, *ends)])
+    row |= _three("mean_deviation", [number / length for number in sums[_DEVIATION : _DEVIATION + 3]])
     row |= {"absolute_deviation_max": largest, "mean_deviation_max": largest / length}
     row["anchor_std"] = _root_mean_square(anchors.double().std(0, correction=0))
     if std is not None:
@@ -116,32 +113,32 @@ def row_of(
             raise InvalidInput(
                 f"std: expected one number, or one for each of the {anchors.shape[1]} outputs measured, got {len(std)}."
             )
-        normalised = (float(across_outputs(part / std).sum()) / length for part in of_outputs[:3])
+        normalised = (float(across_outputs(part / std).sum()) / length for part in deviations)
         row |= _three("normalised_deviation", list(normalised)) | {"output_std": _root_mean_square(std)}
     if isinstance(found, Trace):
-        return row | _exact(found, length) | _own(found, own)
-    return row | _estimated(found)
+        mine = {OWN + name: number for name, number in _of_paths(found, own).items()}
+        return row | _exact(found, length) | _of_paths(found, _APART) | mine
+    return row | _estimated(found) | _of_paths(found, [measure for measure in _APART if measure.estimated])
 
 
-def _own(trace: Trace, measures: Sequence[Measure]) -> dict[str, Any]:
-    return {OWN + name: number for name, number in _of_paths(trace, measures).items()}
-
-
-def _of_paths(trace: Trace, measures: Sequence[Measure]) -> dict[str, float]:
+def _of_paths(found: Trace | Estimate, measures: Sequence[Measure]) -> dict[str, float]:
     """Measures of the whole path, each with its two ends where it has them."""
     row: dict[str, float] = {}
     for measure in measures:
-        parts = [part if part.dim() == 1 else across_outputs(part) for part in _with_bounds(trace, (measure.name,))]
-        numbers = [float(part.sum() if measure.total == "sum" else part.nanmean()) for part in parts]
+        parts = [part if part.dim() == 1 else across_outputs(part) for part in _with_bounds(found, (measure.name,))]
+        numbers = [float(_TOTALS[measure.total](part)) for part in parts]
         row |= _three(measure.name, numbers) if measure.bounded else {measure.name: numbers[0]}
     return row
+
+
+_TOTALS: dict[str, Callable[[Tensor], Tensor]] = {"sum": torch.sum, "mean": torch.nanmean, "max": torch.amax}
 
 
 def _root_mean_square(numbers: Tensor) -> float:
     return float(numbers.square().mean().sqrt())
 
 
-def _exact(trace: Trace, length: float) -> dict[str, Any]:
+def _exact(trace: Trace, length: float) -> Row:
     flips = float(trace.flips.sum())
     crossings = int(trace.crossings.sum())
     return {
@@ -152,13 +149,12 @@ def _exact(trace: Trace, length: float) -> dict[str, Any]:
         "linear_crossings": int(trace.linear_crossings.sum()),
         "density": crossings / length,
         **_three("flips", [flips] * 3),
-        **_of_paths(trace, _EXACT_ONLY),
         "unresolved": len(trace.unresolved),
     }
 
 
-def _estimated(estimate: Estimate) -> dict[str, Any]:
-    row = {
+def _estimated(estimate: Estimate) -> Row:
+    row: Row = {
         "method": "estimate",
         "samples": int(estimate.samples.sum()),
         "converged": bool(estimate.converged.all()),

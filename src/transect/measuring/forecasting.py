@@ -17,9 +17,10 @@ from transect.graph.node import leaves
 from transect.measuring.models import Model, Source, as_sources, lies_on_cpu
 from transect.measuring.paths import Paths, traced_together
 from transect.measuring.prepared import Options, checked_outputs, is_whole, prepare
-from transect.measuring.rows import Row, measure_together, one_thread
+from transect.measuring.rows import measure_together, one_thread
 from transect.networks.network import Network
 from transect.paths import Path
+from transect.support.types import Row, number
 from transect.tracing.arguments import numbers_alive, peak_bytes
 
 _CONFIDENCE = 0.9
@@ -220,7 +221,7 @@ def _exact(
         part = min(1.0, part * min(20.0, max(2.0, _ENOUGH_SECONDS / _seconds(rows))))
         rows = _stretch(model, group, part, options)
     seconds = _seconds(rows)
-    seen, crossings = (sum(row[name] for row in rows) for name in ("flips", "path_crossings"))
+    seen, crossings = (sum(number(row[name]) for row in rows) for name in ("flips", "path_crossings"))
     if not seen:
         return flips, Guess(*[seconds / len(group)] * 3).times(1.0, _CLOCK)
     return flips.times(crossings / seen), flips.times(seconds / seen, _CLOCK)
@@ -235,7 +236,7 @@ def _stretch(model: Model, paths: list[Path], part: float, options: Options) -> 
 
 
 def _seconds(rows: list[Row]) -> float:
-    return sum(row["seconds"] for row in rows)
+    return sum(number(row["seconds"]) for row in rows)
 
 
 def _between(path: Path, part: float, place: float) -> Path:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from transect.analysis.confidence import FEWEST_PATHS, MeanWithInterval, mean_of
 from transect.errors import InvalidInput, MissingDependency, ScaleWarning, StudyError, check_one_of
 from transect.measuring.columns import NUMBERS, OF_SCALE, SCHEMA
-from transect.support.types import Cell
+from transect.support.types import Row
 from transect.tables.files import is_own, read_table, write_csv, write_table
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Measurements:
         return tuple(dict.fromkeys(self.table["model"].to_pylist()))
 
     @property
-    def rows(self) -> list[dict[str, Cell]]:
+    def rows(self) -> list[Row]:
         """The rows as dictionaries; what a method does not give is None."""
         return list(self.table.to_pylist())
 

@@ -14,7 +14,8 @@ from transect.jobs import Job, JobEvent, LocalExecutor, Outcome, ProgressCallbac
 from transect.jobs.job import Kind
 from transect.measuring.paths import Chunk
 from transect.measuring.prepared import Options, Prepared, with_place
-from transect.measuring.rows import Row, measure_packed, measure_together, one_thread, packed_paths
+from transect.measuring.rows import measure_packed, measure_together, one_thread, packed_paths
+from transect.support.types import Row
 
 logger = logging.getLogger("transect")
 

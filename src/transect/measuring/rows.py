@@ -22,11 +22,11 @@ from transect.measuring.paths import Chunk
 from transect.measuring.prepared import Options, Packed, unpacked
 from transect.networks.network import Network
 from transect.paths import Path
+from transect.support.types import Row
 from transect.tables.files import with_settings
 from transect.tracing import trace
 from transect.tracing.result import Trace
 
-Row = dict[str, Any]
 _ANCHORS = 256  # evaluated together
 
 
@@ -133,9 +133,11 @@ class RowStore:
     def add(self, rows: Sequence[Row]) -> None:
         """Keep those rows that are not there yet."""
         for row in rows:
-            done = self._done.setdefault(row["model"], set())
-            if row["path"] not in done:
-                done.add(row["path"])
+            model, path = row["model"], row["path"]
+            assert isinstance(model, str) and isinstance(path, int)  # noqa: PT018
+            done = self._done.setdefault(model, set())
+            if path not in done:
+                done.add(path)
                 self._fresh.append(row)
         if len(self._fresh) >= _FRESH:
             self._pack()
@@ -171,7 +173,7 @@ class RowStore:
 def named(model: str, chunk: Chunk, rows: Sequence[Row]) -> list[Row]:
     """The rows of a model and chunk, with the columns that say whose they are."""
     return [
-        {"model": model, "path": position, "path_name": name} | row
+        {"model": model, "path": position, "path_name": name, **row}
         for position, name, row in zip(chunk.positions, chunk.names, rows, strict=True)
     ]
 

@@ -121,7 +121,8 @@ def _outputs(model: Model, inputs: Tensor) -> Tensor:
         return model(inputs).cpu().double()
     tensors = (*model.parameters(), *model.buffers())
     like = next((part for part in tensors if part.is_floating_point()), inputs)
-    return model(inputs.to(like)).reshape(len(inputs), -1).cpu().double()
+    made: Tensor = model(inputs.to(like))
+    return made.reshape(len(inputs), -1).cpu().double()
 
 
 def _digest(data: Tensor) -> str:

@@ -19,7 +19,8 @@ from transect.errors import InvalidInput, StudyError
 from transect.measuring.columns import SCHEMA
 from transect.measuring.paths import Chunk, fingerprint
 from transect.measuring.prepared import Prepared
-from transect.measuring.rows import Row, RowStore, named, ordered
+from transect.measuring.rows import RowStore, named, ordered
+from transect.support.types import Row
 from transect.support.untrusted import parse_json
 from transect.tables.files import (
     SCHEMA_VERSION,

@@ -93,7 +93,7 @@ class Loaded:
 
 
 def load_model(
-    name: str, weights: str | os.PathLike[str] | None = None, arguments: Mapping[str, Any] | None = None
+    name: str, weights: str | os.PathLike[str] | None = None, arguments: Mapping[str, object] | None = None
 ) -> Loaded:
     """Find a model by its name; nothing is downloaded.
 
@@ -119,7 +119,7 @@ def load_model(
     return loaded
 
 
-def _imported(name: str, arguments: Mapping[str, Any]) -> Loaded:
+def _imported(name: str, arguments: Mapping[str, object]) -> Loaded:
     place, _, attribute = name.partition(":")
     with current_folder():
         found: Any = imported(place, attribute)
@@ -130,7 +130,7 @@ def _imported(name: str, arguments: Mapping[str, Any]) -> Loaded:
     return Loaded(name, found, None)
 
 
-def _call(build: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:
+def _call(build: Any, name: str, arguments: Mapping[str, object]) -> nn.Module:
     if not callable(build):
         raise InvalidInput(
             f"model: {name} is of type {type(build).__name__}; expected a torch.nn.Module, or a class or function that "
@@ -151,11 +151,11 @@ def _call(build: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:
     return made
 
 
-def _written(arguments: Mapping[str, Any]) -> str:
+def _written(arguments: Mapping[str, object]) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
 
 
-def _from_zoo(name: str, arguments: Mapping[str, Any]) -> Loaded:
+def _from_zoo(name: str, arguments: Mapping[str, object]) -> Loaded:
     if name.endswith(WEIGHTS_SUFFIXES):
         raise InvalidInput(
             f"model: {name} is a file of weights, which do not say what to compute with them. Name the model, and give "

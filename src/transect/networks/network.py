@@ -317,7 +317,8 @@ def _elsewhere(batch: Tensor) -> Iterator[Tensor]:
 
 
 def _outputs(called: Called, points: Tensor) -> Tensor:
-    return called(points.clone()).reshape(len(points), -1).double()
+    made: Tensor = called(points.clone())
+    return made.reshape(len(points), -1).double()
 
 
 def _compare(

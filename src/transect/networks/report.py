@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import torch
 
@@ -85,7 +84,7 @@ class Report:
         """Number of bending units, all operations together."""
         return sum(row.units for row in self.rows)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """What JSON can hold of it: all of it."""
         return {
             "traceable": self.traceable,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -202,7 +201,8 @@ class Pattern:
         """
         index = self.layout.index(operation)
         place, planes = self.layout.places[index], self.layout.planes[index]
-        return self.bits[..., place].unflatten(-1, (planes, -(-self.layout.units[index] // 8)))
+        bits: Tensor = self.bits[..., place].unflatten(-1, (planes, -(-self.layout.units[index] // 8)))
+        return bits
 
     def equal(self, other: Pattern) -> Tensor:
         """Whether the patterns are equal, point by point, ``()`` or ``(N,)`` bool; one is compared with each of many.
@@ -250,7 +250,7 @@ class Pattern:
             raise TypeError("a pattern of one point has no length; network.pattern(batch) gives a pattern a point")
         return len(self.bits)
 
-    def __getitem__(self, index: Any) -> Pattern:
+    def __getitem__(self, index: int | slice | Sequence[int] | Sequence[bool] | Tensor) -> Pattern:
         """The pattern of one point, or those of a slice, list or mask of points."""
         chosen = self._batch()[index]
         if chosen.dim() not in (1, 2) or chosen.shape[-1] != self.layout.size:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from transect.patterns.bends import pieces_at
 from transect.patterns.pattern import Layout, Pattern, bytes_for
 from transect.rules import Affine
 from transect.support.precision import full_precision
+from transect.support.types import TensorLike
 
 BUDGET = 2_000_000  # numbers the rows of one pass may keep alive
 
@@ -37,7 +37,7 @@ class InputSpace:
     dtype: torch.dtype
     device: torch.device
 
-    def rows(self, x: Any, argument: str = "x") -> tuple[Tensor, bool]:
+    def rows(self, x: TensorLike, argument: str = "x") -> tuple[Tensor, bool]:
         """Inputs as rows ``(N, *shape)``, and whether it is a batch of them that was given.
 
         Raises:
@@ -54,7 +54,7 @@ class InputSpace:
         return torch.zeros((rows, *self.shape), dtype=self.dtype, device=self.device)
 
 
-def pattern_at(program: Program, space: InputSpace, x: Any) -> Pattern:
+def pattern_at(program: Program, space: InputSpace, x: TensorLike) -> Pattern:
     """The pattern at one input, or at every input of a batch.
 
     Raises:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from transect.patterns.pattern import Layout, Pattern
 from transect.patterns.points import InputSpace, pattern_at
 from transect.support.indices import whole_numbers
 from transect.support.precision import full_precision
+from transect.support.types import TensorLike
 
 MAX_BYTES = 2 * 2**30  # what a matrix may take before it is refused
 CHUNK_BYTES = 64 * 2**20  # what each of many may take
@@ -61,7 +62,7 @@ class Region:
     _program: Program = field(repr=False)
     _space: InputSpace = field(repr=False)
 
-    def contains(self, x: Any) -> Tensor:
+    def contains(self, x: TensorLike) -> Tensor:
         """Whether points have its pattern, ``()`` or ``(N,)`` bool; a unit at its threshold is not above it.
 
         Raises:
@@ -69,7 +70,7 @@ class Region:
         """
         return pattern_at(self._program, self._space, x).equal(self.pattern)
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: TensorLike) -> Tensor:
         """The region's affine function, inside and outside of it, ``(N, outputs)``, in the network's dtype and device.
 
         Raises:
@@ -79,7 +80,7 @@ class Region:
             rows = self._space.rows(x)[0]
             return self._fixed.evaluate(rows).reshape(len(rows), -1)
 
-    def slope(self, direction: Any) -> Tensor:
+    def slope(self, direction: TensorLike) -> Tensor:
         """Change of every output along a direction, for all of its length: the Jacobian times it, in one pass.
 
         Args:
@@ -177,7 +178,7 @@ class Region:
             return on_pattern(self._program, self.pattern, self._space)
 
 
-def region_at(program: Program, space: InputSpace, at: Any) -> Region:
+def region_at(program: Program, space: InputSpace, at: Pattern | TensorLike) -> Region:
     """The region of one input, or of the pattern of one point.
 
     Raises:

@@ -53,7 +53,9 @@ def legacy_audit(
             not positive, or columns are missing.
     """
     rows = rows_of_split(as_table(table), split, ["width", "seed", "legacy", column])
-    curves = {group.values["legacy"]: Curves.of(group.table, None, (column,)) for group in groups(rows, ["legacy"])}
+    curves = {
+        str(group.values["legacy"]): Curves.of(group.table, None, (column,)) for group in groups(rows, ["legacy"])
+    }
     right, faults = _right_and_faults(curves, column)
     with house_style():
         figure = Figure(figsize=(7.2, 5.6 + 0.2 * len(curves)), layout="constrained")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transect.graph import Node, Value
-from transect.rules.base import ESTIMATE, Affine, Refused, broadcast_to, only_input, row_dim, stored_constant
+from transect.rules.base import ESTIMATE, Affine, Function, Refused, broadcast_to, only_input, row_dim, stored_constant
 
 
 def full_like(node: Node) -> Affine:
@@ -59,7 +59,7 @@ def _sum(node: Node, a: Any, b: Any, factor_a: float, factor_b: float) -> Affine
     )
 
 
-def _sum_of_values(place_a: Any, place_b: Any, factor_a: float, factor_b: float) -> Affine:
+def _sum_of_values(place_a: Function, place_b: Function, factor_a: float, factor_b: float) -> Affine:
     def combine(a: Tensor, b: Tensor) -> Tensor:
         a = place_a(a)
         return torch.add(a if factor_a == 1 else a * factor_a, place_b(b), alpha=factor_b)
@@ -103,7 +103,7 @@ def _product(node: Node, a: Any, b: Any) -> Affine:
     squared = (scale.double() if isinstance(scale, Tensor) else scale) ** 2
 
     def times(x: Tensor, factor: Any) -> Tensor:
-        product = place(x) * factor
+        product: Tensor = place(x) * factor
         return product.expand(product.shape[0], *shape)
 
     return Affine(lambda x: times(x, scale), lambda x: times(x, scale), lambda x: times(x, squared))

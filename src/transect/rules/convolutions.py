@@ -72,9 +72,10 @@ class Geometry:
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """As PyTorch computes it."""
-        return torch.ops.aten.convolution.default(
+        made: Tensor = torch.ops.aten.convolution.default(
             x, weight, bias, self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups
         )
+        return made
 
     def _size(self, x: Tensor, weight: Tensor) -> tuple[int, ...]:
         """Sizes of the result."""

@@ -139,7 +139,7 @@ def _clamp(low: Any, high: Any) -> Affine | Bend:
 
 def piecewise(x: Tensor, positions: Sequence[Any], slopes: Sequence[Any], intercepts: Sequence[Any]) -> Tensor:
     """A continuous function of each number by its pieces, of which each begins after a position."""
-    made = x * slopes[0] + intercepts[0]
+    made: Tensor = x * slopes[0] + intercepts[0]
     for position, slope, intercept in zip(positions, slopes[1:], intercepts[1:], strict=True):
         made = torch.where(x > position, x * slope + intercept, made)
     return made

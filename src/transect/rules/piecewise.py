@@ -166,7 +166,8 @@ class _Expression:
                 or (self._chosen is None and part.shape != self._base.shape)
             ):
                 raise _Unknown
-            return _FOLLOWED[_family(made)](self, made)
+            followed: Piece | Tensor = _FOLLOWED[_family(made)](self, made)
+            return followed
         constant = self._constant(part)
         return constant if constant.dtype == torch.bool else (torch.zeros_like(constant), constant)
 

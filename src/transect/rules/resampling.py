@@ -37,7 +37,7 @@ def pooling(node: Node) -> Affine:
     geometry, target, unbatched = node.args[1:], node.target, len(x.shape) == spatial + 1
 
     def pool(x: Tensor) -> Tensor:
-        pooled = target(x.unsqueeze(1) if unbatched else x, *geometry)
+        pooled: Tensor = target(x.unsqueeze(1) if unbatched else x, *geometry)
         return pooled.squeeze(1) if unbatched else pooled
 
     return Affine.selecting(pool)

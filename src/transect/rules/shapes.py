@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -128,10 +129,11 @@ def _part(part: Any, out: Value) -> Tensor | None:
         return None
     if part.shape[out.row_dim] != 1:
         raise Refused("it concatenates a constant that differs from sample to sample", MIXES_ROWS)
-    return part.movedim(out.row_dim, 0)
+    constant: Tensor = part.movedim(out.row_dim, 0)
+    return constant
 
 
-def _fill(part: Tensor | None, given: Any, rows: int, constants: bool) -> Tensor:
+def _fill(part: Tensor | None, given: Iterator[Tensor], rows: int, constants: bool) -> Tensor:
     if part is None:
         return next(given)
     return (part if constants else torch.zeros_like(part)).expand(rows, *part.shape[1:])

@@ -33,7 +33,8 @@ def as_written(node: Node) -> Function:
         if node.operation in NO_BROADCAST:
             args = with_all_rows(node, args, operands[0].shape[0])
         result = node.target(*args, **kwargs)
-        return (result if node.part is None else result[node.part]).movedim(place, 0)
+        made: Tensor = result if node.part is None else result[node.part]
+        return made.movedim(place, 0)
 
     return run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +11,7 @@ from transect.errors import StudyError
 from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
 from transect.study.models import check_model
 from transect.study.naming import SECTIONS, differing, flat, said
+from transect.study.sections import SETTINGS_OF_DATA, SETTINGS_OF_KIND
 from transect.study.training.steps import refuse_useless_milestones
 
 Flat = Mapping[str, Any]
@@ -101,8 +102,15 @@ def _trained(of: Flat) -> bool:
     return of["model.checkpoint"] is None
 
 
-def _of_kinds(*kinds: str) -> Callable[[Flat], bool]:
-    return lambda of: of["paths.kind"] in kinds
+def _of_some(named: str, table: Mapping[Any, Sequence[str]]) -> dict[str, Callable[[Flat], bool]]:
+    """The settings that have a say with some values only of the setting ``named`` of their section."""
+
+    def has_say(setting: str) -> Callable[[Flat], bool]:
+        values = {value for value, settings in table.items() if setting in settings}
+        return lambda of: of[named] in values
+
+    section = named.partition(".")[0]
+    return {f"{section}.{setting}": has_say(setting) for settings in table.values() for setting in settings}
 
 
 _IN_TRAINING = (
@@ -111,10 +119,9 @@ _IN_TRAINING = (
 )
 _WHERE: Mapping[str, Callable[[Flat], bool]] = MappingProxyType(
     {f"train.{name}": _trained for name in _IN_TRAINING}
+    | _of_some("data.name", SETTINGS_OF_DATA)
+    | _of_some("paths.kind", SETTINGS_OF_KIND)
     | {
-        "data.folder": lambda of: of["data.name"] in ("images", "cifar10", "cifar100"),
-        "data.download": lambda of: of["data.name"] in ("cifar10", "cifar100"),
-        "data.image_size": lambda of: of["data.name"] != "mnist1d",
         "data.noise_seed": lambda of: of["data.label_noise"] > 0,
         "model.width": lambda of: of["model.width"] is not None,
         "model.batch_norm": lambda of: of["model.batch_norm"] is not None,
@@ -122,12 +129,6 @@ _WHERE: Mapping[str, Callable[[Flat], bool]] = MappingProxyType(
         "train.momentum": lambda of: _trained(of) and of["train.optimizer"] == "sgd",
         "train.milestones": lambda of: _trained(of) and of["train.schedule"] == "step",
         "train.decay": lambda of: _trained(of) and of["train.schedule"] == "step",
-        "paths.anchors": _of_kinds("circle", "arc", "shift_scale_circle"),
-        "paths.radius": _of_kinds("circle", "arc"),
-        "paths.shift": _of_kinds("shift_scale_circle"),
-        "paths.scale": _of_kinds("shift_scale_circle"),
-        "paths.repeated_normalisation": _of_kinds("circle"),
-        "paths.rolled_closure": _of_kinds("circle"),
         "paths.arguments": lambda of: ":" in of["paths.kind"],
         "measures.own": lambda of: bool(of["measures.own"]),
         "measures.rtol": lambda of: of["measures.method"] == "estimate",

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from transect.study.columns import SETTING_OF
-from transect.study.naming import ABSENT, as_cells, differing, said
+from transect.study.naming import ABSENT, SECTIONS, as_cells, differing, said
 from transect.study.sections import (
     DataConfig,
     MeasureConfig,
@@ -137,6 +137,10 @@ NOT_IDENTIFYING: dict[str, set[str] | bool] = {
 """Settings that do not change which network comes out of a training, or that :meth:`NetworkConfig.identity` treats by
 itself."""
 
+LATER = ("paths.arguments", "measures.own")
+"""Settings that were added when there were results already. At their defaults they have no part in what a network or a
+way of measuring is called, so that what was made before is known as it was."""
+
 
 class NetworkConfig(Settings):
     """One network of a study: a run. Everything that its training depends on.
@@ -157,7 +161,7 @@ class NetworkConfig(Settings):
 
     def identity(self) -> dict[str, Any]:
         """What determines the network, as plain values: no place of a file whose contents are known."""
-        settings = self.model_dump(mode="json", exclude=NOT_IDENTIFYING)
+        settings = _without_later(self.model_dump(mode="json", exclude=NOT_IDENTIFYING))
         if self.train.device != "cpu":  # it rounds differently
             settings["train"]["device"] = self.train.device
         if self.data.name == "images" and "data" not in self.contents:
@@ -196,10 +200,9 @@ class MeasuringConfig(Settings):
 
     def hash(self) -> str:
         """Short name: equal settings give equal names, on every machine."""
-        settings = self.model_dump(mode="json")
-        for part, name in ((settings, "contents"), (settings["paths"], "arguments"), (settings["measures"], "own")):
-            if not part[name]:  # as it was before there were such settings
-                del part[name]
+        settings = _without_later(self.model_dump(mode="json"))
+        if not self.contents:
+            del settings["contents"]
         return short_hash(settings)
 
 
@@ -346,6 +349,17 @@ _PRECISION = frozenset({"measures.first_paths", "measures.rtol", "measures.max_s
 """Settings that only say how precisely something is measured."""
 
 
+def _without_later(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of sections without those of :data:`LATER` that have their default."""
+    for section, name in (full.split(".") for full in LATER):
+        if section in settings and settings[section][name] == _DEFAULTS[section][name]:
+            del settings[section][name]
+    return settings
+
+
+_DEFAULTS = {name: section().model_dump(mode="json") for name, section in SECTIONS.items()}
+
+
 def _grid_of(way: dict[str, Any]) -> list[dict[str, Any]]:
     """Every combination of the variants of the sections of a way of measuring."""
     sections = [variants(section, _LISTS.get(name, frozenset())) for name, section in way.items()]
@@ -355,8 +369,7 @@ def _grid_of(way: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _is_default(name: str, given: Any) -> bool:
     """Whether a section says nothing, as when a study is read back from its folder."""
-    default = {"paths": PathConfig(), "measures": MeasureConfig()}[name].model_dump(mode="json")
-    return bool(given in ([default], (default,), [], ()))
+    return bool(given in ([_DEFAULTS[name]], (_DEFAULTS[name],), [], ()))
 
 
 _LISTS = {

@@ -88,7 +88,7 @@ class _Recorder(TorchDispatchMode):
     """Writes down every operation with its constants, and which operations and weights its operands are from."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.lines: list[str] = []
         named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
         self._names = {id(value): name for name, value in named}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -154,6 +156,19 @@ _OF_MNIST1D = {"train_samples": 4000, "test_samples": 1000}
 """The sizes with which it was published."""
 
 
+DataName = Literal["mnist1d", "digits", "cifar10", "cifar100", "images"]
+SETTINGS_OF_DATA: Mapping[DataName, tuple[str, ...]] = MappingProxyType(
+    {
+        "mnist1d": (),
+        "digits": ("image_size",),
+        "cifar10": ("folder", "download", "image_size"),
+        "cifar100": ("folder", "download", "image_size"),
+        "images": ("folder", "image_size"),
+    }
+)
+"""Every data set, and the settings that have a say in some data sets only, in this one."""
+
+
 class DataConfig(Settings):
     """The data set. ``seed`` draws the samples and the splits, ``noise_seed`` the wrong training labels.
 
@@ -169,7 +184,7 @@ class DataConfig(Settings):
         label_noise: Part of the training labels that is replaced by another class.
     """
 
-    name: Literal["mnist1d", "digits", "cifar10", "cifar100", "images"] = "mnist1d"
+    name: DataName = "mnist1d"
     folder: Text | None = None
     download: Truth = False
     image_size: Pixels | None = None
@@ -284,6 +299,19 @@ class TrainConfig(Settings):
         return self.seed if self.order_seed is None else self.order_seed
 
 
+PathKind = Literal["circle", "arc", "shift_scale_circle", "between_same_class", "between_classes"]
+SETTINGS_OF_KIND: Mapping[PathKind, tuple[str, ...]] = MappingProxyType(
+    {
+        "circle": ("anchors", "radius", "repeated_normalisation", "rolled_closure"),
+        "arc": ("anchors", "radius"),
+        "shift_scale_circle": ("anchors", "shift", "scale"),
+        "between_same_class": (),
+        "between_classes": (),
+    }
+)
+"""Every kind of paths, and the settings that have a say in some kinds only, in this one."""
+
+
 def _is_place(given: Any) -> bool:
     return isinstance(given, str) and re.match(_PLACE, given) is not None
 
@@ -311,7 +339,7 @@ class PathConfig(Settings):
     """
 
     kind: Annotated[
-        Literal["circle", "arc", "shift_scale_circle", "between_same_class", "between_classes"],
+        PathKind,
         WrapValidator(lambda given, known: given if _is_place(given) else known(given)),
     ] = "shift_scale_circle"
     around: Literal["samples", "random"] = "samples"

@@ -12,3 +12,16 @@ TensorLike: TypeAlias = Tensor | ArrayLike
 
 Cell: TypeAlias = str | int | float | bool | None
 """A value of a table."""
+
+Row: TypeAlias = dict[str, Cell]
+"""A row of a table, by the names of its columns."""
+
+
+def number(cell: Cell) -> float:
+    """A value that is known to be a number, as it is.
+
+    >>> number(3)
+    3
+    """
+    assert isinstance(cell, int | float), f"expected a number in a table, got {cell!r}"
+    return cell

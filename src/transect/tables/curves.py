@@ -73,7 +73,7 @@ class Curves:
                 values[name][place] = row[name]
         _check_finite(values)
         splits = distinct(chosen, "split")
-        return cls(splits[0] if len(splits) == 1 else "", positions, seeds, values, over)
+        return cls(str(splits[0] or "") if len(splits) == 1 else "", positions, seeds, values, over)
 
     @property
     def widths(self) -> tuple[float, ...]:
@@ -82,13 +82,15 @@ class Curves:
 
     def mean(self, column: str) -> NDArray[np.float64]:
         """Mean over seeds, ``(P,)``."""
-        return self.values[column].mean(axis=1)
+        mean: NDArray[np.float64] = self.values[column].mean(axis=1)
+        return mean
 
     def spread(self, column: str) -> NDArray[np.float64]:
         """Sample standard deviation over seeds, ``(P,)``; zero where there is one seed."""
         if len(self.seeds) == 1:
             return np.zeros(len(self.positions))
-        return self.values[column].std(axis=1, ddof=1)
+        spread: NDArray[np.float64] = self.values[column].std(axis=1, ddof=1)
+        return spread
 
     def interpolation_threshold(self) -> float | None:
         """First position whose mean train error is below 1 %; None if there is none. Needs the column train_error."""

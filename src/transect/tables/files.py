@@ -185,6 +185,8 @@ def _harmless(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
     """Read a table written by :func:`write_table`.
 
+    Columns that may be empty and were not there yet when it was written, such as those of a new measure, are empty.
+
     Args:
         path: The Parquet file.
         schema: What the table must be; it may have columns beside that (:func:`with_settings`).
@@ -202,9 +204,21 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
         raise StudyError(f"cannot read the table {path}: {error}") from error
     _refuse_other_version(table.schema, path)
     table = with_present_names(table)
-    if not pa.schema([field for field in table.schema if not _is_beside(field.name)]).equals(schema):
+    own = [field for field in table.schema if not _is_beside(field.name)]
+    known = {field.name for field in own}
+    if not own or not pa.schema(own).equals(_without_new(schema, known)):
         raise StudyError(f"expected the columns {schema.names} in {path}, found {table.schema.names}")
-    return table
+    beside = [field for field in table.schema if _is_beside(field.name)]
+    columns = [_read_or_empty(table, field) for field in (*schema, *beside)]
+    return pa.table(columns, schema=pa.schema([*schema, *beside], table.schema.metadata))
+
+
+def _without_new(schema: pa.Schema, known: Collection[str]) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name in known or not field.nullable])
+
+
+def _read_or_empty(table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    return table[field.name] if field.name in table.column_names else pa.nulls(len(table), field.type)
 
 
 def as_table(table: pa.Table | str | os.PathLike[str]) -> pa.Table:

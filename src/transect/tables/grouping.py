@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transect.errors import InvalidInput, did_you_mean
+from transect.support.types import Cell
 from transect.tables.names import describe, path_kind
 
 IDENTIFYING = (
@@ -59,7 +60,7 @@ class Group:
         table: The rows.
     """
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Cell]
     table: pa.Table
 
     @property
@@ -68,7 +69,7 @@ class Group:
         return describe(self.values)
 
 
-def select(table: pa.Table, **values: Any) -> pa.Table:
+def select(table: pa.Table, **values: Cell | Collection[Cell]) -> pa.Table:
     """The rows in which columns have the given values.
 
     Args:
@@ -233,7 +234,7 @@ def _follows_from(table: pa.Table, over: str, name: str) -> bool:
     return len(table.select([of, name]).group_by([of, name]).aggregate([])) == len(distinct(table, of))
 
 
-def distinct(table: pa.Table, column: str) -> list[Any]:
+def distinct(table: pa.Table, column: str) -> list[Cell]:
     """The different values of a column in order, None last; none where there is no such column."""
     if column not in table.column_names:
         return []
@@ -251,10 +252,10 @@ def path_kinds_of(table: pa.Table, among: pa.Table | None = None) -> dict[str, p
     """
     there = [name for name in KIND if name in table.column_names]
     known = [group.values for group in groups(table if among is None else among, there)]
-    plain = Counter(path_kind(each["kind"], each["around"]) for each in known)
+    plain = Counter(path_kind(str(each["kind"]), str(each["around"])) for each in known)
     found = {}
     for group in groups(table, there):
-        name = path_kind(group.values["kind"], group.values["around"])
+        name = path_kind(str(group.values["kind"]), str(group.values["around"]))
         way = group.values.get("way")
         found[f"{name}, {way}" if way and plain[name] > 1 else name] = group.table
     return {name: found[name] for name in sorted(found, key=_kind_order)}

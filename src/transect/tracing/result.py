@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from transect.errors import InvalidInput, RoundingWarning, check_one_of
+from transect.measures import BY_NAME
 from transect.measures.base import Reduced
 from transect.measures.methods import PathMeasures
 from transect.networks.network import Network
@@ -333,7 +334,7 @@ class Trace(PathMeasures):
                 RoundingWarning,
                 stacklevel=3,
             )
-        scale = self._scale(of_deviation="deviation" in name).reshape(-1, *(1,) * (found.value.dim() - 1))
+        scale = self._scale(BY_NAME[name].unit if name in BY_NAME else "").reshape(-1, *(1,) * (found.value.dim() - 1))
         hidden = (found.value == 0) & (found.rounding > _LARGE * scale)
         if bool(hidden.any()):
             warnings.warn(
@@ -345,8 +346,9 @@ class Trace(PathMeasures):
             )
         return found.value
 
-    def _scale(self, of_deviation: bool) -> Tensor:
-        """How much the outputs vary on each segment, ``(S,)``, or how large they are where they are constant."""
+    def _scale(self, unit: str) -> Tensor:
+        """How much the outputs vary on each segment, ``(S,)``, or how large they are where they are constant; in a
+        unit that may have a length in it."""
         varied = self.reduced["total_variation"].value.amax(1)
         scale = torch.where(varied > 0, varied, torch.maximum(self.start.abs(), self.end.abs()).amax(1))
-        return scale * self.length if of_deviation else scale
+        return scale * {"output x length": self.length, "output / length": 1 / self.length}.get(unit, 1.0)

@@ -303,4 +303,5 @@ class OwnModule:
         return False
 
     def _in_double(self, x: Tensor) -> Tensor:
-        return functional_call(self._called, self._weights, (x.double(),))
+        outputs: Tensor = functional_call(self._called, self._weights, (x.double(),))
+        return outputs

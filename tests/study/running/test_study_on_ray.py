@@ -13,7 +13,8 @@ import pytest
 
 from support import study_fakes
 from support.study_fakes import GIVEN, same_tables
-from support.two_nodes import needs_ray, two_nodes, until
+from support.two_nodes import needs_ray, two_nodes
+from support.waiting import until
 from transect.jobs import RayExecutor
 from transect.study.config import StudyConfig
 from transect.study.running.sweep import run_study

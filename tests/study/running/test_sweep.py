@@ -15,6 +15,7 @@ import torch
 from support import study_fakes
 from support.inline import Inline
 from support.study_fakes import GIVEN, SMALL, fake_measure, same_tables, slow_measure
+from support.waiting import until
 from transect.errors import FolderInUse, StudyError
 from transect.study.columns import PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.config import ModelConfig, StudyConfig
@@ -256,13 +257,6 @@ def test_a_study_killed_in_the_middle_is_completed_without_repetition(
     assert len(log.read_text().split()) == 8 - len(finished)
     assert all(path.stat().st_mtime_ns == time_before for path, time_before in finished.items())
     assert same_tables(folder, undisturbed)
-
-
-def until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_settings_that_differ_are_columns_of_their_type(cache, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from transect.errors import StudyError
@@ -30,7 +31,8 @@ def load_data(config: DataConfig, cache: Path | None = None) -> DataSet:
         MissingDependency: If it needs torchvision, which is not installed.
     """
     folder = default_cache_folder() if cache is None else cache
-    clean = _signals(config, folder) if config.name == "mnist1d" else drawn(_images(config, folder), config)
+    made = _SIGNALS.get(config.name)
+    clean = drawn(_IMAGES[config.name](config, folder), config) if made is None else made(config, folder)
     return with_label_noise(clean, config.label_noise, config.noise_seed)
 
 
@@ -44,7 +46,7 @@ def data_digest(config: DataConfig, cache: Path | None = None) -> str:
     return image_folder_digest(config.folder, config.image_size, folder)
 
 
-def _signals(config: DataConfig, cache: Path) -> DataSet:
+def _mnist1d(config: DataConfig, cache: Path) -> DataSet:
     assert config.train_samples is not None  # filled in when it was read
     assert config.test_samples is not None
     if config.image_size is not None:
@@ -52,9 +54,13 @@ def _signals(config: DataConfig, cache: Path) -> DataSet:
     return load_mnist1d(config.train_samples, config.test_samples, config.seed, cache, config.validation_samples)
 
 
-def _images(config: DataConfig, cache: Path) -> ImageSource:
-    if config.name == "digits":
-        return load_digits(config.seed, config.image_size)
-    if config.name == "images":
-        return load_image_folder(config.folder, config.image_size, cache)
-    return load_cifar(config)
+_SIGNALS: Mapping[str, Callable[[DataConfig, Path], DataSet]] = {"mnist1d": _mnist1d}
+"""Data sets of signals: from the settings and the folder of the cache to the samples, without label noise."""
+
+_IMAGES: Mapping[str, Callable[[DataConfig, Path], ImageSource]] = {
+    "digits": lambda config, cache: load_digits(config.seed, config.image_size),
+    "cifar10": lambda config, cache: load_cifar(config),
+    "cifar100": lambda config, cache: load_cifar(config),
+    "images": lambda config, cache: load_image_folder(config.folder, config.image_size, cache),
+}
+"""Collections of images, likewise: all that there is, of which samples are drawn."""

@@ -133,7 +133,8 @@ def _found(name: str) -> Callable[..., Any]:
         raise StudyError(f"{str(error).removesuffix('.')}; {_EXPECTED}") from error
     if isinstance(found, nn.Module) or not callable(found):
         raise StudyError(f"model: {name} is a value of type {type(found).__name__}; {_EXPECTED}")
-    return found
+    made: Callable[..., Any] = found
+    return made
 
 
 def _named_parameters(build: Callable[..., Any]) -> Collection[str]:

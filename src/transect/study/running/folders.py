@@ -22,6 +22,7 @@ from transect.study.columns import RUN_SCHEMA
 from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
 from transect.study.sections import differences
 from transect.study.training.checkpoint import snapshot_file
+from transect.support.types import Row
 from transect.support.untrusted import parse_json, refuse
 from transect.tables.files import (
     SCHEMA_VERSION,
@@ -216,9 +217,6 @@ def blocks(measuring: MeasuringConfig) -> list[range]:
     return [range(start, min(start + BLOCK, total)) for start in range(0, total, BLOCK)]
 
 
-Row = dict[str, Any]
-
-
 def borrow_networks(config: StudyConfig, folder: Path, others: Sequence[Path]) -> int:
     """Copy the networks of a study that lie trained in the folders of others: they are not trained again.
 
@@ -293,14 +291,16 @@ def _table_in(folder: Path) -> Path:
 def _read_rows(file: Path) -> list[Row]:
     """The rows of a run table; of CSV, whose columns have no types, those that every run table has."""
     if file.suffix != ".csv":
-        return read_table(file, RUN_SCHEMA).to_pylist()
+        whole: list[Row] = read_table(file, RUN_SCHEMA).to_pylist()
+        return whole
     types = {field.name: field.type for field in RUN_SCHEMA}
     try:
         options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
         found = pyarrow.csv.read_csv(file, convert_options=options).to_pylist()
-        return make_table(found, with_settings(RUN_SCHEMA, found)).to_pylist()
+        rows: list[Row] = make_table(found, with_settings(RUN_SCHEMA, found)).to_pylist()
     except (OSError, pa.ArrowException, StudyError) as error:
         raise StudyError(f"cannot read the table {file}: {error}") from error
+    return rows
 
 
 def _what_differs(config: StudyConfig, table: Path) -> list[str]:

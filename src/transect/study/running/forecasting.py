@@ -25,7 +25,7 @@ from transect.study.running.folders import CONFIGURATION, blocks, run_folder
 from transect.study.running.measuring import paths_around
 from transect.study.running.sweep import read_configuration
 from transect.study.training.hardware import placed
-from transect.study.training.training import make_optimizer
+from transect.study.training.steps import make_optimizer
 
 _BATCHES, _ENOUGH_SECONDS = 5, 0.3
 _PATHS_LOOKED_AT = 3

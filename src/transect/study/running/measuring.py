@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +24,7 @@ from transect.study.columns import PER_PATH
 from transect.study.config import MeasureConfig, PathConfig
 from transect.study.data.dataset import DataSet, as_pixels
 from transect.study.data.samples import chosen_pairs, chosen_samples
+from transect.support.types import Row, number
 from transect.tables.files import is_own
 from transect.tracing.arguments import checked_measures
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 
 _TRANSLATIONS = {"circle": translation_circles, "arc": translation_arcs}
+_OF_SAMPLES: Mapping[str, Callable[[Tensor, PathConfig], list[Path]]] = {
+    "shift_scale_circle": lambda signals, how: shift_scale_circles(signals, how.shift, how.scale, how.anchors),
+}
+"""Kinds of paths that are made of the samples as the network sees them, ``(paths, *input_shape)`` float64."""
 
 
 def paths_around(data: DataSet, config: PathConfig) -> list[Path]:
@@ -61,8 +66,8 @@ def paths_around(data: DataSet, config: PathConfig) -> list[Path]:
     if config.is_users:
         return _made_by_user(data.prepare(inputs, torch.float64), config)
     names = [f"sample {index} of the {config.split} part" for index in chosen.tolist()]
-    if config.kind == "shift_scale_circle":
-        return _shift_scale_circles(data.prepare(inputs, torch.float64), names, config)
+    if config.kind in _OF_SAMPLES:
+        return _made_of(data.prepare(inputs, torch.float64), names, config)
     return _translations(as_pixels(inputs, torch.float64), names, data, config)
 
 
@@ -121,9 +126,9 @@ def _made_by_user(inputs: Tensor, config: PathConfig) -> list[Path]:
     return paths
 
 
-def _shift_scale_circles(signals: Tensor, names: Sequence[str], config: PathConfig) -> list[Path]:
+def _made_of(inputs: Tensor, names: Sequence[str], config: PathConfig) -> list[Path]:
     try:
-        return shift_scale_circles(signals, config.shift, config.scale, config.anchors)
+        return _OF_SAMPLES[config.kind](inputs, config)
     except InvalidInput as error:
         raise _without_path(error, names) from error
 
@@ -227,7 +232,6 @@ def _integral(left: Tensor, right: Tensor, width: Tensor) -> Tensor:
     return width * torch.where(opposite, crossing, total / 2)
 
 
-Row = dict[str, Any]
 MeasurePaths = Callable[[nn.Module, Sequence[Path], MeasureConfig, str], list[Row]]
 """``measure(model, paths, how, device) -> rows``: one a path, with columns of
 :data:`transect.study.columns.PATH_SCHEMA` from ``segments`` on.
@@ -281,7 +285,7 @@ def _with_faults(row: Row, network: Any, path: Path, how: MeasureConfig) -> Row:
         found = transect.trace(network, path, keep="all", verify=False)
     deviation = float(across_outputs(_deviations(found, how)).sum())
     unharmed = {name: value for name, value in row.items() if "deviation" not in name}
-    return unharmed | {"absolute_deviation": deviation, "mean_deviation": deviation / row["path_length"]}
+    return unharmed | {"absolute_deviation": deviation, "mean_deviation": deviation / number(row["path_length"])}
 
 
 def _deviations(found: Trace, how: MeasureConfig) -> Tensor:

@@ -14,10 +14,10 @@ from torch import Tensor
 from transect.study.columns import PART_SCHEMA, PATH_SCHEMA, RUN_SCHEMA, TIMING_SCHEMA
 from transect.study.config import MeasuringConfig, NetworkConfig, StudyConfig
 from transect.study.running.folders import PATH_TABLE, TABLE, TIMING_TABLE, RunFolder, blocks, run_folder
+from transect.support.types import Cell, Row, number
 from transect.tables.files import is_own, make_table, read_table, with_settings, write_table
 from transect.tables.names import MEASURES
 
-Row = dict[str, Any]
 FAULTS = ("repeated_normalisation", "rolled_closure", "upper_bound_integral", "drop_last_region")
 
 
@@ -94,13 +94,13 @@ def summed_up(rows: Sequence[Row]) -> Row:
     values = {name: _numbers(rows, name) for name in (*MEASURES, *own, *apart)}
     means = {name: _mean(found) for name, found in values.items()}
     spreads = {f"{name}_std": _spread(values[name]) for name in (*MEASURES, *own)}
-    unresolved = [row["unresolved"] for row in rows if row.get("unresolved") is not None]
-    counts = {
+    unresolved = [number(row["unresolved"]) for row in rows if row.get("unresolved") is not None]
+    counts: Row = {
         "paths": len(rows),
-        "segments": sum(row["segments"] for row in rows),
+        "segments": sum(number(row["segments"]) for row in rows),
         "unresolved": sum(unresolved) if unresolved else None,
     }
-    return means | spreads | counts
+    return {**means, **spreads, **counts}
 
 
 def _numbers(rows: Sequence[Row], name: str) -> Tensor:
@@ -119,8 +119,8 @@ def _spread(values: Tensor) -> float | None:
     return float(known.std()) if len(known) > 1 else None
 
 
-def _over(value: float | None, by: float) -> float | None:
-    return None if value is None or not by > 0 else value / by
+def _over(value: Cell, by: float) -> float | None:
+    return None if value is None or not by > 0 else number(value) / by
 
 
 def write_tables(config: StudyConfig, folder: Path, to: Path | None = None) -> tuple[Path, ...]:
@@ -190,6 +190,6 @@ def _rows(common: Row, folder: RunFolder, measuring: MeasuringConfig, way: str) 
     parts = [read_table(folder.part(measuring, index), PART_SCHEMA) for index in range(len(blocks(measuring)))]
     rows = [row for part in parts for row in part.to_pylist()]
     seconds = sum(row.pop("seconds") for row in rows)
-    rows = with_scaled(rows, known["logit_std"])
+    rows = with_scaled(rows, number(known["logit_std"]))
     timing = identity | {"train_seconds": evaluation["train_seconds"], "measure_seconds": seconds}
     return identity | known | summed_up(rows), [identity | row for row in rows], timing

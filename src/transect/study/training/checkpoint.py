@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from transect.errors import StudyError
-from transect.study.training.evaluation import Row
+from transect.support.types import Row
 from transect.tables.files import replacing
 
 

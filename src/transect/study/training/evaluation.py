@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from transect.errors import MissingDependency
 from transect.study.data.dataset import Split
+from transect.support.types import Row
 from transect.tables.files import make_schema, make_table, write_table
 
 ROWS_AT_ONCE = 1000
@@ -107,8 +108,6 @@ def _evaluating(model: nn.Module, device: torch.device | str | None) -> Iterator
         model.to(home).train(was_training)
 
 
-Row = dict[str, Any]
-
 _COUNT, _NUMBER = pa.int64(), pa.float64()
 LEARNING_CURVE_SCHEMA: pa.Schema = make_schema(
     ("epoch", _COUNT),
@@ -157,7 +156,7 @@ class TensorBoard:
     def __init__(self, writer: Any = None) -> None:
         self._writer = writer
 
-    def add(self, row: Mapping[str, Any]) -> None:
+    def add(self, row: Row) -> None:
         """Add a row of the learning curve."""
         for column, tag in _SCALARS.items():
             if self._writer is not None and row[column] is not None:

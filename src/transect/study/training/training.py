@@ -31,7 +31,7 @@ from transect.study.training.checkpoint import (
     save_checkpoint,
     save_snapshot,
 )
-from transect.study.training.evaluation import NO_LOG, Row, evaluate, tensorboard, write_learning_curve
+from transect.study.training.evaluation import NO_LOG, evaluate, tensorboard, write_learning_curve
 from transect.study.training.hardware import (
     in_precision,
     placed,
@@ -50,6 +50,7 @@ from transect.study.training.steps import (
     seed_of_layers,
     train_epoch,
 )
+from transect.support.types import Row
 
 STAGE = "training"
 
