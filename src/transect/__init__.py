@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transect.networks.network import Network, capture
     from transect.paths import Path, Plane
     from transect.patterns import Pattern
-    from transect.slicing import Slice, slice, stream_slice
+    from transect.slicing import Slice, forecast_slice, slice, stream_slice
     from transect.slicing.files import load_slice
     from transect.tracing import stream, trace
     from transect.tracing.files import load_trace
@@ -41,6 +41,7 @@ __all__ = [
     "checkpoints",
     "estimate",
     "forecast",
+    "forecast_slice",
     "load_slice",
     "load_trace",
     "measure",
@@ -64,6 +65,7 @@ _HOMES = {
     "checkpoints": "transect.measuring",
     "estimate": "transect.estimation",
     "forecast": "transect.measuring",
+    "forecast_slice": "transect.slicing",
     "load_slice": "transect.slicing.files",
     "load_trace": "transect.tracing.files",
     "measure": "transect.measuring",

@@ -11,7 +11,7 @@ import pytest
 from support.measured import convolutional, mlp, path, paths, smooth
 from transect import forecast, measure
 from transect.errors import InvalidInput
-from transect.measuring.forecasting import Guess, mean_of
+from transect.support.guesses import Guess, mean_of
 
 
 def holds(guess, value):

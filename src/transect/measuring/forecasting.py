@@ -7,64 +7,25 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from transect.errors import InvalidInput, TransectWarning, UnsupportedModel
 from transect.estimation import Estimate, estimate
 from transect.estimation.estimate import BUDGET, bytes_held
-from transect.graph.node import leaves
 from transect.measuring.models import Model, Source, as_sources, lies_on_cpu
 from transect.measuring.paths import Paths, traced_together
 from transect.measuring.prepared import Options, checked_outputs, is_whole, prepare
 from transect.measuring.rows import measure_together, one_thread
 from transect.networks.network import Network
 from transect.paths import Path
+from transect.support.guesses import CLOCK, Guess, counted, duration, mean_of
 from transect.support.types import Row, number
-from transect.tracing.arguments import numbers_alive, peak_bytes
-
-_CONFIDENCE = 0.9
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A number between two others."""
-
-    value: float
-    low: float
-    high: float
-
-    def times(self, factor: float, sure: float = 1.0) -> Guess:
-        """A multiple, of which the factor itself is known within a factor ``sure`` either way."""
-        return Guess(self.value * factor, self.low * factor / sure, self.high * factor * sure)
-
-    def plus(self, other: Guess) -> Guess:
-        """The sum."""
-        return Guess(self.value + other.value, self.low + other.low, self.high + other.high)
-
-
-def mean_of(guesses: Sequence[Guess], of: int | None) -> Guess:
-    """Mean over ``of`` things (None: unknown, many) of which these are a sample.
-
-    What the sample leaves open is added to what is open in each: Student's t interval, 90 %; for a sample of one, all
-    of it.
-    """
-    value, low, high = np.array([(one.value, one.low, one.high) for one in guesses]).mean(0).tolist()
-    count = len(guesses)
-    if count == of:
-        return Guess(value, low, high)
-    import scipy.stats  # slow to import, and every worker process imports this package
-
-    spread = float(np.std([one.value for one in guesses], ddof=1)) if count > 1 else value
-    half = spread / count**0.5 * (float(scipy.stats.t.ppf((1 + _CONFIDENCE) / 2, count - 1)) if count > 1 else 1.0)
-    return Guess(value, max(0.0, low - half), high + half)
-
+from transect.tracing.arguments import constant_bytes, numbers_alive, peak_bytes
 
 _MODELS, _PATHS = 4, 3  # looked at, at most and at least
 _QUICK_SAMPLES = 33
 _FIRST_FLIPS, _ENOUGH_SECONDS = 500.0, 0.5  # a stretch begins with so many flips, and grows until it takes so long
 _ENOUGH_FOR_THE_FIRST = 5.0
-_CLOCK = 1.5  # times are known within this factor: other programs, caches, stretches unlike the rest
 _STARTING = (4.0, 2.0, 15.0)  # seconds until workers have imported torch
 
 
@@ -94,10 +55,10 @@ class Forecast:
         number = "a path" if self.paths is None else f"{self.paths:,} path{'s' if self.paths > 1 else ''}"
         what = f"{self.models:,} model{'s' if self.models > 1 else ''} on {number}"
         memory = f"{self.bytes / 2**20:,.0f} MiB in each of {self.workers} process{'es' if self.workers > 1 else ''}"
-        sampled = f'{_duration(self.estimate_seconds)} with method="estimate"'
+        sampled = f'{duration(self.estimate_seconds)} with method="estimate"'
         if self.crossings is None or self.exact_seconds is None:
             return f"{what}: {sampled}; up to about {memory}"
-        found = f"about {_counted(self.crossings)} crossings, {_duration(self.exact_seconds)} exactly"
+        found = f"about {counted(self.crossings)} crossings, {duration(self.exact_seconds)} exactly"
         return f"{what}: {found}, {sampled}; up to about {memory}"
 
 
@@ -161,7 +122,7 @@ def forecast_of(sources: Sequence[Source], paths: Paths, count: int | None, work
         costs = [_cost(sources[index], paths, count, options) for index in wanted]
     every = len(sources)
     times = every * (count or 1)
-    once = Guess(*[sum(cost.once for cost in costs) / len(costs) * every] * 3).times(1.0, _CLOCK)
+    once = Guess(*[sum(cost.once for cost in costs) / len(costs) * every] * 3).times(1.0, CLOCK)
     once = once.plus(Guess(*_STARTING)) if workers > 1 else once
 
     def seconds(guesses: list[Guess]) -> Guess:
@@ -203,9 +164,9 @@ def _seconds_of_estimate(model: Model, paths: list[Path], options: Options) -> G
     quick = replace(options, method="estimate", max_samples=_QUICK_SAMPLES)
     seconds = _seconds(measure_together(model, paths, quick))
     if seconds > _ENOUGH_SECONDS:
-        return Guess(2 * seconds, seconds, 4 * seconds).times(1.0, _CLOCK)
+        return Guess(2 * seconds, seconds, 4 * seconds).times(1.0, CLOCK)
     full = replace(options, method="estimate")
-    return Guess(*[_seconds(measure_together(model, paths, full))] * 3).times(1.0, _CLOCK)
+    return Guess(*[_seconds(measure_together(model, paths, full))] * 3).times(1.0, CLOCK)
 
 
 def _exact(
@@ -223,8 +184,8 @@ def _exact(
     seconds = _seconds(rows)
     seen, crossings = (sum(number(row[name]) for row in rows) for name in ("flips", "path_crossings"))
     if not seen:
-        return flips, Guess(*[seconds / len(group)] * 3).times(1.0, _CLOCK)
-    return flips.times(crossings / seen), flips.times(seconds / seen, _CLOCK)
+        return flips, Guess(*[seconds / len(group)] * 3).times(1.0, CLOCK)
+    return flips.times(crossings / seen), flips.times(seconds / seen, CLOCK)
 
 
 def _stretch(model: Model, paths: list[Path], part: float, options: Options) -> list[Row]:
@@ -256,21 +217,4 @@ def _constants(model: Model) -> int:
     """Bytes of weights, as they are held and as they are compiled."""
     if isinstance(model, nn.Module):
         return sum(part.nbytes for part in (*model.parameters(), *model.buffers()))
-    assert isinstance(model, Network)
-    held = (part for node in model.graph.nodes for part in leaves((node.args, dict(node.kwargs))))
-    return 2 * sum(part.nbytes for part in held if isinstance(part, Tensor))
-
-
-def _counted(guess: Guess) -> str:
-    return f"{guess.value:,.0f} ({guess.low:,.0f} to {guess.high:,.0f})"
-
-
-def _duration(guess: Guess) -> str:
-    return f"{_time(guess.value)} ({_time(guess.low)} to {_time(guess.high)})"
-
-
-def _time(seconds: float) -> str:
-    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.{1 if seconds < 10 * size else 0}f} {unit}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return constant_bytes(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from transect.engine.plane.mesh import INSIDE, Bends, Floats, Ints, slices, star
 from transect.errors import TraceTooLarge
 from transect.slicing.patches import Patch
 
+_LOOK = 128  # when this part of what may be held is held
 SEAM = "borders end at different places on the two sides of a seam, to within rounding"
 
 
@@ -51,10 +53,11 @@ class Keeper:
 
     Args:
         most_bytes: What may be held; more is refused before it is allocated.
+        ahead: Refuses what will not fit; called once, when so much is held that looking ahead takes no time beside.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most, self._held = most_bytes, 0
+    def __init__(self, most_bytes: int, ahead: Callable[[], None] = lambda: None) -> None:
+        self._most, self._held, self._ahead = most_bytes, 0, ahead
         self._parts: list[Patch] = []
 
     def update(self, patch: Patch) -> None:
@@ -64,7 +67,10 @@ class Keeper:
             TraceTooLarge: It would exceed the limit.
         """
         mesh = patch.mesh
+        before = self._held
         self._held += bytes_of(len(mesh.xy), len(mesh.corner), patch.outputs.shape[1], len(patch.bends.unit))
+        if before <= self._most // _LOOK < self._held:
+            self._ahead()
         if self._held > self._most:
             raise TraceTooLarge(
                 f'keep="all" would hold more than {self._most / 2**20:,.0f} MiB of vertices, polygons and edges '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Literal, Protocol
 
 import torch
@@ -11,17 +12,19 @@ from torch import Tensor, nn
 
 from transect.engine.plane.engine import PlaneEngine
 from transect.engine.rounding import CERTAIN, Spread
-from transect.errors import InvalidInput, UnresolvedWarning, check_one_of
+from transect.errors import UnresolvedWarning, check_one_of
 from transect.networks.network import Network
 from transect.paths import Plane
+from transect.slicing.arguments import as_sliceable
 from transect.slicing.decision import Decision
+from transect.slicing.forecasting import refuse_what_will_not_fit
 from transect.slicing.joining import SEAM, Joined, Keeper
 from transect.slicing.measures import Areas, Borders, Counts, Deviation, Slopes
 from transect.slicing.patches import Frame, Patch, engine_over, patches_of, rounding_over
 from transect.slicing.result import Edges, Polygons, Slice, Undecided
 from transect.slicing.verification import Comparison, EveryPolygon, RandomPoints
 from transect.support.precision import full_precision
-from transect.tracing.arguments import as_network, check_whole, numbers_alive, output_indices
+from transect.tracing.arguments import check_whole, numbers_alive, output_indices
 
 MAX_BYTES = 2 * 2**30  # what keep="all" may hold before it is refused
 
@@ -61,7 +64,8 @@ def slice(
     Raises:
         InvalidInput: An argument is not usable; the message says what was expected.
         UnsupportedModel: The module cannot be sliced exactly.
-        TraceTooLarge: ``keep="all"`` would hold more than ``max_bytes``.
+        TraceTooLarge: ``keep="all"`` would hold more than ``max_bytes``; where a look ahead is sure of it, this is said
+            soon after the beginning.
         VerificationError: Slice and model disagree.
 
     Example:
@@ -79,7 +83,7 @@ def slice(
     check_one_of("verify", verify, (True, False, "all"))
     check_whole(1, max_bytes=max_bytes)
     check_whole(0, seed=seed)
-    network = _checked(network, plane, dtype)
+    network = as_sliceable(network, plane, dtype)
     budget = numbers_alive(budget, network)
     chosen = output_indices(outputs, network)
     frame = Frame.of(plane)
@@ -87,7 +91,9 @@ def slice(
         spread, places = rounding_over(network, frame)
         engine = engine_over(network, frame, spread, places, budget)
         work = _Work(network, frame, chosen, spread)
-        keeper = Keeper(max_bytes) if keep == "all" else None
+        width = network.outputs if chosen is None else len(chosen)
+        ahead = partial(refuse_what_will_not_fit, network, plane, width, budget, max_bytes)
+        keeper = Keeper(max_bytes, ahead) if keep == "all" else None
         sees: list[_Sees] = [*work.measures, *work.verifiers(verify, seed, budget)]
         sees += [] if keeper is None else [keeper]
         for patch in patches_of(engine, frame, chosen):
@@ -119,7 +125,7 @@ def stream_slice(
     Yields:
         Patches of neighbouring polygons.
     """
-    network = _checked(network, plane, dtype)
+    network = as_sliceable(network, plane, dtype)
     budget = numbers_alive(budget, network)
     chosen = output_indices(outputs, network)
     frame = Frame.of(plane)
@@ -133,18 +139,6 @@ def stream_slice(
         if patch is None:
             break
         yield patch
-
-
-def _checked(network: Network | nn.Module, plane: Plane, dtype: torch.dtype | None) -> Network:
-    if not isinstance(plane, Plane):
-        raise InvalidInput(f"plane: expected a transect.Plane, got {type(plane).__name__}.")
-    network = as_network(network, plane.at(plane.corners[:4]), dtype)
-    if plane.input_shape != network.input_shape:
-        raise InvalidInput(
-            f"plane: it lies in a space of inputs of shape {plane.input_shape}, but the network takes inputs of shape "
-            f"{network.input_shape}."
-        )
-    return network
 
 
 class _Work:

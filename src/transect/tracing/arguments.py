@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transect.errors import InvalidInput
+from transect.graph.node import leaves
 from transect.measures import BY_NAME, Measure
 from transect.networks.network import Network, capture
 from transect.paths import Path
@@ -45,6 +46,12 @@ def peak_bytes(budget: int, dtype: torch.dtype, row_elements: int = 0) -> int:
         row_elements: Numbers that one row keeps alive at most: large rows count where rounding is judged.
     """
     return dtype.itemsize * max(_TIMES_AT_PEAK * budget, 2 * SAMPLED * row_elements)
+
+
+def constant_bytes(network: Network) -> int:
+    """Bytes of a network's constants, as they are held and as they are compiled."""
+    held = (part for node in network.graph.nodes for part in leaves((node.args, dict(node.kwargs))))
+    return 2 * sum(part.nbytes for part in held if isinstance(part, Tensor))
 
 
 def as_paths(path: Path | Sequence[Path], between: tuple[float, float] | None) -> list[Path]:

@@ -45,9 +45,15 @@ class Contests:
         some = np.flatnonzero(chosen)
         _, entry = slices(self.start, some)
         return Contests(
-            *(part[some] for part in (self.polygon, self.unit, self.number, self.absent, self.wins)),
-            starts_of(np.diff(self.start)[some]),
-            *(part[entry] for part in (self.entry, self.values, self.bound)),
+            polygon=self.polygon[some],
+            unit=self.unit[some],
+            number=self.number[some],
+            absent=self.absent[some],
+            wins=self.wins[some],
+            start=starts_of(np.diff(self.start)[some]),
+            entry=self.entry[entry],
+            values=self.values[entry],
+            bound=self.bound[entry],
         )
 
 
