@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from transect.networks.network import Network
 from transect.paths import Plane
 from transect.patterns import Pattern
 from transect.slicing.decision import Boundary
+from transect.support.types import TensorLike
 from transect.tracing.result import Verification
 
 if TYPE_CHECKING:
@@ -239,16 +240,35 @@ class Slice:
     def plot(
         self,
         *,
-        colour: str = "region",
-        borders: str | None = None,
+        colour: Literal["region", "slope", "output", "class", "operation", "area"] = "region",
+        output: int | None = None,
+        borders: Literal["depth", "plain"] | None = None,
         boundary: bool = True,
         window: tuple[tuple[float, float], tuple[float, float]] | None = None,
+        images: bool | TensorLike | None = None,
+        samples: TensorLike | None = None,
+        labels: TensorLike | None = None,
+        limits: tuple[float, float] | None = None,
         title: str | None = None,
+        resolution: int = 1600,
     ) -> Figure:
         """The polygons as a picture (needs ``keep="all"``); see :func:`transect.plots.plot_slice`."""
         from transect.plots import plot_slice
 
-        return plot_slice(self, colour=colour, borders=borders, boundary=boundary, window=window, title=title)
+        return plot_slice(
+            self,
+            colour=colour,
+            output=output,
+            borders=borders,
+            boundary=boundary,
+            window=window,
+            images=images,
+            samples=samples,
+            labels=labels,
+            limits=limits,
+            title=title,
+            resolution=resolution,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write everything to one safetensors file, atomically; :func:`transect.load_slice` reads it back bit for bit.
