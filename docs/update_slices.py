@@ -75,7 +75,8 @@ def digits(_: Path) -> str:
     three = torch.stack([images[(labels == digit).nonzero()[0, 0]] for digit in (3, 5, 8)])
     found = transect.slice(model, transect.Plane.through(*three, margin=0.15), verify="all")
     _save("slice_digits", plot_slice(found, colour="class", images=three))
-    _save("slice_digits_operation", plot_slice(found, colour="operation", images=three))
+    close = ((-2.0, -2.6), (0.0, -0.9))
+    _save("slice_digits_close", plot_slice(found, colour="slope", borders="depth", window=close))
     return _table({"digits": found})
 
 

@@ -20,7 +20,8 @@ def _at(module: nn.Module, x: float) -> float:
     network = transect.capture(module, torch.zeros(1, dtype=torch.float64))
     line = Line(*torch.tensor([[[-1.0]], [[2.0]], [[1.0]]], dtype=torch.float64))
     first, t = torch.zeros(1, dtype=torch.int64), torch.tensor([(x + 1) / 2], dtype=torch.float64)
-    return float(RoundingNearby(network.program, line, 1, network.dtype).merge(1, torch.stack([first.double(), t], 1), first))
+    nearby = RoundingNearby(network.program, line, 1, network.dtype)
+    return float(nearby.merge(1, torch.stack([first.double(), t], 1), first))
 
 
 def test_a_dead_unit_hides_its_rounding():

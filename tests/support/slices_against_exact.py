@@ -224,7 +224,9 @@ class _Comparison:
         thin_cells = set(self._thin_cells)
         for cell, polygons in owners.items():
             if len(polygons) > 1:
-                self._fault(f"{len(polygons)} polygons in cell {cell}, {self._at(polygons[0])}, {self._at(polygons[1])}")
+                self._fault(
+                    f"{len(polygons)} polygons in cell {cell}, {self._at(polygons[0])}, {self._at(polygons[1])}"
+                )
         for cell in range(len(self._tiling.cells)):
             if cell not in owners and cell not in thin_cells:
                 missing = self._tiling.cells[cell]
@@ -304,7 +306,9 @@ class _Comparison:
                 self._fault(f"edge {index} {start.tolist()}-{end.tolist()}: {said} names a unit twice")
             wrong = (set(said) ^ true) - self._undecided
             if wrong:
-                self._fault(f"edge {index} {start.tolist()}-{end.tolist()}: {sorted(said)} bend, exactly {sorted(true)}")
+                self._fault(
+                    f"edge {index} {start.tolist()}-{end.tolist()}: {sorted(said)} bend, exactly {sorted(true)}"
+                )
         return compared
 
     def _outputs(self, cell_of: np.ndarray, thin: np.ndarray) -> None:

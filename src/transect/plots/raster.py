@@ -94,12 +94,15 @@ class Grid:
 
     def pixels_of(self, xy: Floats) -> Floats:
         """In units in which the centre of the pixel in row i and column j is (j, i)."""
-        return (xy - self.low) / (self.high - self.low) * np.array(self.shape[::-1]) - 0.5
+        found: Floats = (xy - self.low) / (self.high - self.low) * np.array(self.shape[::-1]) - 0.5
+        return found
 
     def centres(self, place: Ints) -> Floats:
         """Centres of pixels, by their places in the flattened raster, ``(n, 2)``."""
         row, column = np.divmod(place, self.shape[1])
-        return self.low + (np.stack([column, row], 1) + 0.5) / np.array(self.shape[::-1]) * (self.high - self.low)
+        parts: Floats = (np.stack([column, row], 1) + 0.5) / np.array(self.shape[::-1])
+        found: Floats = self.low + parts * (self.high - self.low)
+        return found
 
 
 def covering(cells: Cells, grid: Grid) -> Ints:

@@ -99,7 +99,8 @@ class Slopes:
 
 def slope_norms(patch: Patch) -> Floats:
     """Frobenius norm of every polygon's slope, ``(F,)``."""
-    return np.sqrt(np.einsum("fcd,fcd->f", patch.jacobians, patch.jacobians))
+    squares: Floats = np.einsum("fcd,fcd->f", patch.jacobians, patch.jacobians)
+    return np.sqrt(squares)
 
 
 @dataclass
@@ -166,7 +167,8 @@ def integrals_of_absolute(values: Floats) -> Floats:
     b, c, a = np.moveaxis(np.sort(signed, axis=1), 1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         part = np.where(mixed, 2 * a * (a / (a - b)) * (a / (a - c)) / 3, 0.0)
-    return np.where(mixed, part - lone_sign * mean, np.abs(mean))
+    found: Floats = np.where(mixed, part - lone_sign * mean, np.abs(mean))
+    return found
 
 
 def _bounds_of_norm(values: Floats) -> tuple[Floats, Floats]:

@@ -113,8 +113,8 @@ class _AtWindows:
             most, best = values.max(2, keepdim=True)
             near = values >= most - bound - bound.expand_as(values).gather(2, best)
             earlier.append((near.int().argmax(2) != (values == most).int().argmax(2)).cpu().numpy())
-        earlier = np.concatenate(earlier)
-        row, unit = np.nonzero(earlier[ends[0]] & earlier[ends[1]])
+        tied = np.concatenate(earlier)
+        row, unit = np.nonzero(tied[ends[0]] & tied[ends[1]])
         return mesh.polygon[corners[row]] * units + unit
 
     def _gathered(self, polygon: Ints, unit: Ints) -> Contests:
@@ -193,9 +193,7 @@ class _AtWindows:
         chords = Chords(polygon, ends.corner, vertex, np.arange(len(polygon)), ends.values, ends.tolerance)
         nothing, none = np.zeros(0, np.int64), Touching.none()
         unit = contests.unit[pairs.contest]
-        return WindowBending(
-            added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties
-        )
+        return WindowBending(added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties)
 
 
 def _pairs(contests: Contests) -> Pairs:
