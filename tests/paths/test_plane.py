@@ -699,3 +699,13 @@ def test_planes_say_what_they_are_and_do_not_change() -> None:
     with pytest.raises(AttributeError):
         plane.corners = plane.anchors
     assert transect.Plane is Plane
+
+
+def test_inputs_in_another_order_of_memory_are_the_same_plane():
+    inputs = torch.randn(3, 4, 5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).permute(
+        0, 3, 1, 2
+    )
+    one, other = Plane.through(*inputs), Plane.through(*inputs.contiguous())
+    for name in ("origin", "u", "v"):
+        assert torch.equal(getattr(one, name), getattr(other, name))
+        assert getattr(one, name).is_contiguous()

@@ -257,3 +257,13 @@ def test_float32_is_close_to_float64():
     torch.testing.assert_close(exact.absolute_deviation(), fast.absolute_deviation(), rtol=1e-3, atol=0)
     for one, other in zip(exact.segments, fast.segments, strict=True):
         assert bool(((one.t - other.t).abs() <= other.t_error + 1e-12).all())
+
+
+def test_anchors_in_another_order_of_memory_are_the_same_path():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 36, 3)).eval()
+    images = torch.rand(2, 8, 8, 3, dtype=torch.float64).permute(0, 3, 1, 2)  # as they are read from files
+    one, other = (transect.trace(model, transect.Path(anchors)) for anchors in (images, images.contiguous()))
+    assert torch.equal(one.segments[0].t, other.segments[0].t)
+    network = transect.capture(model, images)
+    assert torch.equal(network(images), network(images.contiguous()))

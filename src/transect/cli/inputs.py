@@ -1,4 +1,4 @@
-"""What a command is asked about: a model, the shape of its input, an output; the path to walk."""
+"""What a command is asked about: a model, the shape of its input, an output; files of inputs; the path to walk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -140,6 +140,23 @@ def _output(output: str | None, model: nn.Module) -> int | str | None:
 _RADIUS, _ANCHORS = 4.0, 8
 _GREY = (0.299, 0.587, 0.114)  # of ITU-R BT.601, as Pillow converts
 ChannelScaling = tuple[tuple[float, ...], tuple[float, ...]]
+File: TypeAlias = str | os.PathLike[str]
+
+
+class Inputs(Protocol):
+    """Files of inputs, and what images among them are normalised by."""
+
+    @property
+    def files(self) -> list[File]:
+        """The files."""
+
+    @property
+    def mean(self) -> tuple[float, ...] | None:
+        """Subtracted from images, with values from 0 to 1, one number a channel or one for all."""
+
+    @property
+    def std(self) -> tuple[float, ...] | None:
+        """By what they are divided then."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +173,18 @@ class Way:
         std: By what they are divided then.
     """
 
-    start: str | os.PathLike[str] | None = None
-    end: str | os.PathLike[str] | None = None
-    around: str | os.PathLike[str] | None = None
+    start: File | None = None
+    end: File | None = None
+    around: File | None = None
     radius: float | None = None
     anchors: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+
+    @property
+    def files(self) -> list[File]:
+        """The files that are given."""
+        return [file for file in (self.start, self.end, self.around) if file is not None]
 
 
 def path_of(way: Way, model: Opened) -> Polyline:
@@ -182,28 +204,38 @@ def path_of(way: Way, model: Opened) -> Polyline:
         raise InvalidInput("path: say where to walk: --from FILE --to FILE, or --around IMAGE.")
     if way.radius is not None or way.anchors is not None:
         raise InvalidInput("radius, anchors: they are those of the circle of --around; leave them out of a line.")
-    return line(*(_input(file, model.shape, normalisation) for file in (way.start, way.end)))
+    return line(*(input_of(file, model.shape, normalisation) for file in (way.start, way.end)))
 
 
-def normalisation_of(way: Way, model: Opened) -> ChannelScaling | None:
+def normalisation_of(given: Inputs, model: Opened) -> ChannelScaling | None:
     """Mean and standard deviation that images are normalised by: given, or those of torchvision's published weights.
 
     Raises:
         InvalidInput: One is given without the other, or there are not as many as channels.
     """
-    files = [file for file in (way.start, way.end, way.around) if file is not None]
-    if (way.mean, way.std) != (None, None) and files and all(map(is_array, files)):
+    if (given.mean, given.std) != (None, None) and given.files and all(map(is_array, given.files)):
         raise InvalidInput("mean, std: arrays are taken as they are, only images are normalised; leave them out.")
-    if way.mean is None and way.std is None:
+    if given.mean is None and given.std is None:
         return model.loaded.normalisation
-    if way.mean is None or way.std is None:
+    if given.mean is None or given.std is None:
         raise InvalidInput("mean, std: give both, such as --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25.")
-    if not {len(way.mean), len(way.std)} <= {1, model.shape[0]} or min(way.std) <= 0:
+    if not {len(given.mean), len(given.std)} <= {1, model.shape[0]} or min(given.std) <= 0:
         raise InvalidInput(
-            f"mean, std: expected 1 or {model.shape[0]} numbers each, the latter positive, got {way.mean} and "
-            f"{way.std}."
+            f"mean, std: expected 1 or {model.shape[0]} numbers each, the latter positive, got {given.mean} and "
+            f"{given.std}."
         )
-    return way.mean, way.std
+    return given.mean, given.std
+
+
+def about_normalisation(given: Inputs, model: Opened) -> str:
+    """How images were normalised, for a reader; nothing where all inputs are arrays."""
+    if all(map(is_array, given.files)):
+        return ""
+    found = normalisation_of(given, model)
+    if found is None:
+        return "Images have values from 0 to 1, and were not normalised (--mean and --std do it)."
+    mean, std = (", ".join(f"{number:g}" for number in part) for part in found)
+    return f"Images are normalised: values from 0 to 1, less mean {mean}, over standard deviation {std}."
 
 
 def parse_numbers(text: str) -> tuple[float, ...]:
@@ -221,28 +253,33 @@ def parse_numbers(text: str) -> tuple[float, ...]:
         ) from error
 
 
-def is_array(file: str | os.PathLike[str]) -> bool:
+def is_array(file: File) -> bool:
     """Whether a file holds an input as it is, and no image."""
     return Path(file).suffix.lower() in (".npy", ".npz")
 
 
-def _input(file: str | os.PathLike[str], shape: Sequence[int], normalisation: ChannelScaling | None) -> Tensor:
+def input_of(file: File, shape: Sequence[int], normalisation: ChannelScaling | None) -> Tensor:
+    """The input in a file: an array as it is, an image resized to the shape and normalised.
+
+    Raises:
+        InvalidInput: There is no such file, or it does not fit.
+    """
     found = _read(file, shape)
     return found if is_array(file) else normalised(found.unsqueeze(0), normalisation)[0]
 
 
-def _read(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:
+def _read(file: File, shape: Sequence[int]) -> Tensor:
     return _array(file, shape) if is_array(file) else _image(file, shape)
 
 
-def _array(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:
+def _array(file: File, shape: Sequence[int]) -> Tensor:
     try:
         return torch.from_numpy(read_array(file, shape).astype("float64"))
     except Untrusted as error:
         raise InvalidInput(f"path: cannot take the array {os.fspath(file)}: {error}.") from error
 
 
-def _image(file: str | os.PathLike[str], shape: Sequence[int]) -> Tensor:
+def _image(file: File, shape: Sequence[int]) -> Tensor:
     """An image with values from 0 to 1, of the height and width wanted, in colour or grey."""
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise InvalidInput(

@@ -35,6 +35,8 @@ _SHAPE = Parameter(help="Shape of one input, without the batch: 3,224,224. Model
 _ARGUMENTS = Parameter(help="Arguments of the callable, as a JSON object: '{\"width\": 64}'.")
 _OUTPUT = Parameter(help="Which output, where there are several: an index, a key, or a submodule's name.")
 _DTYPE = Parameter(help="Working dtype.")
+_MEAN = Parameter(help="Of each channel of images with values from 0 to 1, as 0.5,0.5,0.5.")
+_STD = Parameter(help="Their standard deviations.")
 
 
 def _share(_: object, given: float) -> None:
@@ -121,10 +123,8 @@ def trace_command(
     ] = None,
     radius: Annotated[float | None, Parameter(help="Of the circle, in pixels; 4 by default.")] = None,
     anchors: Annotated[int | None, Parameter(help="Images on the circle; 8 by default.")] = None,
-    mean: Annotated[
-        str | None, Parameter(help="Of each channel of images with values from 0 to 1, as 0.5,0.5,0.5.")
-    ] = None,
-    std: Annotated[str | None, Parameter(help="Their standard deviations.")] = None,
+    mean: Annotated[str | None, _MEAN] = None,
+    std: Annotated[str | None, _STD] = None,
     weights: Annotated[Path | None, _WEIGHTS] = None,
     shape: Annotated[str | None, _SHAPE] = None,
     arguments: Annotated[str | None, _ARGUMENTS] = None,
@@ -160,6 +160,83 @@ def trace_command(
         trace_command.show_json(found, Terminal())
         return
     trace_command.show(found, Terminal())
+    for file in files:
+        Terminal().print(Text(f"Written: {file}"), soft_wrap=True)
+
+
+@app.command(name="slice")
+def slice_command(
+    model: Annotated[str, _MODEL],
+    /,
+    *,
+    through: Annotated[
+        tuple[Path, Path, Path] | None,
+        Parameter(help="Three inputs, the corners of a triangle: images, or arrays saved by numpy (.npy)."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        Parameter(help="Instead of the triangle a rectangle around it, larger by this part of its side everywhere."),
+    ] = None,
+    around: Annotated[Path | None, Parameter(help="Instead: an input, the middle of a square.")] = None,
+    radius: Annotated[
+        float | None,
+        Parameter(
+            help="Half the side of the square, in units of the input; by default it reaches the two inputs of "
+            "--directions, or is a tenth of the input's length."
+        ),
+    ] = None,
+    directions: Annotated[
+        list[str] | None,
+        Parameter(
+            consume_multiple=True,
+            negative="",
+            help="Of the square: random; principal FILE FILE FILE ..., those in which three or more inputs vary most; "
+            "or FILE FILE, two inputs to point to.",
+        ),
+    ] = None,
+    seed: Annotated[int | None, Parameter(help="Of random directions; 0 by default.")] = None,
+    mean: Annotated[str | None, _MEAN] = None,
+    std: Annotated[str | None, _STD] = None,
+    weights: Annotated[Path | None, _WEIGHTS] = None,
+    shape: Annotated[str | None, _SHAPE] = None,
+    arguments: Annotated[str | None, _ARGUMENTS] = None,
+    output: Annotated[str | None, _OUTPUT] = None,
+    dtype: Annotated[_Dtype, _DTYPE] = "float64",
+    keep: Annotated[
+        Literal["all", "measures"] | None,
+        Parameter(help="What is kept: all polygons, or the measures only; by default all where there is room."),
+    ] = None,
+    colour: Annotated[
+        Literal["region", "slope", "output", "class", "operation", "area"] | None,
+        Parameter(help="What the polygons of the figure are coloured by."),
+    ] = None,
+    out: Annotated[
+        Path | None, Parameter(help="Folder for the slice, its figure, and a table of its measures.")
+    ] = None,
+    json: Annotated[bool, Parameter(negative="", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Slice a network with a plane through three inputs, or around one, and find every linear region in it.
+
+    Prints regions, borders by operation, the decision boundary and the area in which each output is the largest.
+    """
+    from transect.cli import inputs as asked_inputs  # torch takes seconds to import: not for --help
+    from transect.cli import planes as asked_planes
+    from transect.cli import slice as slicing
+
+    slicing.check_colour(colour, out, keep)
+    numbers = [None if text is None else asked_inputs.parse_numbers(text) for text in (mean, std)]
+    where = asked_planes.Where(through, around, radius, tuple(directions or ()), margin, seed, *numbers)
+    question = _question(model, weights, shape, arguments, output, dtype)
+    try:
+        found = slicing.find(question, where, keep, Terminal(stderr=True))
+    except KeyboardInterrupt:
+        Terminal(stderr=True).print("Interrupted. Nothing was written; a smaller plane takes a part of the time.")
+        sys.exit(_INTERRUPTED)
+    files = slicing.write(found, out, colour) if out else []
+    if json:
+        slicing.show_json(found, Terminal())
+        return
+    slicing.show(found, Terminal())
     for file in files:
         Terminal().print(Text(f"Written: {file}"), soft_wrap=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,23 +11,22 @@ from statistics import fmean
 
 import pyarrow as pa
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from transect.cli.inputs import Opened, Question, Way, is_array, normalisation_of, opened, path_of
+from transect.cli.inputs import Question, Way, about_normalisation, opened, path_of
+from transect.cli.printing import LONG, cell, columns_of, print_json, print_notes
 from transect.errors import InvalidInput, RoundingWarning, TransectWarning
 from transect.estimation import Estimate, estimate
 from transect.measures import BY_NAME, MEASURES
 from transect.measuring import forecast
 from transect.networks.network import Network
 from transect.paths import Path as Polyline
-from transect.support.types import Cell, Row, number
+from transect.support.types import Row, number
 from transect.tables.files import replacing, write_csv
 from transect.tracing import trace
 from transect.tracing.result import Trace
 from transect.tracing.trace import MAX_BYTES
 
-_LONG = 10.0  # seconds of work from which a forecast is worth a line
 _BYTES_OF_A_KNOT = 64  # of what is kept of a crossing beside its outputs: position, bound, flip
 _EXACT = {"crossings": "crossings", "density": "density", "flips": "flips"}
 _ESTIMATED = {"flips": "flips", "flips_low": "at least", "flips_high": "at most", "samples": "samples"}
@@ -71,7 +69,7 @@ def find(question: Question, way: Way, sampled: bool, rtol: float | None, consol
         raise InvalidInput("rtol: it is the tolerance of --estimate; a trace is exact, and has none.")
     asked = opened(question)
     path = path_of(way, asked)
-    notes = [said] if (said := _about_normalisation(way, asked)) else []
+    notes = [said] if (said := about_normalisation(way, asked)) else []
     with warnings.catch_warnings(record=True) as caught, console.status("Capturing") as status:
         warnings.simplefilter("always", TransectWarning)
         if sampled:
@@ -98,25 +96,22 @@ def show(found: Found, console: Console) -> None:
     """Print what was found for a person."""
     known = (_EXACT if isinstance(found.result, Trace) else _ESTIMATED) | _BOTH
     columns = {name: heading for name, heading in known.items() if name in found.whole}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("segment", "length", *columns.values()):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = columns_of("segment", "length", *columns.values())
     for index, row in enumerate(found.rows):
-        table.add_row(str(index), *(_cell(row[name]) for name in ("length", *columns)))
+        table.add_row(str(index), *(cell(row[name]) for name in ("length", *columns)))
     if len(found.rows) > 1:
         table.add_section()
-        table.add_row("path", *(_cell(found.whole[name]) for name in ("length", *columns)), style="bold")
+        table.add_row("path", *(cell(found.whole[name]) for name in ("length", *columns)), style="bold")
     console.print(Text(f"{found.name}: {_headline(found)}", style="bold"), soft_wrap=True)
     console.print()
     console.print(table)
-    for note in found.notes:
-        console.print(Text(note, style="dim"), soft_wrap=True)
+    print_notes(found.notes, console)
 
 
 def show_json(found: Found, console: Console) -> None:
     """Print what was found for a program."""
     said = {"model": found.name, "segments": found.rows, "path": found.whole, "notes": list(found.notes)}
-    console.print(Text(json.dumps(said, indent=2)), soft_wrap=True)
+    print_json(said, console)
 
 
 def write(found: Found, folder: Path) -> list[Path]:
@@ -141,7 +136,7 @@ def write(found: Found, folder: Path) -> list[Path]:
 def _keep(network: Network, path: Polyline, console: Console) -> bool:
     """Whether all knots of a trace fit in memory; says how long it will take, where that is long."""
     expected = forecast(network, path)
-    if expected.exact_seconds is not None and expected.exact_seconds.value > _LONG:
+    if expected.exact_seconds is not None and expected.exact_seconds.value > LONG:
         console.print(Text(f"Forecast: {expected}"), soft_wrap=True)
     assert expected.crossings is not None
     bytes_needed = expected.crossings.high * (_BYTES_OF_A_KNOT + 8 * network.outputs)
@@ -204,21 +199,3 @@ def _headline(found: Found) -> str:
     verified = result.verification
     checked = "" if verified is None else f"; differs from the model by {verified.relative_error:.0e} at most"
     return f"{whole['crossings']:,} crossings{at_anchors} on {over}, exactly{checked}"
-
-
-def _about_normalisation(way: Way, asked: Opened) -> str:
-    files = [file for file in (way.start, way.end, way.around) if file is not None]
-    if all(is_array(file) for file in files):
-        return ""
-    found = normalisation_of(way, asked)
-    if found is None:
-        return "Images have values from 0 to 1, and were not normalised (--mean and --std do it)."
-    mean, std = (", ".join(f"{number:g}" for number in part) for part in found)
-    return f"Images are normalised: values from 0 to 1, less mean {mean}, over standard deviation {std}."
-
-
-def _cell(cell: Cell) -> str:
-    value = number(cell)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -234,7 +234,7 @@ def as_batch(x: Any, input_shape: tuple[int, ...], argument: str) -> tuple[Tenso
     Raises:
         InvalidInput: It is neither one input nor a batch of inputs of that shape, or not made of real numbers.
     """
-    tensor = as_float_tensor(x, argument)
+    tensor = as_float_tensor(x, argument).contiguous()  # what is exported may hold views of its input
     if tuple(tensor.shape) == input_shape:
         return tensor.unsqueeze(0), False
     if tuple(tensor.shape[1:]) == input_shape:

@@ -129,7 +129,7 @@ def _checked(anchors: TensorLike) -> Tensor:
     if not bool(finite.all()):
         bad = (~finite).nonzero().flatten().tolist()
         raise InvalidInput(f"anchors: expected finite values, but anchor {bad[0]} contains NaN or infinity.")
-    return tensor.detach().clone()
+    return tensor.detach().clone(memory_format=torch.contiguous_format)  # networks may hold views of their input
 
 
 def floats(argument: str, given: TensorLike, shape: str) -> Tensor:

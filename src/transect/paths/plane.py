@@ -419,7 +419,7 @@ def _input(argument: str, given: TensorLike, shape: tuple[int, ...] | None = Non
             f"{argument}: expected an input of at least two numbers, got shape {tuple(tensor.shape)}; there is no "
             "plane in a space of one dimension: use transect.paths.line."
         )
-    values = tensor.cpu().to(torch.float64, copy=True)
+    values = tensor.cpu().to(torch.float64, copy=True, memory_format=torch.contiguous_format)
     if not bool(torch.isfinite(values).all()):
         raise InvalidInput(f"{argument}: expected finite values, got NaN or infinity.")
     return _Input(values, torch.finfo(tensor.dtype).eps)

@@ -40,7 +40,7 @@ class Ties:
     winner: Tensor
 
     def touching(self, cut: Cut) -> tuple[Touching, Touching]:
-        """Corners of the cut mesh on whose edges the winners of both sides differ, or beside a seam are not the first."""
+        """Corners of the cut mesh on whose edges winners of both sides differ, or beside a seam are not the first."""
         found, tied = self._beside_ties(cut)
         if len(found.corner) == 0:
             return Touching.none(), Touching.none()
