@@ -10,6 +10,7 @@ import torch
 import transect
 from support.measured import APART, convolutional, mlp, path, paths, smooth
 from transect import Path, measure
+from transect.measures import BY_NAME
 from transect.measuring.columns import BOUNDED, SCHEMA
 
 pytestmark = pytest.mark.filterwarnings("ignore::transect.errors.RoundingWarning")
@@ -82,7 +83,8 @@ def test_bounds_hold_what_another_way_of_tracing_gives(networks):
         assert (value <= high).all()
         assert (low <= single.column(name)).all()
         assert (single.column(name) <= high).all()
-        assert (high - low <= 1e-9 * value).all()
+        if name not in BY_NAME or BY_NAME[name].total == "sum":  # one narrow region may decide a maximum
+            assert (high - low <= 1e-9 * value).all()
 
 
 @pytest.mark.parametrize("model", [mlp(40), smooth()], ids=["mlp", "smooth"])
