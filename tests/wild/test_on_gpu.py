@@ -83,6 +83,23 @@ def test_a_trace_is_that_of_the_cpu(make: Callable[[], tuple[nn.Module, tuple[in
         close(getattr(found, measure)(), getattr(expected, measure)(), dtype)
 
 
+@pytest.mark.parametrize("make", NETWORKS)
+def test_a_slice_is_that_of_the_cpu(make: Callable[[], tuple[nn.Module, tuple[int, ...]]], gpu):
+    model, shape = make()
+    plane = transect.Plane.around(torch.zeros(shape, dtype=torch.float64), 0.3, seed=1)
+    on_cpu = transect.capture(model, torch.zeros(shape))
+    network = transect.capture(model, torch.zeros(shape), device="cuda")
+    found = transect.slice(network, plane, budget=20_000, verify="all")
+    expected = transect.slice(on_cpu, plane, budget=20_000)
+    assert (found.regions, found.borders, found.vertices) == (expected.regions, expected.borders, expected.vertices)
+    assert found.regions > 10
+    assert found.verification.regions == found.regions
+    close(found.polygons.xy, expected.polygons.xy, torch.float64)
+    close(found.polygons.outputs, expected.polygons.outputs, torch.float64)
+    assert torch.equal(found.edges.unit, expected.edges.unit)
+    close(found.class_areas, expected.class_areas, torch.float64)
+
+
 def test_runs_stay_where_they_are_made(gpu):
     model, shape = convolutional()
     network = transect.capture(model, torch.zeros(shape), device="cuda")

@@ -28,7 +28,6 @@ from transect.support.memory import recycle_large_blocks
 
 T_ULPS = 64 * float(np.finfo(np.float64).eps)  # positions closer than this, over the size of the domain, are one
 FEWEST_ROWS = 64  # the borders of a group are worked out twice: small groups are mostly border
-_MOST_PAIRS = 1 << 21  # crossings of chords that may have to be looked at together
 
 
 @dataclass(frozen=True)
