@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba_array
 from matplotlib.patches import Polygon
+from scipy.ndimage import correlate1d
 
 from transect.plots.raster import Floats, Ints, along_lines
 from transect.plots.slice_colours import operation_colours
@@ -18,8 +19,8 @@ from transect.plots.style import INK, QUIET
 
 VECTOR_EDGES = 20_000  # drawn as such at most; more are pixels
 _BOLD = 2.2  # points
-_FULL = 0.45  # of a pixel is covered by lines on average, at most
-_PLAIN = "#6E6E6E"
+_FULL = 0.3  # of a pixel is covered by lines on average, at most
+_PLAIN = "#777777"
 
 
 def draw_borders(axes: Axes, view: View) -> Keys:
@@ -60,7 +61,10 @@ def _show_lines(
     """Draw lines as pixels: of what they cover, as much as they cover of it, and less where they would cover all."""
     pixel = SIDE * 72 / max(view.grid.shape)  # points
     each = np.concatenate([np.ones((len(colours), 1)), colours], 1) * widths[:, None] / pixel
-    sums = along_lines(begin, end, each[depth], view.grid).reshape(-1, 4)
+    sums = along_lines(begin, end, each[depth], view.grid)
+    for axis in (0, 1):  # a line is sampled at whole pixels: without this it has steps
+        sums = correlate1d(sums, [0.25, 0.5, 0.25], axis=axis, mode="constant")
+    sums = sums.reshape(-1, 4)
     cover = sums[:, 0]
     mean = cover[cover > 0].mean() if cover.any() else 1.0
     opacity = np.clip(cover * min(1.0, _FULL / mean), 0, 1)
