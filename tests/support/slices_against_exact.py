@@ -5,10 +5,10 @@ nothing of what the engine says about patterns is believed, and what it says ben
 exact patterns on both sides of it.
 
 What is compared depends on what floats can tell. In a *plain* case, where every cell is wider than rounding and the
-slice names nothing it could not decide, everything is (in float32 no three borders may meet in one point, either): as many polygons, vertices and edges, the same corners of each,
-the same neighbours, the same units at each edge. Elsewhere the same holds for what is *wide*; thin cells may be merged
-with a neighbour, or thin polygons appear, and units that are within rounding of another piece all over a cell may
-be on either.
+slice names nothing it could not decide, everything is (in float32 no three borders may meet in one point, either): as
+many polygons, vertices and edges, the same corners of each, the same neighbours, the same units at each edge. Elsewhere
+the same holds for what is *wide*; thin cells may be merged with a neighbour, or thin polygons appear, and units that
+are within rounding of another piece all over a cell may be on either.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class _Comparison:
         self._thin_cells = [k for k, cell in enumerate(tiling.cells) if cell.width < self._wide]
         self._plain = not self._thin_cells and not self._undecided and not found.unresolved
         if found.dtype != torch.float64:
-            self._plain = self._plain and self._generic()
+            self._plain = self._plain and bool(self._generic())
         self._faults: list[str] = []
 
     def _generic(self) -> bool:
@@ -156,7 +156,7 @@ class _Comparison:
 
     def _consistent(self) -> None:
         """The slice's own numbers: Euler's formula, areas, neighbours."""
-        found, polygons, edges = self._found, self._found.polygons, self._found.edges
+        found, polygons = self._found, self._found.polygons
         inner = self._sides[:, 1] >= 0
         torn = any(not entry.operation for entry in found.unresolved)  # seams that could not be joined, which it names
         euler = len(self._xy) - len(self._ends) + len(polygons)
@@ -224,7 +224,9 @@ class _Comparison:
         thin_cells = set(self._thin_cells)
         for cell, polygons in owners.items():
             if len(polygons) > 1:
-                self._fault(f"{len(polygons)} polygons in cell {cell}, {self._at(polygons[0])}, {self._at(polygons[1])}")
+                self._fault(
+                    f"{len(polygons)} polygons in cell {cell}, {self._at(polygons[0])}, {self._at(polygons[1])}"
+                )
         for cell in range(len(self._tiling.cells)):
             if cell not in owners and cell not in thin_cells:
                 missing = self._tiling.cells[cell]
@@ -304,7 +306,9 @@ class _Comparison:
                 self._fault(f"edge {index} {start.tolist()}-{end.tolist()}: {said} names a unit twice")
             wrong = (set(said) ^ true) - self._undecided
             if wrong:
-                self._fault(f"edge {index} {start.tolist()}-{end.tolist()}: {sorted(said)} bend, exactly {sorted(true)}")
+                self._fault(
+                    f"edge {index} {start.tolist()}-{end.tolist()}: {sorted(said)} bend, exactly {sorted(true)}"
+                )
         return compared
 
     def _outputs(self, cell_of: np.ndarray, thin: np.ndarray) -> None:

@@ -90,9 +90,7 @@ class Cut:
     doubts: Ints
 
 
-def cut_along(
-    mesh: Mesh, added: EdgeVertices, chords: Chords, first_label: int, reach: float, stated: float
-) -> Cut:
+def cut_along(mesh: Mesh, added: EdgeVertices, chords: Chords, first_label: int, reach: float, stated: float) -> Cut:
     """Cut the polygons of a mesh along chords.
 
     Args:

@@ -105,15 +105,15 @@ class _AtWindows:
         place = windows[unit % len(windows)]
         number = torch.from_numpy((unit // len(windows))[:, None] * self._positions + np.maximum(place, 0)).to(device)
         absent, bound = torch.from_numpy(place < 0).to(device), self._tolerance.merge[number]
-        earlier = []
+        parts = []
         step = max(1, _TOGETHER // max(1, number.numel()))
         for first in range(0, len(vertices), step):
             at = torch.from_numpy(vertices[first : first + step]).to(device)
             values = self._flat[at][:, number].double().masked_fill_(absent, -torch.inf)
             most, best = values.max(2, keepdim=True)
             near = values >= most - bound - bound.expand_as(values).gather(2, best)
-            earlier.append((near.int().argmax(2) != (values == most).int().argmax(2)).cpu().numpy())
-        earlier = np.concatenate(earlier)
+            parts.append((near.int().argmax(2) != (values == most).int().argmax(2)).cpu().numpy())
+        earlier = np.concatenate(parts)
         row, unit = np.nonzero(earlier[ends[0]] & earlier[ends[1]])
         return mesh.polygon[corners[row]] * units + unit
 
@@ -193,9 +193,7 @@ class _AtWindows:
         chords = Chords(polygon, ends.corner, vertex, np.arange(len(polygon)), ends.values, ends.tolerance)
         nothing, none = np.zeros(0, np.int64), Touching.none()
         unit = contests.unit[pairs.contest]
-        return WindowBending(
-            added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties
-        )
+        return WindowBending(added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties)
 
 
 def _pairs(contests: Contests) -> Pairs:
