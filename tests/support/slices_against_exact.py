@@ -105,14 +105,19 @@ class _Comparison:
         self._faults: list[str] = []
 
     def _generic(self) -> bool:
-        """Whether no rounding can part, or join, vertices: borders meet by twos, and far from one another."""
+        """Whether rounding can part nothing that is one: borders are of one unit, meet by twos, far from one another."""
         tiling, corners = self._tiling, set(self._tiling.domain)
         outer = [edge for edge in tiling.edges if edge.right is None]
         on_border = {end for edge in outer for end in (edge.start, edge.end)}
         lengths = [np.hypot(*(float(q - p) for p, q in zip(*edge.ends, strict=True))) for edge in tiling.edges]
-        return min(lengths) > self._wide and all(
-            len(around) <= (1 if corner in corners else 2 if corner in on_border else 4)
-            for corner, around in tiling.cells_at.items()
+        one_each = all(len(edge.units) == 1 for edge in tiling.inner_edges)
+        return (
+            one_each
+            and min(lengths) > self._wide
+            and all(
+                len(around) <= (1 if corner in corners else 2 if corner in on_border else 4)
+                for corner, around in tiling.cells_at.items()
+            )
         )
 
     @cached_property

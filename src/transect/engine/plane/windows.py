@@ -36,11 +36,13 @@ class WindowBending(Bending):
         contests: The contests.
         pairs: Contest and places of every chord.
         ties: What says where winners change along edges that are there already.
+        certain: Multiple of the contests' bounds beyond which a number is truly larger.
     """
 
     contests: Contests | None = None
     pairs: Pairs | None = None
     ties: Ties | None = None
+    certain: float = 1.0
 
 
 def bend_windows(envelope: Envelope, values: Tensor, mesh: Mesh, tolerance: Tolerance, reach: float) -> WindowBending:
@@ -193,7 +195,10 @@ class _AtWindows:
         chords = Chords(polygon, ends.corner, vertex, np.arange(len(polygon)), ends.values, ends.tolerance)
         nothing, none = np.zeros(0, np.int64), Touching.none()
         unit = contests.unit[pairs.contest]
-        return WindowBending(added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties)
+        certain = self._tolerance.stated / 2  # positions are stated with twice what numbers are told apart by
+        return WindowBending(
+            added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties, certain
+        )
 
 
 def _pairs(contests: Contests) -> Pairs:
