@@ -5,10 +5,10 @@ nothing of what the engine says about patterns is believed, and what it says ben
 exact patterns on both sides of it.
 
 What is compared depends on what floats can tell. In a *plain* case, where every cell is wider than rounding and the
-slice names nothing it could not decide, everything is (in float32 no three borders may meet in one point, either): as many polygons, vertices and edges, the same corners of each,
-the same neighbours, the same units at each edge. Elsewhere the same holds for what is *wide*; thin cells may be merged
-with a neighbour, or thin polygons appear, and units that are within rounding of another piece all over a cell may
-be on either.
+slice names nothing it could not decide, everything is (in float32 no three borders may meet in one point, either): as
+many polygons, vertices and edges, the same corners of each, the same neighbours, the same units at each edge. Elsewhere
+the same holds for what is *wide*; thin cells may be merged with a neighbour, or thin polygons appear, and units that
+are within rounding of another piece all over a cell may be on either.
 """
 
 from __future__ import annotations
@@ -101,18 +101,23 @@ class _Comparison:
         self._thin_cells = [k for k, cell in enumerate(tiling.cells) if cell.width < self._wide]
         self._plain = not self._thin_cells and not self._undecided and not found.unresolved
         if found.dtype != torch.float64:
-            self._plain = self._plain and self._generic()
+            self._plain = self._plain and bool(self._generic())
         self._faults: list[str] = []
 
     def _generic(self) -> bool:
-        """Whether no rounding can part, or join, vertices: borders meet by twos, and far from one another."""
+        """Whether rounding can part nothing that is one: borders are of one unit, meet by twos, far from one another."""
         tiling, corners = self._tiling, set(self._tiling.domain)
         outer = [edge for edge in tiling.edges if edge.right is None]
         on_border = {end for edge in outer for end in (edge.start, edge.end)}
         lengths = [np.hypot(*(float(q - p) for p, q in zip(*edge.ends, strict=True))) for edge in tiling.edges]
-        return min(lengths) > self._wide and all(
-            len(around) <= (1 if corner in corners else 2 if corner in on_border else 4)
-            for corner, around in tiling.cells_at.items()
+        one_each = all(len(edge.units) == 1 for edge in tiling.inner_edges)
+        return (
+            one_each
+            and min(lengths) > self._wide
+            and all(
+                len(around) <= (1 if corner in corners else 2 if corner in on_border else 4)
+                for corner, around in tiling.cells_at.items()
+            )
         )
 
     @cached_property
@@ -156,7 +161,7 @@ class _Comparison:
 
     def _consistent(self) -> None:
         """The slice's own numbers: Euler's formula, areas, neighbours."""
-        found, polygons, edges = self._found, self._found.polygons, self._found.edges
+        found, polygons = self._found, self._found.polygons
         inner = self._sides[:, 1] >= 0
         torn = any(not entry.operation for entry in found.unresolved)  # seams that could not be joined, which it names
         euler = len(self._xy) - len(self._ends) + len(polygons)

@@ -141,7 +141,9 @@ def test_the_larger_of_two_equal_values_has_no_border(dtype: torch.dtype):
 @pytest.mark.parametrize("fewest", [4, 64])
 def test_seams_do_not_show(dtype: torch.dtype, fewest: int):
     weights = [[1, 0], [0, 1], [1, 1], [1, -1], [2, 1], [1, -2]]
-    steps = _layers(weights, [[1, -1, 1, 1, -1, 1], [-1, 1, 2, -1, 1, 1]], [[1, -1]], bias=[0.2, -0.3, 0.1, 0, 0.4, 0.3])
+    steps = _layers(
+        weights, [[1, -1, 1, 1, -1, 1], [-1, 1, 2, -1, 1, 1]], [[1, -1]], bias=[0.2, -0.3, 0.1, 0, 0.4, 0.3]
+    )
     plain = _compared(dtype, *steps)
     parted = _compared(dtype, *steps, fewest=fewest, budget=1)
     assert (plain.regions, plain.borders, plain.vertices) == (parted.regions, parted.borders, parted.vertices)

@@ -71,7 +71,10 @@ def _chords_of_labels(first_label: int, cut: Cut, owner: Ints, chord: Ints, fres
 
 
 def _is_border(cut: Cut, corner: Ints, chord: Ints, bending: WindowBending, mesh: Mesh) -> Bools:
-    """Whether the two of a chord are the largest of their window in the middle of an edge along it."""
+    """Whether the two of a chord are the largest of their window in the middle of an edge along it.
+
+    To within rounding: where a third is equal to them all along it, each of the three may seem a little smaller.
+    """
     contests, pairs = bending.contests, bending.pairs
     assert contests is not None
     assert pairs is not None
@@ -85,7 +88,8 @@ def _is_border(cut: Cut, corner: Ints, chord: Ints, bending: WindowBending, mesh
     own = (values[rows, pairs.i[chord]] + values[rows, pairs.j[chord]]) / 2
     values[contests.absent[contest] | ~contests.wins[contest]] = -np.inf
     values[rows, pairs.i[chord]] = values[rows, pairs.j[chord]] = -np.inf
-    return values.max(1) <= own
+    bound = np.maximum.reduceat(contests.bound.max(1), contests.start[:-1])[contest]
+    return values.max(1) <= own + bending.certain * bound
 
 
 def _dissolved(cut: Cut, chords_of: Ints, false: Bools, old_vertices: int) -> Cut:

@@ -40,7 +40,7 @@ class Ties:
     winner: Tensor
 
     def touching(self, cut: Cut) -> tuple[Touching, Touching]:
-        """Corners of the cut mesh on whose edges winners of both sides differ, or beside a seam are not the first."""
+        """Corners of the cut mesh at whose edges the winner changes, and seams where it is not the first."""
         found, tied = self._beside_ties(cut)
         if len(found.corner) == 0:
             return Touching.none(), Touching.none()
@@ -128,8 +128,8 @@ def _may_tie(values: Floats, bound: Floats) -> Bools:
     order = np.argsort(values, axis=1)
     values, bound = np.take_along_axis(values, order, 1), np.take_along_axis(bound, order, 1)
     with np.errstate(invalid="ignore"):
-        near: Bools = values[:, 1:] - values[:, :-1] <= bound[:, 1:] + bound[:, :-1]
-    return np.logical_or.reduce(near, axis=1)
+        close: Bools = values[:, 1:] - values[:, :-1] <= bound[:, 1:] + bound[:, :-1]
+    return np.asarray(close.any(axis=1))
 
 
 def _between(here: Floats, there: Floats, share: Floats) -> Floats:

@@ -36,11 +36,13 @@ class WindowBending(Bending):
         contests: The contests.
         pairs: Contest and places of every chord.
         ties: What says where winners change along edges that are there already.
+        certain: Multiple of the contests' bounds beyond which a number is truly larger.
     """
 
     contests: Contests | None = None
     pairs: Pairs | None = None
     ties: Ties | None = None
+    certain: float = 1.0
 
 
 def bend_windows(envelope: Envelope, values: Tensor, mesh: Mesh, tolerance: Tolerance, reach: float) -> WindowBending:
@@ -105,16 +107,16 @@ class _AtWindows:
         place = windows[unit % len(windows)]
         number = torch.from_numpy((unit // len(windows))[:, None] * self._positions + np.maximum(place, 0)).to(device)
         absent, bound = torch.from_numpy(place < 0).to(device), self._tolerance.merge[number]
-        earlier = []
+        parts = []
         step = max(1, _TOGETHER // max(1, number.numel()))
         for first in range(0, len(vertices), step):
             at = torch.from_numpy(vertices[first : first + step]).to(device)
             values = self._flat[at][:, number].double().masked_fill_(absent, -torch.inf)
             most, best = values.max(2, keepdim=True)
             near = values >= most - bound - bound.expand_as(values).gather(2, best)
-            earlier.append((near.int().argmax(2) != (values == most).int().argmax(2)).cpu().numpy())
-        tied = np.concatenate(earlier)
-        row, unit = np.nonzero(tied[ends[0]] & tied[ends[1]])
+            parts.append((near.int().argmax(2) != (values == most).int().argmax(2)).cpu().numpy())
+        earlier = np.concatenate(parts)
+        row, unit = np.nonzero(earlier[ends[0]] & earlier[ends[1]])
         return mesh.polygon[corners[row]] * units + unit
 
     def _gathered(self, polygon: Ints, unit: Ints) -> Contests:
@@ -193,7 +195,10 @@ class _AtWindows:
         chords = Chords(polygon, ends.corner, vertex, np.arange(len(polygon)), ends.values, ends.tolerance)
         nothing, none = np.zeros(0, np.int64), Touching.none()
         unit = contests.unit[pairs.contest]
-        return WindowBending(added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties)
+        certain = self._tolerance.stated / 2  # positions are stated with twice what numbers are told apart by
+        return WindowBending(
+            added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties, certain
+        )
 
 
 def _pairs(contests: Contests) -> Pairs:
