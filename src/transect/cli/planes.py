@@ -69,7 +69,8 @@ def plane_of(where: Where, model: Opened) -> Plane:
     if where.through is not None:
         if where.radius is not None or where.directions or where.seed is not None:
             raise InvalidInput("radius, directions, seed: they are those of the square of --around; leave them out.")
-        return Plane.through(*map(read, where.through), margin=where.margin or 0.0)
+        first, second, third = map(read, where.through)
+        return Plane.through(first, second, third, where.margin or 0.0)
     if where.margin is not None:
         raise InvalidInput("margin: it is that of the rectangle of --through; --around has a --radius.")
     assert where.around is not None

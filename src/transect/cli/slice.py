@@ -123,7 +123,8 @@ def write(found: Found, folder: Path, colour: str | None = None) -> list[Path]:
     if found.result.kept is not None:
         from transect.plots import render  # matplotlib takes a second to import
 
-        figure = found.result.plot(title=found.name, **({} if colour is None else {"colour": colour}))
+        chosen: Any = {} if colour is None else {"colour": colour}
+        figure = found.result.plot(title=found.name, **chosen)
         files.append(folder / "slice.png")
         with replacing(files[-1]) as temporary:
             temporary.write_bytes(render(figure, "png"))

@@ -182,12 +182,12 @@ def _harmless(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return pyarrow.compute.if_else(begun, pyarrow.compute.binary_join_element_wise("'", text, ""), text)
 
 
-def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
+def read_table(path: str | os.PathLike[str], *schemas: pa.Schema) -> pa.Table:
     """Read a table written by :func:`write_table`.
 
     Args:
         path: The Parquet file.
-        schema: What the table must be; it may have columns beside that (:func:`with_settings`).
+        schemas: What the table must be, one of them; it may have columns beside that (:func:`with_settings`).
 
     Returns:
         The table.
@@ -202,8 +202,10 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
         raise StudyError(f"cannot read the table {path}: {error}") from error
     _refuse_other_version(table.schema, path)
     table = with_present_names(table)
-    if not pa.schema([field for field in table.schema if not _is_beside(field.name)]).equals(schema):
-        raise StudyError(f"expected the columns {schema.names} in {path}, found {table.schema.names}")
+    found = pa.schema([field for field in table.schema if not _is_beside(field.name)])
+    if not any(found.equals(schema) for schema in schemas):
+        wanted = " or ".join(str(schema.names) for schema in schemas)
+        raise StudyError(f"expected the columns {wanted} in {path}, found {table.schema.names}")
     return table
 
 
