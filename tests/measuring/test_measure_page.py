@@ -19,6 +19,7 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
     assert compared.startswith("crossings on 40 paths: wide ")
     assert forecast.startswith("2 models on 100,000 paths: about ")
     assert len(known["table"]) == 80
+    assert len(known["slices"]) == 10
     assert sorted(file.name for file in (tmp_path / "results").iterdir()) == [
         ".lock", "manifest.json", "paths.txt", "table.csv", "table.parquet",
     ]  # fmt: skip
@@ -26,7 +27,8 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
 
 def test_every_column_is_in_the_text():
     from transect.measuring.columns import SCHEMA
+    from transect.measuring.planes import PLANE_SCHEMA
 
     text = PAGE.read_text(encoding="utf-8")
-    named = [name for name in SCHEMA.names if not name.endswith(("_low", "_high"))]
+    named = [name for name in (*SCHEMA.names, *PLANE_SCHEMA.names) if not name.endswith(("_low", "_high"))]
     assert [name for name in named if f"`{name}`" not in text] == []

@@ -77,9 +77,6 @@ OF_SCALE = (
 )
 """Columns that are twice as large where the outputs are."""
 
-NUMBERS = tuple(field.name for field in SCHEMA if field.type in (_COUNT, _NUMBER) and field.name != "path")
-"""Columns of numbers that can be compared between models."""
-
 _OF_OUTPUTS = tuple(measure.name for measure in _SUMMED if measure.per == "output")
 _OF_SEGMENTS = tuple(measure.name for measure in _SUMMED if measure.per == "segment")
 _DEVIATION = 3 * _OF_OUTPUTS.index("absolute_deviation")

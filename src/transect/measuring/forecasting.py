@@ -6,18 +6,21 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, overload
 
 from torch import nn
 
 from transect.errors import InvalidInput, TransectWarning, UnsupportedModel
 from transect.estimation import Estimate, estimate
 from transect.estimation.estimate import BUDGET, bytes_held
+from transect.measuring.kinds import PLANES, inputs_of
 from transect.measuring.models import Model, Source, as_sources, lies_on_cpu
-from transect.measuring.paths import Paths, traced_together
+from transect.measuring.paths import Places, taken_together
 from transect.measuring.prepared import Options, checked_outputs, is_whole, prepare
 from transect.measuring.rows import measure_together, one_thread
 from transect.networks.network import Network
-from transect.paths import Path
+from transect.paths import Path, Plane
+from transect.slicing import forecast_slice
 from transect.support.guesses import CLOCK, Guess, counted, duration, mean_of
 from transect.support.types import Row, number
 from transect.tracing.arguments import constant_bytes, numbers_alive, peak_bytes
@@ -52,14 +55,48 @@ class Forecast:
     bytes: int
 
     def __str__(self) -> str:
-        number = "a path" if self.paths is None else f"{self.paths:,} path{'s' if self.paths > 1 else ''}"
-        what = f"{self.models:,} model{'s' if self.models > 1 else ''} on {number}"
-        memory = f"{self.bytes / 2**20:,.0f} MiB in each of {self.workers} process{'es' if self.workers > 1 else ''}"
+        what, memory = _what(self.models, self.paths, "path"), _memory(self.bytes, self.workers)
         sampled = f'{duration(self.estimate_seconds)} with method="estimate"'
         if self.crossings is None or self.exact_seconds is None:
             return f"{what}: {sampled}; up to about {memory}"
         found = f"about {counted(self.crossings)} crossings, {duration(self.exact_seconds)} exactly"
         return f"{what}: {found}, {sampled}; up to about {memory}"
+
+
+@dataclass(frozen=True)
+class PlanesForecast:
+    """What measuring models on planes would take; times are in seconds on this machine.
+
+    Attributes:
+        models: Number of models.
+        planes: Number of planes; None where it is not known, and everything is for one plane.
+        workers: Worker processes.
+        regions: Regions in all.
+        exact_seconds: Time of slicing.
+        bytes: Memory that each process needs beside its libraries and your data, at most (about).
+    """
+
+    models: int
+    planes: int | None
+    workers: int
+    regions: Guess
+    exact_seconds: Guess
+    bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{_what(self.models, self.planes, 'plane')}: about {counted(self.regions)} regions, "
+            f"{duration(self.exact_seconds)}; up to about {_memory(self.bytes, self.workers)}"
+        )
+
+
+def _what(models: int, count: int | None, noun: str) -> str:
+    number = f"a {noun}" if count is None else f"{count:,} {noun}{'s' if count > 1 else ''}"
+    return f"{models:,} model{'s' if models > 1 else ''} on {number}"
+
+
+def _memory(most: int, workers: int) -> str:
+    return f"{most / 2**20:,.0f} MiB in each of {workers} process{'es' if workers > 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -73,15 +110,35 @@ class _Cost:
     bytes: int
 
 
+@overload
 def forecast(
     models: Model | Sequence[Model] | Mapping[str, Model],
     paths: Path | Sequence[Path] | Mapping[str, Path],
+    *,
+    count: int | None = ...,
+    workers: int = ...,
+    outputs: Sequence[int] | None = ...,
+    device: str | None = ...,
+) -> Forecast: ...
+@overload
+def forecast(
+    models: Model | Sequence[Model] | Mapping[str, Model],
+    paths: Plane | Sequence[Plane] | Mapping[str, Plane],
+    *,
+    count: int | None = ...,
+    workers: int = ...,
+    outputs: Sequence[int] | None = ...,
+    device: str | None = ...,
+) -> PlanesForecast: ...
+def forecast(
+    models: Model | Sequence[Model] | Mapping[str, Model],
+    paths: Path | Sequence[Path] | Mapping[str, Path] | Plane | Sequence[Plane] | Mapping[str, Plane],
     *,
     count: int | None = None,
     workers: int = 1,
     outputs: Sequence[int] | None = None,
     device: str | None = None,
-) -> Forecast:
+) -> Forecast | PlanesForecast:
     """Forecast what ``transect.measure`` would take: crossings, time and memory, and what an estimate would cost.
 
     Looks at up to four of the models and some of the paths: their flips are estimated from few samples, and a short
@@ -91,7 +148,8 @@ def forecast(
 
     Args:
         models: As for :func:`transect.measure`.
-        paths: The paths, or some of them.
+        paths: The paths, or some of them; or planes, each of a few of which is forecast by
+            :func:`transect.forecast_slice`.
         count: Number of paths in all, where ``paths`` are only some.
         workers: Worker processes.
         outputs: Indices of the outputs to measure.
@@ -100,7 +158,7 @@ def forecast(
     Raises:
         InvalidInput: An argument is not usable. Generators are none, since looking at them would use them up.
     """
-    if not isinstance(paths, Path | Sequence | Mapping):
+    if not isinstance(paths, Path | Plane | Sequence | Mapping):
         raise InvalidInput(
             "paths: a forecast would use them up; give a list of some of them, and their number as count=..., got "
             f"{type(paths).__name__}."
@@ -109,17 +167,18 @@ def forecast(
         if not is_whole(value, 1):
             raise InvalidInput(f"{name}: expected a whole number of at least 1, got {value!r}.")
     options = Options(outputs=checked_outputs(outputs), device=device)
-    given = Paths(paths, again=True)
-    return forecast_of(as_sources(models), given, count or given.total, workers, options)
+    given = Places(paths, again=True)
+    look = forecast_on_planes if given.kind is PLANES else forecast_of
+    return look(as_sources(models), given, count or given.total, workers, options)
 
 
-def forecast_of(sources: Sequence[Source], paths: Paths, count: int | None, workers: int, options: Options) -> Forecast:
+def forecast_of(
+    sources: Sequence[Source], paths: Places, count: int | None, workers: int, options: Options
+) -> Forecast:
     """The forecast for models and paths that have been looked at already."""
-    most = min(_MODELS, len(sources))
-    wanted = sorted({round(k * (len(sources) - 1) / max(1, most - 1)) for k in range(most)})
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", TransectWarning)
-        costs = [_cost(sources[index], paths, count, options) for index in wanted]
+        costs = [_cost(source, paths, count, options) for source in _some(sources)]
     every = len(sources)
     times = every * (count or 1)
     once = Guess(*[sum(cost.once for cost in costs) / len(costs) * every] * 3).times(1.0, CLOCK)
@@ -141,17 +200,51 @@ def forecast_of(sources: Sequence[Source], paths: Paths, count: int | None, work
     )
 
 
-def _cost(source: Source, paths: Paths, count: int | None, options: Options) -> _Cost:
-    together = traced_together(paths.first, lies_on_cpu(source))
-    sample = paths.sample(max(_PATHS, together))
+def forecast_on_planes(
+    sources: Sequence[Source], planes: Places, count: int | None, workers: int, options: Options
+) -> PlanesForecast:
+    """The forecast for models and planes that have been looked at already: every one of a few is forecast."""
+    budget: Any = {} if options.budget is None else {"budget": options.budget}
+    regions, seconds, most = [], [], 0
+    with one_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", TransectWarning)
+        for source in _some(sources):
+            network = prepare(source, inputs_of(planes.first), options).model
+            sample = [plane for plane in planes.sample(_PATHS) if isinstance(plane, Plane)]
+            found = [forecast_slice(network, plane, outputs=options.outputs, **budget) for plane in sample]
+            regions.append(mean_of([one.regions for one in found], count))
+            seconds.append(mean_of([one.seconds for one in found], count))
+            most = max(most, *(one.bytes_measures for one in found))
+    every = len(sources)
+    times = every * (count or 1)
+    once = Guess(*_STARTING) if workers > 1 else Guess(0.0, 0.0, 0.0)
+    return PlanesForecast(
+        models=every,
+        planes=count,
+        workers=workers,
+        regions=mean_of(regions, every).times(times),
+        exact_seconds=mean_of(seconds, every).times(times / workers).plus(once),
+        bytes=most,
+    )
+
+
+def _some(sources: Sequence[Source]) -> list[Source]:
+    """Some models, spread evenly over all."""
+    most = min(_MODELS, len(sources))
+    return [sources[index] for index in sorted({round(k * (len(sources) - 1) / max(1, most - 1)) for k in range(most)})]
+
+
+def _cost(source: Source, paths: Places, count: int | None, options: Options) -> _Cost:
+    together = taken_together(paths.first, lies_on_cpu(source))
+    sample = [path for path in paths.sample(max(_PATHS, together)) if isinstance(path, Path)]
     # Timed in groups as large as those that will be measured, though of the same few paths again and again.
     group = (sample * together)[: max(len(sample), min(together, count or together))]
     try:
-        model: Model | None = prepare(source, paths.first, replace(options, method="exact")).model
+        model: Model | None = prepare(source, inputs_of(paths.first), replace(options, method="exact")).model
     except UnsupportedModel:
         model = None
     began = time.perf_counter()
-    sampled_model = prepare(source, paths.first, replace(options, method="estimate")).model
+    sampled_model = prepare(source, inputs_of(paths.first), replace(options, method="estimate")).model
     once = time.perf_counter() - began  # the second time: the first one of a process takes seconds longer
     looked = estimate(model or sampled_model, sample, outputs=options.outputs, max_samples=_QUICK_SAMPLES)
     sampled = _seconds_of_estimate(sampled_model, group, options).times(1 / len(group))

@@ -1,4 +1,4 @@
-"""``measure``: models along many paths, to a table."""
+"""``measure``: models along many paths, or on many planes, to a table."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from torch import nn
 from transect.errors import FolderInUse, InvalidInput, MeasuringError
 from transect.jobs import ProgressCallback
 from transect.measures import Measure
-from transect.measuring.forecasting import forecast_of
+from transect.measuring.forecasting import Forecast, forecast_of, forecast_on_planes
+from transect.measuring.kinds import PLANES, inputs_of
 from transect.measuring.measurements import Measurements
 from transect.measuring.models import Source, as_sources, lies_on_cpu
-from transect.measuring.paths import Paths, traced_together
+from transect.measuring.paths import Places, taken_together
 from transect.measuring.pool import Task, Watcher, watching, work_through
 from transect.measuring.prepared import Options, Prepared, checked_outputs, is_whole, prepare
 from transect.measuring.rows import one_thread, ordered
 from transect.measuring.scales import Scale, as_scale
 from transect.measuring.store import TABLE, Folder, Memory, OtherMeasurements, Store, as_folder
 from transect.networks.network import Network
-from transect.paths import Path
+from transect.paths import Path, Plane
 from transect.support.types import TensorLike
 from transect.tables.ownership import Ownership, owned
 
@@ -36,7 +37,7 @@ Models: TypeAlias = (
     | Mapping[str, Network]
     | Mapping[str, nn.Module | Network]
 )
-PathsGiven: TypeAlias = Path | Mapping[str, Path] | Iterable[Path]
+PathsGiven: TypeAlias = Path | Mapping[str, Path] | Iterable[Path] | Plane | Mapping[str, Plane] | Iterable[Plane]
 
 _LONG = 10.0  # seconds of work from which a forecast is worth a line
 
@@ -64,6 +65,10 @@ def measure(
 ) -> Measurements:
     """Measure one or several models along the same paths: a table with a row for each model and path.
 
+    Or on the same planes: each is sliced (:func:`transect.slice`), and a row has regions, borders, decision boundary,
+    slopes and, on triangles, the deviation; see :data:`transect.measuring.planes.PLANE_SCHEMA`. In what follows, planes
+    are paths; measure each of the two in a call, and a folder, of its own.
+
     Paths are traced ``together`` at a time, in groups counted from the first. A row is what ``transect.trace`` or
     ``transect.estimate`` gives for its group; it does not depend on ``workers``, nor on how often the work was
     interrupted. In its last bits it depends on ``together``: with 1 it is that of the path traced alone.
@@ -75,13 +80,15 @@ def measure(
         models: A module in evaluation mode or a captured network; a sequence of them (named ``"0"``, ``"1"``, ...), or
             a mapping from names, such as :func:`transect.checkpoints`: one is open at a time. Capture a model yourself
             where it has several inputs or outputs.
-        paths: A path, or a sequence, mapping from names, or other iterable of paths. A generator is read group by
-            group; for several models, its paths lie in a temporary file meanwhile.
-        method: ``"exact"`` traces, ``"estimate"`` samples (and takes models that are not piecewise affine).
+        paths: A path, or a sequence, mapping from names, or other iterable of paths; or likewise of planes. A generator
+            is read group by group; for several models, its paths lie in a temporary file meanwhile.
+        method: ``"exact"`` traces, ``"estimate"`` samples (and takes models that are not piecewise affine); planes are
+            sliced, ``"exact"``.
         out: Folder for the results: ``table.parquet`` and ``table.csv`` in the end.
         workers: Processes, on a CPU; each has one thread, and so has this process if it is the only one. They are
             spawned: a script that uses them must call this under ``if __name__ == "__main__":``.
-        together: Paths traced together; by default as many as share rows well (at most 32; on a GPU 1024).
+        together: Paths traced together; by default as many as share rows well (at most 32; on a GPU 1024). Planes are
+            sliced one by one, and by default every one is written at once.
         outputs: Indices of the outputs to measure; all by default.
         data: Inputs of a data set, ``(N, *input_shape)``: deviations are given beside in units of the outputs' standard
             deviations over it, so that models with outputs of different scales can be compared.
@@ -146,18 +153,19 @@ def _measured(
     ownership: Ownership | None,
 ) -> Measurements:
     sources = as_sources(models)
-    given = Paths(paths, again=len(sources) > 1)
+    given = Places(paths, again=len(sources) > 1)
+    given.kind.check(options)
     on_cpu = [lies_on_cpu(source) for source in sources]  # all are opened once: what cannot be loaded is named at once
     device = torch.device(options.device or ("cpu" if all(on_cpu) else "cuda")).type
     if workers > 1 and device != "cpu":
         raise InvalidInput(f"workers: one process feeds a GPU best, with many paths together; got workers={workers}.")
-    group = together or traced_together(given.first, device == "cpu")
-    store: Store = Memory()
+    group = together or taken_together(given.first, device == "cpu")
+    store: Store = Memory(given.kind)
     if folder is not None and ownership is not None:
         settings = options.settings() | scale.settings() | {"device": device, "together": group}
-        store = Folder(folder, ownership, settings)
+        store = Folder(folder, ownership, settings, given.kind)
     kept = store.rows
-    with watching(len(sources), given.total, progress) as watcher:
+    with watching(len(sources), given.total, progress, given.kind.noun) as watcher:
         try:
             table = _worked_through(sources, given, group, options, scale, workers, store, watcher)
         except BaseException as error:
@@ -172,7 +180,7 @@ def _measured(
 
 def _worked_through(
     sources: Sequence[Source],
-    paths: Paths,
+    paths: Places,
     together: int,
     options: Options,
     scale: Scale,
@@ -187,7 +195,7 @@ def _worked_through(
         store.end(paths.total)
     with one_thread():
         for source in (source for source in sources if store.knows(source.name)):
-            store.admit(prepare(source, paths.first, options, scale))
+            store.admit(prepare(source, inputs_of(paths.first), options, scale))
     _say_what_is_coming(sources, paths, options, workers, store, watcher)
     tasks = _tasks(sources, paths, together, options, scale, store, watcher)
     if paths.total is not None:
@@ -204,7 +212,7 @@ def _worked_through(
 
 def _tasks(
     sources: Sequence[Source],
-    paths: Paths,
+    paths: Places,
     together: int,
     options: Options,
     scale: Scale,
@@ -217,14 +225,14 @@ def _tasks(
         seen = 0
         watcher.began(source.name)
         for chunk in paths.chunks(together):
-            seen += len(chunk.paths)
+            seen += len(chunk.places)
             if paths.total is None:
                 store.expect(chunk)
             if store.has(source.name, chunk):
-                watcher.advanced(source.name, len(chunk.paths))
+                watcher.advanced(source.name, len(chunk.places))
                 continue
             if model is None:
-                model = prepare(source, paths.first, options, scale)
+                model = prepare(source, inputs_of(paths.first), options, scale)
                 store.admit(model)
             yield Task(model, chunk, options)
         store.end(seen)
@@ -245,13 +253,16 @@ def _way_on(error: BaseException) -> str:
 
 
 def _say_what_is_coming(
-    sources: Sequence[Source], paths: Paths, options: Options, workers: int, store: Store, watcher: Watcher
+    sources: Sequence[Source], paths: Places, options: Options, workers: int, store: Store, watcher: Watcher
 ) -> None:
     """A forecast, where the work is long, somebody listens, and there is no earlier call to know it from."""
     if not watcher.say.heard or store.rows:
         return
-    found = forecast_of(sources, paths, paths.total, workers, options)
-    seconds = found.exact_seconds if options.method == "exact" else found.estimate_seconds
+    look = forecast_on_planes if paths.kind is PLANES else forecast_of
+    found = look(sources, paths, paths.total, workers, options)
+    seconds = found.exact_seconds
+    if isinstance(found, Forecast) and options.method == "estimate":
+        seconds = found.estimate_seconds
     if seconds is not None and (seconds.value > _LONG or paths.total is None):
         watcher.say.line(f"Forecast: {found}")
 
@@ -259,7 +270,8 @@ def _say_what_is_coming(
 def _remarks(found: Measurements) -> str:
     """What the rows say that a person should not miss."""
     unresolved = sum((row or 0) > 0 for row in found.table["unresolved"].to_pylist())
-    open_ones = sum(row is False for row in found.table["converged"].to_pylist())
+    converged = found.table["converged"].to_pylist() if "converged" in found.table.column_names else []
+    open_ones = sum(row is False for row in converged)
     remarks = [
         f"{unresolved:,} rows with crossings that rounding cannot resolve" if unresolved else "",
         f"{open_ones:,} estimates that did not converge" if open_ones else "",

@@ -1,4 +1,4 @@
-"""``Measurements``: a table with one row a model and path."""
+"""``Measurements``: a table with one row a model and path, or plane."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from transect.analysis.confidence import FEWEST_PATHS, MeanWithInterval, mean_of
 from transect.errors import InvalidInput, MissingDependency, ScaleWarning, StudyError, check_one_of
-from transect.measuring.columns import NUMBERS, OF_SCALE, SCHEMA
+from transect.measuring.kinds import PATHS, PLANES, Kind, kind_of_table
 from transect.support.types import Row
 from transect.tables.files import is_own, read_table, write_csv, write_table
 
@@ -28,7 +28,7 @@ _SAME_SCALE = 1.5
 
 @dataclass(frozen=True)
 class Comparison:
-    """A measure of two models, paired over paths.
+    """A measure of two models, paired over paths or planes.
 
     Attributes:
         one: Name of a model.
@@ -44,6 +44,7 @@ class Comparison:
         confidence: Coverage of the intervals.
         scales: Standard deviations of the outputs of the one and the other: over the data set that ``measure`` was
             given, or over the anchors of these paths; None for a measure that does not grow with them.
+        noun: What they are paired over: ``"path"`` or ``"plane"``.
     """
 
     one: str
@@ -58,6 +59,7 @@ class Comparison:
     ratio_interval: tuple[float, float]
     confidence: float
     scales: tuple[float, float] | None = None
+    noun: str = "path"
 
     @property
     def scales_differ(self) -> bool:
@@ -69,10 +71,11 @@ class Comparison:
             return MeanWithInterval(value, None if math.isnan(ends[0]) else ends).told("{:.4g}")
 
         sure = math.isfinite(self.difference_interval[0])
-        over = f"{self.confidence:.0%} over paths" if sure else f"no interval: fewer than {FEWEST_PATHS} paths"
+        nouns = f"{self.noun}s"
+        over = f"{self.confidence:.0%} over {nouns}" if sure else f"no interval: fewer than {FEWEST_PATHS} {nouns}"
         left_out = f", {self.left_out} left out" if self.left_out else ""
         return (
-            f"{self.measure} on {self.pairs} paths{left_out}: {self.one} {self.means[0]:.4g}, {self.other} "
+            f"{self.measure} on {self.pairs} {nouns}{left_out}: {self.one} {self.means[0]:.4g}, {self.other} "
             f"{self.means[1]:.4g}; difference {shown(self.difference, self.difference_interval)}, ratio "
             f"{shown(self.ratio, self.ratio_interval)} ({over}){self._caveat()}"
         )
@@ -93,6 +96,7 @@ def compare_pairs(
     pairs: NDArray[np.float64],
     confidence: float,
     scales: tuple[float, float] | None = None,
+    noun: str = "path",
 ) -> Comparison:
     """Compare values of two models, ``(N, 2)``, a row a path; with the scales of their outputs, where these matter.
 
@@ -102,13 +106,12 @@ def compare_pairs(
     known = pairs[~np.isnan(pairs).any(1)]
     if not len(known):
         raise InvalidInput(
-            f"measure: no path has {measure!r} of both {one!r} and {other!r}; measure both on the same paths, with a "
-            "method that gives it."
+            f"measure: no {noun} has {measure!r} of both {one!r} and {other!r}; measure both on the same {noun}s, with "
+            "a method that gives it."
         )
     logarithms = np.log(known[:, 0] / known[:, 1]) if (known > 0).all() else np.full(1, np.nan)
     difference, ratio = (
-        mean_of(values, "path", FEWEST_PATHS, confidence=confidence)
-        for values in (known[:, 0] - known[:, 1], logarithms)
+        mean_of(values, noun, FEWEST_PATHS, confidence=confidence) for values in (known[:, 0] - known[:, 1], logarithms)
     )
     ratio = ratio.exp()
     return Comparison(
@@ -124,15 +127,17 @@ def compare_pairs(
         ratio_interval=ratio.interval or (math.nan, math.nan),
         confidence=confidence,
         scales=scales,
+        noun=noun,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """Measures of models along paths. What ``transect.measure`` returns.
+    """Measures of models along paths, or on planes. What ``transect.measure`` returns.
 
     Attributes:
-        table: A row a (model, path), ordered by model and path; see :data:`transect.measuring.columns.SCHEMA`.
+        table: A row a (model, path), ordered by model and path; see :data:`transect.measuring.columns.SCHEMA`, and of
+            planes :data:`transect.measuring.planes.PLANE_SCHEMA`.
     """
 
     table: pa.Table
@@ -146,7 +151,7 @@ class Measurements:
         """
         path = pathlib.Path(path)
         try:
-            return cls(read_table(path / "table.parquet" if path.is_dir() else path, SCHEMA))
+            return cls(read_table(path / "table.parquet" if path.is_dir() else path, PATHS.schema, PLANES.schema))
         except StudyError as error:
             raise InvalidInput(str(error)) from error
 
@@ -182,7 +187,7 @@ class Measurements:
     def compare(
         self, one: str | int, other: str | int, measure: str = "mean_deviation", confidence: float = 0.95
     ) -> Comparison:
-        """Compare two models on the same paths, path by path.
+        """Compare two models on the same paths, path by path, or on the same planes.
 
         The path is the unit: intervals say how far the result depends on the paths that were drawn,
         taken as independent, and nothing about other trainings of the models.
@@ -200,15 +205,16 @@ class Measurements:
             InvalidInput: There is no such model or measure, or the two have no path in common.
         """
         own = (name for name in self.table.column_names if is_own(name))
-        check_one_of("measure", measure, (*NUMBERS, *own))
+        kind = self._kind
+        check_one_of("measure", measure, (*kind.numbers, *own))
         if not isinstance(confidence, int | float) or not 0 < confidence < 1:
             raise InvalidInput(f"confidence: expected a number between 0 and 1, got {confidence!r}.")
         names = self._name(one), self._name(other)
         first, second = (self._by_path(name, measure) for name in names)
         shared = [path for path in first if path in second]
         pairs = np.array([(first[path], second[path]) for path in shared], dtype=np.float64).reshape(-1, 2)
-        scales = self._scales(names, shared) if measure in OF_SCALE else None
-        found = compare_pairs(*names, measure, pairs, float(confidence), scales)
+        scales = self._scales(names, shared) if measure in kind.of_scale else None
+        found = compare_pairs(*names, measure, pairs, float(confidence), scales, kind.noun)
         if found.scales_differ:
             warnings.warn(
                 f"{found}. Compare 'normalised_deviation' of models that were measured with data=... as well, or a "
@@ -251,6 +257,10 @@ class Measurements:
         number = f"{len(models)} model{'' if len(models) == 1 else 's'}"
         return f"Measurements({len(self)} rows; {number}: {shown}; {', '.join(methods)})"
 
+    @property
+    def _kind(self) -> Kind:
+        return kind_of_table(self.table)
+
     def _name(self, model: str | int) -> str:
         models = self.models
         if isinstance(model, int) and -len(models) <= model < len(models):
@@ -260,7 +270,7 @@ class Measurements:
 
     def _scales(self, models: tuple[str, str], paths: Sequence[int]) -> tuple[float, float] | None:
         """Standard deviations of the outputs of two models: over a data set where both have them, or over anchors."""
-        for column in ("output_std", "anchor_std"):
+        for column in self._kind.scales:
             of_each = [self._by_path(model, column) for model in models]
             one, other = (float(np.mean([known[path] for path in paths] or [np.nan])) for known in of_each)
             if max(one, other) > 0 and math.isfinite(one + other):
@@ -269,4 +279,4 @@ class Measurements:
 
     def _by_path(self, model: str, measure: str) -> dict[int, float]:
         part = self.of(model)
-        return dict(zip(part.column("path").tolist(), part.column(measure).tolist(), strict=True))
+        return dict(zip(part.column(self._kind.noun).tolist(), part.column(measure).tolist(), strict=True))

@@ -12,9 +12,9 @@ from typing import Literal
 from transect.errors import MeasuringError, TransectError
 from transect.jobs import Job, JobEvent, LocalExecutor, Outcome, ProgressCallback, run_jobs
 from transect.jobs.job import Kind
-from transect.measuring.paths import Chunk
+from transect.measuring.paths import Chunk, packed_places
 from transect.measuring.prepared import Options, Prepared, with_place
-from transect.measuring.rows import measure_packed, measure_together, one_thread, packed_paths
+from transect.measuring.rows import measure_packed, measure_together, one_thread
 from transect.support.types import Row
 
 logger = logging.getLogger("transect")
@@ -34,16 +34,20 @@ class Say:
 
 
 class Watcher:
-    """Counts the paths of every model and tells what happens.
+    """Counts the paths or planes of every model and tells what happens.
 
     Args:
         models: Number of models.
         paths: Number of paths, where it is known.
         callback: Hears of events; a job is a model, its steps are paths.
         say: Takes lines for people.
+        noun: What a path is called.
     """
 
-    def __init__(self, models: int, paths: int | None, callback: ProgressCallback | None, say: Say) -> None:
+    def __init__(
+        self, models: int, paths: int | None, callback: ProgressCallback | None, say: Say, noun: str = "path"
+    ) -> None:
+        self._steps = f"{noun}s"
         self._models, self._paths, self._callback, self.say = models, paths, callback, say
         self._done: dict[str, int] = {}
         self._expected: dict[str, int] = {}
@@ -68,25 +72,28 @@ class Watcher:
     def _end_where_all_are_done(self, model: str) -> None:
         if self._expected.get(model) == self._done[model]:
             self._ended += 1
-            self._tell(model, "finished", f"{self._done[model]:,} paths measured")
+            self._tell(model, "finished", f"{self._done[model]:,} {self._steps} measured")
 
     def _tell(self, model: str, kind: Kind, message: str = "") -> None:
         if self._callback is not None:
             step, steps = self._done[model], self._paths or 0
-            self._callback(JobEvent(model, kind, self._ended, self._models, "paths", step, steps, message))
+            self._callback(JobEvent(model, kind, self._ended, self._models, self._steps, step, steps, message))
 
 
 @contextmanager
-def watching(models: int, paths: int | None, progress: ProgressCallback | Literal[False] | None) -> Iterator[Watcher]:
+def watching(
+    models: int, paths: int | None, progress: ProgressCallback | Literal[False] | None, noun: str = "path"
+) -> Iterator[Watcher]:
     """A watcher that draws bars on a terminal until the block ends; elsewhere it only writes to the log.
 
     Args:
         models: Number of models.
         paths: Number of paths, where it is known.
         progress: A callback to be told instead; False for nothing at all.
+        noun: What a path is called.
     """
     if progress is not None or not sys.stderr.isatty():
-        yield Watcher(models, paths, progress or None, Say(logger.info, logger.isEnabledFor(logging.INFO)))
+        yield Watcher(models, paths, progress or None, Say(logger.info, logger.isEnabledFor(logging.INFO)), noun)
         return
     from transect.jobs.progress import study_progress
     from transect.support.terminal import Terminal
@@ -97,7 +104,7 @@ def watching(models: int, paths: int | None, progress: ProgressCallback | Litera
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     with study_progress(console, "Measuring", "models") as callback:
-        yield Watcher(models, paths, callback, Say(say, heard=True))
+        yield Watcher(models, paths, callback, Say(say, heard=True), noun)
 
 
 _TRIES = 2  # a worker can be killed for what another program did; twice for the same paths is no accident
@@ -147,7 +154,7 @@ def _here(tasks: Iterator[Task]) -> Iterator[Finished]:
 def _finished_here(task: Task) -> Finished:
     try:
         model = task.model
-        rows = measure_together(model.model, task.chunk.paths, task.options, model.std)
+        rows = measure_together(model.model, task.chunk.places, task.options, model.std)
         return Finished(model.name, task.chunk, rows)
     except TransectError as error:
         return Finished(task.model.name, task.chunk, [], with_place(error, str(task)))
@@ -160,10 +167,10 @@ def _on_workers(tasks: Iterator[Task], workers: int) -> Iterator[Finished]:
 
     def jobs() -> Iterator[Job]:
         for task in tasks:
-            packed = task.model.packed
+            model, places = task.model.packed, packed_places(task.chunk.places)
             executor.gather()  # all at once, and only when it is known that a model can be sent
             given[str(task)] = task
-            yield Job(str(task), measure_packed, (packed, packed_paths(task.chunk.paths), task.options, task.model.std))
+            yield Job(str(task), measure_packed, (model, places, task.options, task.model.std))
 
     executor = LocalExecutor(workers, retries=_TRIES - 1)
     # models are captured here, and constants of theirs are sums too: on one thread

@@ -20,7 +20,6 @@ from transect.measuring.fingerprints import fingerprint
 from transect.measuring.models import Model, Source
 from transect.measuring.scales import Scale
 from transect.networks.network import WORKING_DTYPES, Network, capture, network_of
-from transect.paths import Path
 from transect.tracing.arguments import checked_measures
 
 METHODS = ("exact", "estimate")
@@ -156,12 +155,12 @@ class Prepared:
         return Packed(hashlib.sha256(data.getbuffer()).hexdigest(), data.getvalue())
 
 
-def prepare(source: Source, first: Path, options: Options, scale: Scale | None = None) -> Prepared:
+def prepare(source: Source, inputs: Tensor, options: Options, scale: Scale | None = None) -> Prepared:
     """Open a model and capture it.
 
     Args:
         source: The model.
-        first: The first path: an example of what the model takes.
+        inputs: Those of the first path or plane, ``(A, *input_shape)``: examples of what the model takes.
         options: How it will be measured.
         scale: What its deviations will be normalised by.
 
@@ -170,13 +169,13 @@ def prepare(source: Source, first: Path, options: Options, scale: Scale | None =
     """
     model = source.open()
     try:
-        network = _captured(model, first, options)
-        if isinstance(network, Network) and tuple(first.anchors.shape[1:]) != network.input_shape:
+        network = _captured(model, inputs[:4], options)
+        if isinstance(network, Network) and tuple(inputs.shape[1:]) != network.input_shape:
             raise InvalidInput(
-                f"paths: their anchors have shape {tuple(first.anchors.shape[1:])}, but the network takes inputs of "
+                f"paths: their anchors have shape {tuple(inputs.shape[1:])}, but the network takes inputs of "
                 f"shape {network.input_shape}."
             )
-        std = None if scale is None else scale.of(network, first.anchors, options.outputs)
+        std = None if scale is None else scale.of(network, inputs, options.outputs)
     except TransectError as error:
         raise with_place(error, f"model {source.name!r}") from error
     return Prepared(source.name, network, std)
@@ -196,14 +195,13 @@ def with_place(error: TransectError, place: str) -> TransectError:
     return named
 
 
-def _captured(model: Model, first: Path, options: Options) -> Model:
+def _captured(model: Model, example: Tensor, options: Options) -> Model:
     if isinstance(model, Network):
         if options.dtype not in (None, model.dtype):
             raise InvalidInput(f"dtype: the network was captured in {model.dtype}; capture it with {options.dtype}.")
         if options.device is not None and torch.device(options.device).type != model.device.type:
             raise InvalidInput(f"device: the network was captured on {model.device}; capture it on {options.device}.")
         return model
-    example = first.anchors[:4]
     if options.method == "exact":
         return capture(model, example, dtype=options.dtype or torch.float64, device=options.device)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,12 +15,15 @@ from torch import Tensor, nn
 from transect.errors import TransectError, TransectWarning
 from transect.estimation import Estimate, estimate
 from transect.jobs import ReportProgress
-from transect.measuring.columns import SCHEMA, row_of
+from transect.measuring.columns import row_of
+from transect.measuring.kinds import PATHS, Kind, Place, inputs_of, kind_of, kind_of_table
 from transect.measuring.models import Model
-from transect.measuring.paths import Chunk
+from transect.measuring.paths import Chunk, unpacked_places
+from transect.measuring.planes import row_of_slice
 from transect.measuring.prepared import Options, Packed, unpacked
 from transect.networks.network import Network
-from transect.paths import Path
+from transect.paths import Path, Plane
+from transect.slicing import slice
 from transect.support.types import Row
 from transect.tables.files import with_settings
 from transect.tracing import trace
@@ -30,21 +32,35 @@ from transect.tracing.result import Trace
 _ANCHORS = 256  # evaluated together
 
 
-def measure_together(model: Model, paths: Sequence[Path], options: Options, std: Tensor | None = None) -> list[Row]:
-    """Measure paths together; a row for each, without names.
+def measure_together(model: Model, places: Sequence[Place], options: Options, std: Tensor | None = None) -> list[Row]:
+    """Measure paths together, or planes one by one; a row for each, without names.
 
     What the warnings would say of single values is in the rows: bounds, and unresolved crossings. With standard
     deviations of the outputs there are normalised deviations too.
     """
-    began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TransectWarning)
-        rows = [
-            row_of(found, _at_anchors(found, model), std, options.measures)
-            for found in found_along(model, paths, options)
-        ]
+        planes = [place for place in places if isinstance(place, Plane)]
+        if planes:
+            return [_sliced(model, plane, options, std) for plane in planes]
+        return _traced(model, [place for place in places if isinstance(place, Path)], options, std)
+
+
+def _traced(model: Model, paths: Sequence[Path], options: Options, std: Tensor | None) -> list[Row]:
+    began = time.perf_counter()
+    rows = [
+        row_of(found, _at_anchors(found, model), std, options.measures) for found in found_along(model, paths, options)
+    ]
     seconds = (time.perf_counter() - began) / len(paths)
     return [row | {"seconds": seconds} for row in rows]
+
+
+def _sliced(model: Model, plane: Plane, options: Options, std: Tensor | None) -> Row:
+    began = time.perf_counter()
+    options_of_slice: Any = {"outputs": options.outputs, "verify": options.verify, "budget": options.budget}
+    found = slice(model, plane, keep="measures", **options_of_slice)
+    corners = model(inputs_of(plane)).cpu()[:, list(found.outputs)]
+    return row_of_slice(found, corners, std) | {"seconds": time.perf_counter() - began}
 
 
 def _at_anchors(found: Trace | Estimate, model: Model) -> Tensor:
@@ -89,23 +105,13 @@ def _plain(model: nn.Module) -> tuple[Callable[[Tensor], Any], torch.dtype]:
 
 
 def measure_packed(
-    model: Packed, paths: bytes, options: Options, std: Tensor | None, report: ReportProgress
+    model: Packed, places: bytes, options: Options, std: Tensor | None, report: ReportProgress
 ) -> list[Row] | TransectError:
     """The work of a worker process; an error made on purpose is handed back as a value, with all it says."""
     try:
-        return measure_together(unpacked(model), unpacked_paths(paths), options, std)
+        return measure_together(unpacked(model), unpacked_places(places), options, std)
     except TransectError as error:
         return error
-
-
-def packed_paths(paths: Sequence[Path]) -> bytes:
-    """Paths as bytes: sent as tensors, their memory would become shared, and a file descriptor each."""
-    return pickle.dumps([(path.anchors, path.closed) for path in paths], pickle.HIGHEST_PROTOCOL)
-
-
-def unpacked_paths(data: bytes) -> list[Path]:
-    """The paths that were packed."""
-    return [Path(anchors, closed) for anchors, closed in pickle.loads(data)]
 
 
 @contextmanager
@@ -123,9 +129,14 @@ _FRESH = 1024  # rows kept as dictionaries, which take ten times the memory, bef
 
 
 class RowStore:
-    """Rows of models and paths, each kept once."""
+    """Rows of models and paths or planes, each kept once.
 
-    def __init__(self) -> None:
+    Args:
+        kind: Which of the two.
+    """
+
+    def __init__(self, kind: Kind = PATHS) -> None:
+        self._kind = kind
         self._fresh: list[Row] = []
         self._packed: list[pa.Table] = []
         self._done: dict[str, set[int]] = {}
@@ -133,17 +144,17 @@ class RowStore:
     def add(self, rows: Sequence[Row]) -> None:
         """Keep those rows that are not there yet."""
         for row in rows:
-            model, path = row["model"], row["path"]
-            assert isinstance(model, str) and isinstance(path, int)  # noqa: PT018
+            model, place = row["model"], row[self._kind.noun]
+            assert isinstance(model, str) and isinstance(place, int)  # noqa: PT018
             done = self._done.setdefault(model, set())
-            if path not in done:
-                done.add(path)
+            if place not in done:
+                done.add(place)
                 self._fresh.append(row)
         if len(self._fresh) >= _FRESH:
             self._pack()
 
     def has(self, model: str, positions: Collection[int]) -> bool:
-        """Whether all these paths of a model are there."""
+        """Whether all these of a model are there."""
         return self._done.get(model, set()).issuperset(positions)
 
     def count(self, model: str) -> int:
@@ -159,27 +170,30 @@ class RowStore:
     def table(self) -> pa.Table:
         """All rows, in no order."""
         self._pack()
-        return pa.concat_tables(self._packed, promote_options="default") if self._packed else SCHEMA.empty_table()
+        schema = self._kind.schema
+        return pa.concat_tables(self._packed, promote_options="default") if self._packed else schema.empty_table()
 
     def __len__(self) -> int:
         return sum(map(len, self._done.values()))
 
     def _pack(self) -> None:
         if self._fresh:
-            self._packed.append(pa.Table.from_pylist(self._fresh, schema=with_settings(SCHEMA, self._fresh)))
+            schema = with_settings(self._kind.schema, self._fresh)
+            self._packed.append(pa.Table.from_pylist(self._fresh, schema=schema))
             self._fresh = []
 
 
 def named(model: str, chunk: Chunk, rows: Sequence[Row]) -> list[Row]:
     """The rows of a model and chunk, with the columns that say whose they are."""
+    noun = kind_of(chunk.places[0]).noun
     return [
-        {"model": model, "path": position, "path_name": name, **row}
+        {"model": model, noun: position, f"{noun}_name": name, **row}
         for position, name, row in zip(chunk.positions, chunk.names, rows, strict=True)
     ]
 
 
 def ordered(table: pa.Table, models: Mapping[str, int]) -> pa.Table:
-    """The rows of some models, in their order and that of the paths."""
-    pairs = zip(table["model"].to_pylist(), table["path"].to_pylist(), strict=True)
-    keys = [(models[model], path, row) for row, (model, path) in enumerate(pairs) if model in models]
+    """The rows of some models, in their order and that of the paths or planes."""
+    pairs = zip(table["model"].to_pylist(), table[kind_of_table(table).noun].to_pylist(), strict=True)
+    keys = [(models[model], place, row) for row, (model, place) in enumerate(pairs) if model in models]
     return table.take(pa.array([row for *_, row in sorted(keys)], pa.int64())).combine_chunks()

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from transect._version import __version__
 from transect.errors import InvalidInput, StudyError
-from transect.measuring.columns import SCHEMA
+from transect.measuring.kinds import PATHS, Kind
 from transect.measuring.paths import Chunk, fingerprint
 from transect.measuring.prepared import Prepared
 from transect.measuring.rows import RowStore, named, ordered
@@ -33,7 +33,7 @@ from transect.tables.files import (
 )
 from transect.tables.ownership import Ownership
 
-MANIFEST, PATHS, PARTS, TABLE = "manifest.json", "paths.txt", "parts", "table.parquet"
+MANIFEST, PARTS, TABLE = "manifest.json", "parts", "table.parquet"
 _PART = "[!.]*.parquet"  # without the temporary files of somebody who is writing
 _LINE = re.compile(r'[0-9a-f]{16} "[ -~]*"')
 _REMEDY = "Use another folder, or delete this one to start anew."
@@ -78,10 +78,14 @@ class Store(Protocol):
 
 
 class Memory:
-    """Keeps rows until the call ends."""
+    """Keeps rows until the call ends.
 
-    def __init__(self) -> None:
-        self._rows = RowStore()
+    Args:
+        kind: What they are of.
+    """
+
+    def __init__(self, kind: Kind = PATHS) -> None:
+        self._rows = RowStore(kind)
 
     def expect(self, chunk: Chunk) -> None:
         """See :class:`Store`."""
@@ -120,22 +124,27 @@ class Memory:
 class Folder:
     """Keeps rows in a folder: a small file for each finished chunk, and one table of all models that are complete.
 
-    ``manifest.json`` and ``paths.txt`` say whose rows they are: settings, what each model computes, and a line for each
-    path with its digest and name. They are written before the rows, so that rows can never belong to something else.
+    ``manifest.json`` and ``paths.txt`` (of planes ``planes.txt``) say whose rows they are: settings, what each model
+    computes, and a line for each path with its digest and name. They are written before the rows, so that rows can
+    never belong to something else.
 
     Args:
         folder: The folder.
         ownership: That of the folder.
         settings: What decides the rows beside models and paths.
+        kind: What the rows are of.
 
     Raises:
         OtherMeasurements: The folder holds something else, or files that are damaged; the message says what.
     """
 
-    def __init__(self, folder: pathlib.Path, ownership: Ownership, settings: Mapping[str, Any]) -> None:
-        self.folder, self._ownership = folder, ownership
+    def __init__(
+        self, folder: pathlib.Path, ownership: Ownership, settings: Mapping[str, Any], kind: Kind = PATHS
+    ) -> None:
+        self.folder, self._ownership, self._kind = folder, ownership, kind
+        self._digests = folder / f"{kind.noun}s.txt"
         manifest = _manifest(folder / MANIFEST)
-        self._settings = {"transect": __version__} | dict(settings)
+        self._settings = {"transect": __version__} | kind.settings() | dict(settings)
         self._refuse_other_settings(manifest["settings"] or self._settings)
         self._models: dict[str, str] = manifest["models"]
         self._failed: set[str] = set(manifest["failed"])
@@ -153,16 +162,17 @@ class Folder:
         Raises:
             OtherMeasurements: They differ.
         """
-        ours = [f"{fingerprint(path)} {json.dumps(name)}" for path, name in zip(chunk.paths, chunk.names, strict=True)]
+        ours = [f"{fingerprint(path)} {json.dumps(name)}" for path, name in zip(chunk.places, chunk.names, strict=True)]
         theirs = self._paths[chunk.first :][: len(ours)]
+        noun = self._kind.noun
         for position, mine, other in zip(chunk.positions, ours, theirs, strict=False):
             if mine[:16] != other[:16]:
-                self._refuse([f"paths: path {position} is another one"])
+                self._refuse([f"{noun}s: {noun} {position} is another one"])
             if mine != other:
-                self._refuse([f"paths: path {position} is called {other[17:]} there, {mine[17:]} here"])
+                self._refuse([f"{noun}s: {noun} {position} is called {other[17:]} there, {mine[17:]} here"])
         if len(theirs) < len(ours):
             if self._total is not None:
-                self._refuse([f"paths: {self._total} there, more here"])
+                self._refuse([f"{noun}s: {self._total} there, more here"])
             self._append_paths(ours[len(theirs) :])
 
     def end(self, paths: int) -> None:
@@ -172,7 +182,7 @@ class Folder:
             OtherMeasurements: The earlier call saw more.
         """
         if len(self._paths) > paths:
-            self._refuse([f"paths: {len(self._paths)} there, {paths} here"])
+            self._refuse([f"{self._kind.noun}s: {len(self._paths)} there, {paths} here"])
         if self._total is None:
             self._total = paths
             self._write_manifest()
@@ -209,7 +219,7 @@ class Folder:
         self._ownership.confirm()
         whole = named(model, chunk, rows)
         file = self.folder / PARTS / f"{_prefix(model)}{chunk.first:08d}.parquet"
-        write_table(make_table(whole, with_settings(SCHEMA, whole)), file, csv=False)
+        write_table(make_table(whole, with_settings(self._kind.schema, whole)), file, csv=False)
         self._rows.add(whole)
 
     def failed(self, model: str) -> None:
@@ -249,16 +259,17 @@ class Folder:
 
     def _read_rows(self) -> RowStore:
         """The table of an earlier call, and the parts it does not have (all, if it was killed before deleting them)."""
-        whole, found = self.folder / TABLE, RowStore()
+        whole, found = self.folder / TABLE, RowStore(self._kind)
         for file in ([whole] if whole.exists() else []) + sorted((self.folder / PARTS).glob(_PART)):
             try:
-                rows = read_table(file, SCHEMA).to_pylist()
+                rows = read_table(file, self._kind.schema).to_pylist()
             except (StudyError, ValueError) as error:
                 raise OtherMeasurements(f"out: {error}. Delete this file: its rows are then measured again.") from error
-            if any(row["model"] not in self._models or not 0 <= row["path"] < len(self._paths) for row in rows):
+            noun = self._kind.noun
+            if any(row["model"] not in self._models or not 0 <= row[noun] < len(self._paths) for row in rows):
                 raise OtherMeasurements(
-                    f"out: {file} has rows of models or paths that are not in {self.folder / MANIFEST} or "
-                    f"{self.folder / PATHS}: one of these files is damaged. {_REMEDY}"
+                    f"out: {file} has rows of models or {noun}s that are not in {self.folder / MANIFEST} or "
+                    f"{self._digests}: one of these files is damaged. {_REMEDY}"
                 )
             found.add(rows)
         return found
@@ -276,7 +287,7 @@ class Folder:
 
     def _read_paths(self) -> list[str]:
         """Digests and names of the paths; a line that was cut off in the middle is taken away."""
-        path = self.folder / PATHS
+        path = self._digests
         lines = path.read_text(encoding="ascii", errors="replace").split("\n")[:-1] if path.exists() else []
         for number, line in enumerate(lines, 1):
             if not _LINE.fullmatch(line):
@@ -286,7 +297,7 @@ class Folder:
 
     def _append_paths(self, lines: Sequence[str]) -> None:
         self._ownership.confirm()
-        with open(self.folder / PATHS, "a", encoding="ascii") as file:
+        with open(self._digests, "a", encoding="ascii") as file:
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())

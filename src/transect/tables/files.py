@@ -182,14 +182,14 @@ def _harmless(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return pyarrow.compute.if_else(begun, pyarrow.compute.binary_join_element_wise("'", text, ""), text)
 
 
-def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
+def read_table(path: str | os.PathLike[str], *schemas: pa.Schema) -> pa.Table:
     """Read a table written by :func:`write_table`.
 
     Columns that may be empty and were not there yet when it was written, such as those of a new measure, are empty.
 
     Args:
         path: The Parquet file.
-        schema: What the table must be; it may have columns beside that (:func:`with_settings`).
+        schemas: What the table must be, one of them; it may have columns beside that (:func:`with_settings`).
 
     Returns:
         The table.
@@ -206,8 +206,10 @@ def read_table(path: str | os.PathLike[str], schema: pa.Schema) -> pa.Table:
     table = with_present_names(table)
     own = [field for field in table.schema if not _is_beside(field.name)]
     known = {field.name for field in own}
-    if not own or not pa.schema(own).equals(_without_new(schema, known)):
-        raise StudyError(f"expected the columns {schema.names} in {path}, found {table.schema.names}")
+    schema = next((one for one in schemas if own and pa.schema(own).equals(_without_new(one, known))), None)
+    if schema is None:
+        wanted = " or ".join(str(one.names) for one in schemas)
+        raise StudyError(f"expected the columns {wanted} in {path}, found {table.schema.names}")
     beside = [field for field in table.schema if _is_beside(field.name)]
     columns = [_read_or_empty(table, field) for field in (*schema, *beside)]
     return pa.table(columns, schema=pa.schema([*schema, *beside], table.schema.metadata))

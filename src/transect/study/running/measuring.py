@@ -267,7 +267,7 @@ def measure_paths(model: nn.Module, paths: Sequence[Path], how: MeasureConfig, d
         max_samples=how.max_samples,
         measures=own_measures(how),
     )
-    network = prepare(Source("the network", lambda: model), paths[0], options).model
+    network = prepare(Source("the network", lambda: model), paths[0].anchors, options).model
     rows = [_renamed(row) for row in measure_together(network, paths, options)]
     if how.upper_bound_integral or how.drop_last_region:
         return [_with_faults(row, network, path, how) for row, path in zip(rows, paths, strict=True)]
