@@ -241,3 +241,9 @@ def test_what_cannot_be_sliced_says_why(run, words, message):
     assert (code, out) == (1 if words[0].endswith("smooth") else 2, ""), err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_one_region_is_one_region(run):
+    np.save("corner.npy", np.array([0.1, 0.1]))
+    code, out, _ = run("sliced_networks:hinges", "--shape", "2", "--around", "corner.npy", "--radius", "0.01")
+    assert (code, out.startswith("sliced_networks:hinges: 1 region on a domain of area")) == (0, True)

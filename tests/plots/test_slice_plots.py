@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.offsetbox import AnnotationBbox
+from matplotlib.text import Text
 from PIL import Image
 
 import transect
@@ -427,12 +428,26 @@ def test_the_method_of_a_slice_draws_the_same():
         ({"samples": [[0.0, 0.0]], "labels": [1, 2]}, "labels: expected a whole number for each of 1 samples"),
         ({"resolution": 3}, "resolution"),
         ({"limits": (2.0, 1.0)}, "limits"),
-        ({"images": np.zeros((2, 5))}, "images: expected one picture for each of the plane's 0 anchors"),
+        ({"limits": 3}, "limits: expected two numbers"),
+        ({"limits": (1, 2, 3)}, "limits: expected two numbers"),
+        ({"limits": (None, 1)}, "limits: expected two numbers"),
+        ({"limits": "ab"}, "limits: expected two numbers"),
+        ({"window": ((-1e308, -1e308), (1e308, 1e308))}, "window: expected two corners"),
+        ({"samples": "x"}, "samples: expected a tensor or array, got str"),
+        ({"images": torch.zeros(0, 5, 5)}, "images: expected a plane with anchors"),
+        ({"images": np.zeros((2, 5))}, "images: expected a plane with anchors"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(asked, message):
     with pytest.raises(InvalidInput, match=message):
         plot_slice(sliced()[1], **asked)
+
+
+@pytest.mark.parametrize("samples", [[[1e3, 1e3], [-1e3, 0.0]], torch.zeros(0, 2)])
+@pytest.mark.parametrize("labels", [False, True])
+def test_samples_none_of_which_is_in_the_picture_are_said_not_to_be(samples, labels):
+    figure = plot_slice(sliced()[1], samples=samples, labels=[0] * len(samples) if labels else None)
+    assert any("no sample lies in the picture" in text.get_text() for text in figure.findobj(Text))
 
 
 def test_a_slice_of_measures_alone_is_refused():
@@ -519,3 +534,13 @@ def test_what_cannot_be_filmed_is_refused(tmp_path):
         film_slices([module()], tmp_path)
     with pytest.raises(InvalidInput, match="titles"):
         film_slices([found], tmp_path, titles=["a", "b"], resolution=50)
+
+
+def test_one_network_or_slice_is_not_filmed_by_its_parts(tmp_path):
+    network, found = sliced()
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+    for one in (network, model, found, None):
+        with pytest.raises(InvalidInput, match="networks_or_slices: expected a list of networks or slices, got one"):
+            film_slices(one, tmp_path, plane=found.plane)
+    with pytest.raises(InvalidInput, match="seconds: expected a time"):
+        film_slices([found], tmp_path, seconds="fast")

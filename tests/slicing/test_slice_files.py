@@ -252,3 +252,16 @@ def test_nothing_of_a_crafted_slice_is_read(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(slices, "_slice", lambda *_: pytest.fail("it was read"))
     with pytest.raises(InvalidInput, match="damaged slice"):
         transect.load_slice(file)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"slice"])
+def test_what_is_no_path_is_refused(whole, path):
+    with pytest.raises(InvalidInput, match="path: expected a path"):
+        whole.save(path)
+    with pytest.raises(InvalidInput, match="path: expected a path"):
+        transect.load_slice(path)
+
+
+def test_a_name_that_is_too_long_is_no_slice():
+    with pytest.raises(InvalidInput, match="path: cannot read the slice"):
+        transect.load_slice("x" * 5000)

@@ -156,7 +156,8 @@ def _headline(result: Slice) -> str:
     checked = "" if verified is None else f"; differs from the model by {verified.relative_error:.0e} at most"
     corners = len(result.plane.corners)
     domain = "a triangle" if corners == 3 else "a domain"
-    return f"{result.regions:,} regions on {domain} of area {result.area:.4g}, exactly{checked}"
+    regions = f"{result.regions:,} region{'' if result.regions == 1 else 's'}"
+    return f"{regions} on {domain} of area {result.area:.4g}, exactly{checked}"
 
 
 def _measures(found: Found) -> Table:

@@ -104,8 +104,15 @@ def film_slices(
             are not as many titles as frames, or an argument is not one of :func:`plot_slice`.
     """
     check_one_of("film", film, ("gif", "mp4", None))
-    if not 0.01 <= seconds <= 3600:
-        raise InvalidInput(f"seconds: expected a time between 0.01 and 3600, got {seconds}.")
+    if not isinstance(seconds, int | float) or not 0.01 <= seconds <= 3600:
+        raise InvalidInput(f"seconds: expected a time between 0.01 and 3600, got {seconds!r}.")
+    one = isinstance(networks_or_slices, Network | nn.Module | Slice) and not isinstance(
+        networks_or_slices, nn.ModuleList
+    )
+    if one or not isinstance(networks_or_slices, Iterable):  # a Sequential would be filmed layer by layer
+        raise InvalidInput(
+            f"networks_or_slices: expected a list of networks or slices, got one {type(networks_or_slices).__name__}."
+        )
     asked = Asked(colour, output, borders, boundary, window, images, samples, labels, limits, None, resolution)
     slices: Iterable[Slice] = _sliced(networks_or_slices, plane)
     if colour in NUMBERS and limits is None:

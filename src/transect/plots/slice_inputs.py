@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from torch import Tensor
 
 from transect.errors import InvalidInput
 from transect.plots.raster import Floats
@@ -27,27 +28,28 @@ def mark_samples(axes: Axes, view: View) -> tuple[Keys, str]:
     if asked.samples is None:
         return Keys(), ""
 
-    samples = torch.as_tensor(asked.samples)
+    samples = _tensor("samples", asked.samples)
     samples = samples if samples.is_floating_point() else samples.double()
     places, distances = (found.numpy() for found in plane.project(samples))
     places, distances = places.reshape(-1, 2), distances.reshape(-1)
     inside = ((places >= view.low) & (places <= view.high)).all(1)
     given = np.zeros(len(places), np.int64) if asked.labels is None else np.asarray(asked.labels).reshape(-1)
-    if len(given) != len(places) or not np.issubdtype(given.dtype, np.integer):
+    if len(given) != len(places) or (len(given) and not np.issubdtype(given.dtype, np.integer)):
         raise InvalidInput(f"labels: expected a whole number for each of {len(places)} samples, got {asked.labels!r}.")
     colours = {one: INK if asked.labels is None else darker(class_colour(one)) for one in np.unique(given).tolist()}
     scale = float(np.hypot(*((view.high - view.low) * np.sqrt(np.diagonal(plane.metric.numpy()))))) / 2
     opacity = np.clip(1 / (1 + (distances / scale) ** 2), 0.45, 1)
-    axes.scatter(
-        places[inside, 0],
-        places[inside, 1],
-        s=22,
-        c=[colours[one] for one in given[inside].tolist()],
-        alpha=opacity[inside],
-        edgecolors="white",
-        linewidths=0.7,
-        zorder=5,
-    )
+    if inside.any():  # Matplotlib takes no empty list of opacities
+        axes.scatter(
+            places[inside, 0],
+            places[inside, 1],
+            s=22,
+            c=[colours[one] for one in given[inside].tolist()],
+            alpha=opacity[inside],
+            edgecolors="white",
+            linewidths=0.7,
+            zorder=5,
+        )
     keys = Keys()
     if asked.labels is not None:
         keys = Keys("samples of class", [(dot(colours[one]), str(one)) for one in np.unique(given[inside]).tolist()])
@@ -64,6 +66,10 @@ def draw_thumbnails(axes: Axes, view: View) -> None:
     if asked.images is None or asked.images is False:
         return
     places = plane.anchors.numpy()
+    if len(places) == 0:
+        raise InvalidInput(
+            "images: expected a plane with anchors, the inputs that span it, got one with none; Plane.through has them."
+        )
     pictures = _pictures(plane.at(places) if asked.images is True else asked.images, len(places))
     middle = places.mean(0) if len(places) > 1 else places.mean(0) - 1
     stretch, reach = np.array([1.0, view.aspect]), _THUMBNAIL / 2 + _GAP
@@ -108,9 +114,16 @@ def _outward(place: Floats, middle: Floats, stretch: Floats) -> Floats:
     return step / length if length > 0 else np.array([1.0, 1.0]) / np.sqrt(2)
 
 
+def _tensor(argument: str, given: Any) -> Tensor:
+    try:
+        return torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(f"{argument}: expected a tensor or array, got {type(given).__name__} ({error}).") from error
+
+
 def _pictures(given: Any, count: int) -> list[Floats]:
     """Pictures of the inputs, ``(H, W)`` or ``(H, W, 3)`` each, in [0, 1]."""
-    images = torch.as_tensor(given).detach().double().cpu().numpy()
+    images = _tensor("images", given).detach().double().cpu().numpy()
     if images.ndim == 4 and images.shape[1] in (1, 3):
         images = np.moveaxis(images, 1, -1)
     if images.ndim == 4 and images.shape[-1] == 1:

@@ -48,8 +48,8 @@ class Asked:
         check_one_of("borders", self.borders, (*get_args(Lines), None))
         if not isinstance(self.resolution, int) or not 16 <= self.resolution <= 16_384:
             raise InvalidInput(f"resolution: expected a number of pixels from 16 to 16,384, got {self.resolution!r}.")
-        if self.limits is not None and not (np.isfinite(self.limits).all() and self.limits[0] < self.limits[1]):
-            raise InvalidInput(f"limits: expected two numbers, the lower one first, got {self.limits}.")
+        if self.limits is not None and not _ordered(self.limits):
+            raise InvalidInput(f"limits: expected two numbers, the lower one first, got {self.limits!r}.")
         if self.labels is not None and self.samples is None:
             raise InvalidInput("labels: expected samples that they belong to, got none; give samples as well.")
 
@@ -156,10 +156,20 @@ class View:
         return np.flatnonzero(np.bincount(np.ravel(numbers) + 1, minlength=count + 1)[1:]).tolist()
 
 
+def _ordered(limits: tuple[float, float]) -> bool:
+    try:
+        low, high = limits
+        return bool(np.isfinite([low, high]).all() and low < high)
+    except (TypeError, ValueError):
+        return False
+
+
 def _rectangle(window: Window) -> tuple[Floats, Floats]:
     try:
         low, high = np.asarray(window, dtype=np.float64)
-        fine = low.shape == high.shape == (2,) and bool((low < high).all()) and bool(np.isfinite([low, high]).all())
+        with np.errstate(over="ignore"):  # a side may be longer than a number
+            finite = bool(np.isfinite([low, high, high - low]).all())
+        fine = low.shape == high.shape == (2,) and finite and bool((low < high).all())
     except (TypeError, ValueError):
         fine = False
     if not fine:

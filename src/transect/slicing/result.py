@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import pathlib
 from dataclasses import dataclass
@@ -79,9 +80,7 @@ class Polygons:
         Raises:
             InvalidInput: There is no such polygon.
         """
-        if not isinstance(index, int) or not -len(self) <= index < len(self):
-            raise InvalidInput(f"index: expected a region below {len(self)}, got {index!r}.")
-        index %= len(self)
+        index = _place(index, len(self), "a region")
         return self.corner[int(self.start[index]) : int(self.start[index + 1])]
 
     @property
@@ -117,7 +116,12 @@ class Edges:
         return len(self.start)
 
     def bending(self, index: int) -> list[tuple[int, int]]:
-        """Operation and unit of all that bends at an edge."""
+        """Operation and unit of all that bends at an edge.
+
+        Raises:
+            InvalidInput: There is no such edge.
+        """
+        index = _place(index, len(self), "an edge")
         part = slice(int(self.first[index]), int(self.first[index + 1]))
         return list(zip(self.operation[part].tolist(), self.unit[part].tolist(), strict=True))
 
@@ -160,7 +164,7 @@ class Slice:
         mean_slope: Mean over the domain of the Frobenius norm of the outputs' slope in the plane.
         largest_slope: Its largest value.
         class_areas: Area in which each output is the largest, ``(outputs,)`` float64; of a single output, where it is
-            negative and where positive, ``(2,)``.
+            not positive and where it is, ``(2,)``.
         boundary: The decision boundary.
         deviation: On a triangle, the integral of ``|f - a|`` of every output, where a is affine and equal to f at the
             three corners, ``(outputs,)`` float64; None on other domains.
@@ -234,6 +238,11 @@ class Slice:
         Raises:
             InvalidInput: There is no such region, or the slice kept its measures only.
         """
+        if not isinstance(network, Network):
+            raise InvalidInput(
+                f"network: expected the captured network that was sliced, transect.capture(model, example), got "
+                f"{type(network).__name__}."
+            )
         corners = self.polygons.corners(index)
         return network.pattern(self.plane.at(corners.mean(0, keepdim=True))[0])
 
@@ -293,3 +302,18 @@ class Slice:
             f"Slice({self.regions:,} regions on an area of {self.area:.4g}, {self.borders:,} borders, boundary of "
             f"length {self.boundary_length:.4g}, {len(self.outputs)} outputs, {self.dtype})"
         )
+
+
+def _place(index: int, count: int, what: str) -> int:
+    """A place from the start, of one that counts from the end where negative.
+
+    Raises:
+        InvalidInput: It is none.
+    """
+    try:
+        place = operator.index(index)  # whole numbers of NumPy and PyTorch too
+    except TypeError:
+        place = count
+    if not -count <= place < count:
+        raise InvalidInput(f"index: expected {what}, a whole number below {count}, got {index!r}.")
+    return place % count

@@ -50,7 +50,7 @@ class Comparison:
             VerificationError: It is not.
         """
         self.found = self.found.joined(part)
-        check_error(self.found.error, self.found.scale, TOLERANCE[self.network.dtype], self.deviation)
+        check_error(self.found.error, self.found.scale, TOLERANCE[self.network.dtype], self.deviation, subject="slice")
 
     def bend(self, model: Tensor) -> float:
         """How far outputs are from their mean at the corners of the domain: what they vary by."""
@@ -143,7 +143,7 @@ class EveryPolygon:
             eps = self._module.eps
             deviation = compared.deviation * max(1.0, eps / torch.finfo(compared.network.dtype).eps)
             tolerance = max(TOLERANCE[compared.network.dtype], eps)
-            check_error(found.module_error, found.scale, tolerance, deviation, "your module as it is now")
+            check_error(found.module_error, found.scale, tolerance, deviation, "your module as it is now", "slice")
 
     def _edges(self, patch: Patch, bits: list[list[Tensor]]) -> None:
         """Hold that the pieces on both sides of an edge differ for the units that bend there, and for no others."""

@@ -68,7 +68,7 @@ class TensorFile:
         Returns:
             ``path``.
         """
-        path = Path(path)
+        path = _path(path)
         header = json.dumps({"format": self.format, "transect": __version__, **about})
         whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         with replacing(path) as temporary:
@@ -92,10 +92,13 @@ class TensorFile:
         Raises:
             InvalidInput: There is no such file, it is another one, is damaged, or is of another format.
         """
+        path = _path(path)
         try:
             return made(*self._read(regular_file(path), expected))
         except Untrusted as error:
             raise InvalidInput(f"path: cannot read the {self.noun} {path}: {error}.") from error
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            raise InvalidInput(f"path: cannot read the {self.noun} {path}: {error}") from error
         except (
             LookupError,
             TypeError,
@@ -168,6 +171,13 @@ class TensorFile:
             dtype, found = declared.get(name, ("nothing", ()))
             if dtype not in KINDS[kind] or found != wanted:
                 self.damaged(f"expected {name[:80]} of shape {wanted}, found {dtype} of shape {found}")
+
+
+def _path(given: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(given)
+    except TypeError as error:
+        raise InvalidInput(f"path: expected a path, a text or a pathlib.Path, got {type(given).__name__}.") from error
 
 
 def narrow(indices: Tensor) -> Tensor:

@@ -114,7 +114,9 @@ def selected(outputs: Tensor, chosen: Tensor | None) -> Tensor:
     return outputs if chosen is None else outputs[:, chosen]
 
 
-def check_error(error: float, scale: float, tolerance: float, deviation: float, what: str = "the model") -> None:
+def check_error(
+    error: float, scale: float, tolerance: float, deviation: float, what: str = "the model", subject: str = "trace"
+) -> None:
     """Hold that a trace is right.
 
     Args:
@@ -123,13 +125,14 @@ def check_error(error: float, scale: float, tolerance: float, deviation: float, 
         tolerance: Differences of so many times the largest output are rounding.
         deviation: Standard deviation of what rounding does to an output; that many times it is rounding, too.
         what: What the trace was compared with.
+        subject: What is said to differ from it: it may be a slice.
 
     Raises:
         VerificationError: The difference is neither small beside the outputs nor explained by rounding.
     """
     if not error <= max(tolerance * scale, _DEVIATIONS * deviation):
         raise VerificationError(
-            f"The trace and {what} differ by {error:.2e} where outputs reach {scale:.2e} (relative "
+            f"The {subject} and {what} differ by {error:.2e} where outputs reach {scale:.2e} (relative "
             f"{error / scale if scale else math.inf:.1e}, tolerance {tolerance:.0e}), and rounding inside the model "
             f"accounts for {deviation:.1e} (standard deviation): the numbers must not be used. "
             "If the model is deterministic and treats each sample on its own, please report it."
