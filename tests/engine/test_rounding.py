@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import transect
 from support.models import linear
-from transect.engine.rounding import RoundingNearby, spread_along
+from transect.engine.rounding import MERGED, RoundingNearby, spread_along
 from transect.engine.rows import Line
 from transect.errors import UnresolvedWarning
 
@@ -20,7 +20,7 @@ def _at(module: nn.Module, x: float) -> float:
     network = transect.capture(module, torch.zeros(1, dtype=torch.float64))
     line = Line(*torch.tensor([[[-1.0]], [[2.0]], [[1.0]]], dtype=torch.float64))
     first, t = torch.zeros(1, dtype=torch.int64), torch.tensor([(x + 1) / 2], dtype=torch.float64)
-    nearby = RoundingNearby(network.program, line, 1, network.dtype)
+    nearby = RoundingNearby(network.program, line, 1, MERGED[network.dtype])
     return float(nearby.merge(1, torch.stack([first.double(), t], 1), first))
 
 

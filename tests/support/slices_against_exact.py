@@ -105,7 +105,7 @@ class _Comparison:
         self._faults: list[str] = []
 
     def _generic(self) -> bool:
-        """Whether rounding can part nothing that is one: borders are of one unit, meet by twos, far from one another."""
+        """Whether rounding can part nothing that is one: borders of one unit each, meeting by twos, far from others."""
         tiling, corners = self._tiling, set(self._tiling.domain)
         outer = [edge for edge in tiling.edges if edge.right is None]
         on_border = {end for edge in outer for end in (edge.start, edge.end)}

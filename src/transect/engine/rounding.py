@@ -63,6 +63,9 @@ _STATED = 32.0  # standard deviations: the bound with which positions are stated
 # float32 crossings are dense compared with their rounding, so merging at a safe distance would lose regions: the fast
 # mode merges only what is equal to a few units in the last place, and states its positions' errors as carefully.
 MERGED = {torch.float64: CERTAIN, torch.float32: 1 / 256}
+# On a plane borders of neighbouring polygons have to fit together, and signs that are noise fit nowhere: there are no
+# more regions in float32 than in float64 only if what is noise is merged.
+MERGED_ON_PLANES = {torch.float64: CERTAIN, torch.float32: 4.0}
 
 
 @dataclass(frozen=True)
@@ -130,10 +133,10 @@ def _margin(deviation: Tensor, dtype: torch.dtype) -> Tensor:
     return (CERTAIN * torch.finfo(dtype).eps * deviation).to(dtype)
 
 
-def tolerances(spread: Spread, nearby: RoundingNearby, places: Tensor, dtype: torch.dtype) -> tuple[Tolerance, ...]:
+def tolerances(spread: Spread, nearby: RoundingNearby, places: Tensor) -> tuple[Tolerance, ...]:
     """One tolerance for every bending operation; ``places`` are a few of the domain, ``(n, 2)``."""
-    stated = _STATED / MERGED[dtype]
-    merge = tuple(MERGED[dtype] * deviation for deviation in spread.bends)
+    stated = _STATED / nearby.merged
+    merge = tuple(nearby.merged * deviation for deviation in spread.bends)
     movement = Movement(nearby.program, nearby.domain, nearby.rows, merge, places)
     return tuple(
         Tolerance(
@@ -158,13 +161,13 @@ class RoundingNearby:
         program: The compiled network.
         domain: Where the network is restricted.
         rows: How many points are looked at together.
-        dtype: Working dtype.
+        merged: Standard deviations within which values merge with their threshold.
     """
 
     program: Program
     domain: Domain
     rows: int
-    dtype: torch.dtype
+    merged: float
 
     def merge(self, bend: int, places: Tensor, unit: Tensor) -> Tensor:
         """How close to their threshold units of a bending operation merge with it, ``(n,)``."""
@@ -174,7 +177,7 @@ class RoundingNearby:
             here = (index >= first) & (index < first + self.rows)
             deviation = self._deviations(bend, places[first : first + self.rows])
             found[here] = deviation[index[here] - first, unit[here]]
-        return MERGED[self.dtype] * found
+        return self.merged * found
 
     def _deviations(self, bend: int, places: Tensor) -> Tensor:
         """Standard deviations of all units of a bending operation at some points, ``(n, units)``."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from transect.engine.plane.engine import FinishedGroup, PlaneEngine
 from transect.engine.plane.mesh import Bends, Floats, Ints, Mesh
 from transect.engine.plane.sheet import Sheet
-from transect.engine.rounding import RoundingNearby, Spread, spread_along, tolerances
+from transect.engine.rounding import MERGED_ON_PLANES, RoundingNearby, Spread, spread_along, tolerances
 from transect.errors import VerificationError
 from transect.networks.network import Network
 from transect.paths import Plane
@@ -149,8 +149,10 @@ def rounding_over(network: Network, frame: Frame) -> tuple[Spread, Tensor]:
 def engine_over(network: Network, frame: Frame, spread: Spread, places: Tensor, budget: int) -> PlaneEngine:
     """An engine for a domain."""
     program, sheet = network.program, frame.sheet(network)
-    nearby = RoundingNearby(program, sheet, max(1, budget // (4 * program.row_elements)), network.dtype)
-    known = tolerances(spread, nearby, places, network.dtype)
+    nearby = RoundingNearby(
+        program, sheet, max(1, budget // (4 * program.row_elements)), MERGED_ON_PLANES[network.dtype]
+    )
+    known = tolerances(spread, nearby, places)
     return PlaneEngine(program, sheet, frame.corners, known, budget)
 
 

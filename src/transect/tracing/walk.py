@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from transect.engine.engine import Engine, FinishedRun
-from transect.engine.rounding import RoundingNearby, Spread, spread_along, tolerances
+from transect.engine.rounding import MERGED, RoundingNearby, Spread, spread_along, tolerances
 from transect.engine.rows import Flips, Line, Run
 from transect.errors import InvalidInput, VerificationError
 from transect.networks.network import Network
@@ -141,8 +141,8 @@ def rounding_of(network: Network, pack: Pack) -> Spread:
 def engine_for(network: Network, pack: Pack, spread: Spread, budget: int, keep_flips: bool) -> Engine:
     """An engine for a pack."""
     program, line = network.program, _line(pack)
-    nearby = RoundingNearby(program, line, max(1, budget // (4 * program.row_elements)), network.dtype)
-    return Engine(program, line, tolerances(spread, nearby, _places(pack), network.dtype), budget, keep_flips)
+    nearby = RoundingNearby(program, line, max(1, budget // (4 * program.row_elements)), MERGED[network.dtype])
+    return Engine(program, line, tolerances(spread, nearby, _places(pack)), budget, keep_flips)
 
 
 def _line(pack: Pack) -> Line:
