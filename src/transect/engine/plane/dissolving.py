@@ -84,12 +84,12 @@ def _is_border(cut: Cut, corner: Ints, chord: Ints, bending: WindowBending, mesh
     weights = (cut.weights[corner] + cut.weights[cut.mesh.following[corner]]) / 2
     base = at_base(contests, contest, mesh)
     values = np.einsum("np,npk->nk", weights, np.where(np.isfinite(base), base, 0))
-    rows = np.arange(len(chord))
-    own = (values[rows, pairs.i[chord]] + values[rows, pairs.j[chord]]) / 2
-    values[~contests.wins[contest]] = -np.inf
-    values[rows, pairs.i[chord]] = values[rows, pairs.j[chord]] = -np.inf
-    bound = np.maximum.reduceat(contests.bound.max(1), contests.start[:-1])[contest]
-    return values.max(1) <= own + bending.equal * bound
+    rows, i, j = np.arange(len(chord)), pairs.i[chord], pairs.j[chord]
+    bound = bending.equal * np.maximum.reduceat(contests.bound, contests.start[:-1])[contest]
+    own, reach = (values[rows, i] + values[rows, j]) / 2, np.maximum(bound[rows, i], bound[rows, j])
+    excess = values - own[:, None] - np.hypot(bound, reach[:, None])  # each has its own rounding
+    excess[~contests.wins[contest]] = excess[rows, i] = excess[rows, j] = -np.inf
+    return excess.max(1) <= 0
 
 
 def _dissolved(cut: Cut, chords_of: Ints, false: Bools, old_vertices: int) -> Cut:
