@@ -89,6 +89,11 @@ class Cut:
     cuts: int
     doubts: Ints
 
+    @property
+    def middles(self) -> Floats:
+        """Weights of a point inside every polygon, the mean of its corners, ``(F, 3)``."""
+        return np.add.reduceat(self.weights, self.mesh.start[:-1]) / self.mesh.degree[:, None]
+
 
 def cut_along(mesh: Mesh, added: EdgeVertices, chords: Chords, first_label: int, reach: float, stated: float) -> Cut:
     """Cut the polygons of a mesh along chords.

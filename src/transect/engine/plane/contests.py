@@ -92,3 +92,10 @@ def at_base(contests: Contests, contest: Ints, mesh: Mesh) -> Floats:
     polygon = contests.polygon[contest]
     offset = mesh.base.corner[polygon] - mesh.start[polygon][:, None]
     return contests.values[contests.start[contest][:, None] + offset]
+
+
+def winners_at(contests: Contests, contest: Ints, mesh: Mesh, weights: Floats) -> Ints:
+    """The winner of contests at points, given by weights ``(n, 3)`` in the bases of their polygons, ``(n,)``."""
+    base = at_base(contests, contest, mesh)
+    values = np.einsum("np,npk->nk", weights, np.where(np.isfinite(base), base, 0))
+    return np.where(contests.wins[contest], values, -np.inf).argmax(1)

@@ -9,6 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from transect.engine.plane.arrangement import Cut
+from transect.engine.plane.contests import at_base
 from transect.engine.plane.mesh import Bends, Bools, Ints, Mesh, slices, starts_of
 from transect.engine.plane.windows import WindowBending
 from transect.errors import at_most
@@ -73,23 +74,23 @@ def _chords_of_labels(first_label: int, cut: Cut, owner: Ints, chord: Ints, fres
 def _is_border(cut: Cut, corner: Ints, chord: Ints, bending: WindowBending, mesh: Mesh) -> Bools:
     """Whether the two of a chord are the largest of their window in the middle of an edge along it.
 
-    To within rounding: where a third is equal to them all along it, each of the three may seem a little smaller.
+    To within rounding: where a third is equal to them all along it, each of the three may seem a little smaller. It
+    is a border even so, since the steepest of the three wins on one side, and the least steep on the other. In the
+    middle of a polygon that is but rounding wide the winner would be anyone's.
     """
     contests, pairs = bending.contests, bending.pairs
     assert contests is not None
     assert pairs is not None
     contest = pairs.contest[chord]
-    polygon = contests.polygon[contest]
-    offset = mesh.base.corner[polygon] - mesh.start[polygon][:, None]
-    base = contests.values[contests.start[contest][:, None] + offset]
     weights = (cut.weights[corner] + cut.weights[cut.mesh.following[corner]]) / 2
+    base = at_base(contests, contest, mesh)
     values = np.einsum("np,npk->nk", weights, np.where(np.isfinite(base), base, 0))
-    rows = np.arange(len(chord))
-    own = (values[rows, pairs.i[chord]] + values[rows, pairs.j[chord]]) / 2
-    values[contests.absent[contest] | ~contests.wins[contest]] = -np.inf
-    values[rows, pairs.i[chord]] = values[rows, pairs.j[chord]] = -np.inf
-    bound = np.maximum.reduceat(contests.bound.max(1), contests.start[:-1])[contest]
-    return values.max(1) <= own + bending.certain * bound
+    rows, i, j = np.arange(len(chord)), pairs.i[chord], pairs.j[chord]
+    bound = bending.equal * np.maximum.reduceat(contests.bound, contests.start[:-1])[contest]
+    own, reach = (values[rows, i] + values[rows, j]) / 2, np.maximum(bound[rows, i], bound[rows, j])
+    excess = values - own[:, None] - np.hypot(bound, reach[:, None])  # each has its own rounding
+    excess[~contests.wins[contest]] = excess[rows, i] = excess[rows, j] = -np.inf
+    return excess.max(1) <= 0
 
 
 def _dissolved(cut: Cut, chords_of: Ints, false: Bools, old_vertices: int) -> Cut:

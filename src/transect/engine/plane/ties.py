@@ -15,7 +15,7 @@ from torch import Tensor
 
 from transect.engine.plane.arrangement import Cut
 from transect.engine.plane.bending import Touching
-from transect.engine.plane.contests import Contests, at_base, following_of
+from transect.engine.plane.contests import Contests, following_of, winners_at
 from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, ragged, slices, starts_of
 
 
@@ -98,11 +98,8 @@ class Ties:
         split = np.flatnonzero(piece < 0)
         if len(split):
             number = (np.cumsum(self.common < 0) - 1)[contest[split]]
-            mesh = cut.mesh
-            sums = np.add.reduceat(cut.weights, mesh.start[:-1]) / mesh.degree[:, None]
-            base = at_base(self.contests, number, self.mesh)
-            values = np.einsum("np,npk->nk", sums[mesh.polygon[corner[split]]], np.where(np.isfinite(base), base, 0))
-            piece[split] = np.where(self.contests.wins[number], values, -np.inf).argmax(1)
+            middles = cut.middles[cut.mesh.polygon[corner[split]]]
+            piece[split] = winners_at(self.contests, number, self.mesh, middles)
         return piece
 
     def _plain_winner(self, corner: Ints, unit: Ints, tied: Ints) -> Ints:

@@ -25,6 +25,7 @@ from transect.errors import at_most
 from transect.rules import Envelope
 
 _TIED = "two members of a window within rounding of one another all over a region"
+_EQUAL = 1 / 8  # of what positions are stated with: four standard deviations
 _TOGETHER = 1 << 22  # numbers compared at once
 
 
@@ -36,13 +37,13 @@ class WindowBending(Bending):
         contests: The contests.
         pairs: Contest and places of every chord.
         ties: What says where winners change along edges that are there already.
-        certain: Multiple of the contests' bounds beyond which a number is truly larger.
+        equal: Multiple of the contests' bounds within which a third number may be as large as two along a chord.
     """
 
     contests: Contests | None = None
     pairs: Pairs | None = None
     ties: Ties | None = None
-    certain: float = 1.0
+    equal: float = 1.0
 
 
 def bend_windows(envelope: Envelope, values: Tensor, mesh: Mesh, tolerance: Tolerance, reach: float) -> WindowBending:
@@ -195,9 +196,9 @@ class _AtWindows:
         chords = Chords(polygon, ends.corner, vertex, np.arange(len(polygon)), ends.values, ends.tolerance)
         nothing, none = np.zeros(0, np.int64), Touching.none()
         unit = contests.unit[pairs.contest]
-        certain = self._tolerance.stated / 2  # positions are stated with twice what numbers are told apart by
+        equal = _EQUAL * self._tolerance.stated
         return WindowBending(
-            added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties, certain
+            added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties, equal
         )
 
 
