@@ -11,7 +11,7 @@ from torch import Tensor
 from transect.engine.plane.arrangement import Chords, EdgeVertices
 from transect.engine.plane.merging import Along, merge_along
 from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, slices, starts_of
-from transect.engine.plane.signs import Places, Signs, Thresholds, any_of, listed
+from transect.engine.plane.signs import Places, Signs, Thresholds, Words, any_of, listed, packed
 from transect.engine.rounding import Tolerance
 from transect.errors import at_most
 from transect.rules import Hinge
@@ -79,6 +79,12 @@ class Bending:
     flips: Touching
     beside: Touching
     doubts: list[Doubt] = field(default_factory=list)
+
+
+def _corners_of(mesh: Mesh, polygons: Ints) -> tuple[Ints, Ints]:
+    """All corners of some polygons, one after the other, and where each of these starts."""
+    _, corners = slices(mesh.start, polygons)
+    return corners, starts_of(mesh.degree[polygons])
 
 
 @dataclass(frozen=True)
@@ -351,8 +357,30 @@ class _AtHinge:
         inner, seam = np.flatnonzero(two), np.flatnonzero(~two & (mesh.seam[edges.first] >= 0))
         sides = [above[mesh.polygon[edges.first[inner]]], above[mesh.polygon[edges.second[inner]]]]
         changes = listed(along[inner] & (sides[0] ^ sides[1]))
-        raised = listed(along[seam] & above[mesh.polygon[edges.first[seam]]])
-        return self._touches(edges.first[inner], changes), self._touches(edges.first[seam], raised)
+        return self._touches(edges.first[inner], changes), self._touches(edges.first[seam], self._beside(seam))
+
+    def _beside(self, seam: Ints) -> Places:
+        """Columns that are zero along seams, to within rounding, and above it beside them: edge of ``seam``, column.
+
+        The other side of a seam has rounding of its own: what is exactly zero there need not be so here.
+        """
+        signs, mesh, edges = self._signs, self._mesh, self._mesh.edges
+        corners, owner = _corners_of(mesh, mesh.polygon[edges.first[seam]])
+        vertices, place = np.unique(mesh.corner[corners], return_inverse=True)
+        near = np.concatenate([self._near(vertices, index) for index in range(len(self._thresholds.limits))], axis=1)
+        number = np.zeros(len(mesh.xy), np.int64)
+        number[vertices] = np.arange(len(vertices))
+        along = near[number[edges.low[seam]]] & near[number[edges.high[seam]]]
+        if not along.any():
+            return listed(along)
+        above = any_of((signs.above[vertices] & ~near)[place], owner)
+        return listed(along & above)
+
+    def _near(self, vertices: Ints, threshold: int) -> Words:
+        """Which values at some vertices are at a threshold, to within rounding."""
+        limit = self._thresholds.limits[threshold]
+        z = self._z[torch.from_numpy(vertices).to(self._z.device)]
+        return packed(((z - limit).abs() <= self._tolerance.merge).cpu().numpy())
 
     def _touches(self, corner: Ints, places: Places) -> Touching:
         which, unit = self._thresholds.split(places.column)
