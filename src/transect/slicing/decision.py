@@ -12,10 +12,11 @@ from transect.engine.plane.arrangement import cut_along
 from transect.engine.plane.bending import bend_polygons
 from transect.engine.plane.dissolving import without_false_borders
 from transect.engine.plane.engine import T_ULPS
-from transect.engine.plane.mesh import Bends, Floats, Ints, Mesh
+from transect.engine.plane.mesh import Bends, Bools, Floats, Ints, Mesh, slices, starts_of
 from transect.engine.plane.windows import bend_windows
 from transect.engine.rounding import Tolerance
 from transect.rules import Envelope, Hinge
+from transect.slicing.joining import matched
 from transect.slicing.patches import Frame, Patch
 
 
@@ -61,6 +62,7 @@ class Decision:
         self._reach = T_ULPS * float(np.abs(frame.corners).max())
         self.areas: Floats = np.zeros(max(2, outputs))
         self._parts: list[tuple[Floats, Floats, Ints]] = []
+        self._seams: list[tuple[Ints, Floats, Floats, Ints]] = []  # sides of seams along which two outputs are equal
 
     def update(self, patch: Patch) -> None:
         """Take a patch into account."""
@@ -69,19 +71,32 @@ class Decision:
         first = whole[mesh.corner]
         same = np.logical_and.reduceat(first == first[mesh.start[:-1]][mesh.polygon], mesh.start[:-1])
         self._count(first[mesh.start[:-1]][same], patch.areas[same])
-        mixed = np.flatnonzero(~same)
-        if len(mixed) == 0:
+        tied = self._tied(patch.values)
+        chosen = np.flatnonzero(~same | _beside(mesh, tied))
+        if len(chosen) == 0:
             return
-        part, values = _some(patch, mixed)
-        cells, labels, boundary = self._cells(part, values)
-        self._count(labels, cells.areas * self._frame.area_of_unit)
-        self._keep(cells, labels, boundary)
+        part, values, vertices = _some(patch, chosen)
+        cells, parent, labels = self._cells(part, values)
+        new = ~same[chosen][parent]
+        self._count(labels[new], cells.areas[new] * self._frame.area_of_unit)
+        self._keep(cells, labels, np.append(tied[vertices], np.zeros(len(cells.xy) - len(vertices), bool)))
+
+    def _tied(self, values: Floats) -> Bools:
+        """Vertices at which the two largest outputs are equal to within rounding, or a single one is zero."""
+        bound = self._tolerance.merge.numpy()
+        if self._outputs == 1:
+            zero: Bools = np.abs(values[:, 0]) <= bound[0]
+            return zero
+        two = np.partition(values, -2, axis=1)[:, -2:]
+        near: Bools = two[:, 1] - two[:, 0] <= 2 * bound.max()
+        return near
 
     def boundary(self) -> Boundary:
         """The boundary found so far."""
         nothing = np.zeros((0, 2))
-        start, end = (np.concatenate([nothing, *(part[k] for part in self._parts)]) for k in (0, 1))
-        classes = np.concatenate([nothing.astype(np.int64), *(part[2] for part in self._parts)])
+        parts = [*self._parts, *self._across_seams()]
+        start, end = (np.concatenate([nothing, *(part[k] for part in parts)]) for k in (0, 1))
+        classes = np.concatenate([nothing.astype(np.int64), *(part[2] for part in parts)])
         length = self._frame.lengths(end - start)
         centre = self._frame.centre
         return Boundary(*(torch.from_numpy(part) for part in (start + centre, end + centre, classes, length)))
@@ -89,8 +104,18 @@ class Decision:
     def _count(self, classes: Ints, areas: Floats) -> None:
         self.areas += np.bincount(classes, areas, minlength=len(self.areas))
 
+    def _across_seams(self) -> list[tuple[Floats, Floats, Ints]]:
+        """Parts of the boundary that lie along seams."""
+        if not self._seams:
+            return []
+        seam, start, end, label = (np.concatenate(parts) for parts in zip(*self._seams, strict=True))
+        left, right, _ = matched(seam, start, end)
+        apart = label[left] != label[right]
+        left, right = left[apart], right[apart]
+        return [(start[left], end[left], np.stack([label[left], label[right]], 1))]
+
     def _cells(self, mesh: Mesh, values: Tensor) -> tuple[Mesh, Ints, Ints]:
-        """The polygons cut where the class changes, the class of each, and the corners that begin the boundary."""
+        """The polygons cut where the class changes, the polygon that each is part of, and its class."""
         bends = Bends.empty()
         if self._outputs == 1:
             bending = bend_polygons(Hinge((0.0,), torch.relu), values, mesh, self._tolerance, self._reach)
@@ -105,12 +130,18 @@ class Decision:
         weights = np.add.reduceat(cut.weights, cells.start[:-1]) / cells.degree[:, None]
         middle = np.einsum("fp,fpc->fc", weights, at)
         labels = middle.argmax(1) if self._outputs > 1 else (middle[:, 0] > 0).astype(int)
-        return cells, labels, np.flatnonzero(cells.bends >= 0)
+        return cells, cut.parent, labels
 
-    def _keep(self, cells: Mesh, labels: Ints, corners: Ints) -> None:
+    def _keep(self, cells: Mesh, labels: Ints, tied: Bools) -> None:
+        """Keep the edges at which the class changes: those cut, and those that were there along which two are equal."""
         edges = cells.edges
-        edge = np.unique(edges.of_corner[corners])
-        edge = edge[edges.second[edge] >= 0]
+        along = tied[edges.low] & tied[edges.high]
+        seam = np.flatnonzero(along & (cells.seam[edges.first] >= 0))
+        if len(seam):
+            first = edges.first[seam]
+            ends = cells.xy[cells.corner[first]], cells.xy[cells.corner[cells.following[first]]]
+            self._seams.append((cells.seam[first], *ends, labels[cells.polygon[first]]))
+        edge = np.flatnonzero((edges.second >= 0) & (along | (cells.bends[edges.first] >= 0)))
         left, right = edges.first[edge], edges.second[edge]
         classes = np.stack([labels[cells.polygon[left]], labels[cells.polygon[right]]], 1)
         apart = classes[:, 0] != classes[:, 1]
@@ -119,16 +150,20 @@ class Decision:
         self._parts.append((start, end, classes[apart]))
 
 
-def _some(patch: Patch, polygons: Ints) -> tuple[Mesh, Tensor]:
-    """Some polygons as a mesh without bends, and the outputs at its vertices."""
-    from transect.engine.plane.mesh import slices, starts_of
+def _beside(mesh: Mesh, tied: Bools) -> Bools:
+    """Polygons with an edge whose ends are both tied, ``(F,)``."""
+    along = tied[mesh.corner] & tied[mesh.corner[mesh.following]]
+    return np.logical_or.reduceat(along, mesh.start[:-1])
 
+
+def _some(patch: Patch, polygons: Ints) -> tuple[Mesh, Tensor, Ints]:
+    """Some polygons as a mesh without bends, the outputs at its vertices, and which of the patch these are."""
     mesh = patch.mesh
     _, entry = slices(mesh.start, polygons)
     vertices, corner = np.unique(mesh.corner[entry], return_inverse=True)
-    blank = np.full(len(entry), -1, np.int64)
-    part = Mesh(mesh.xy[vertices], mesh.error[vertices], starts_of(mesh.degree[polygons]), corner, blank, blank, blank)
-    return part, patch.outputs[torch.from_numpy(vertices)].clone()
+    blank, seam = np.full(len(entry), -1, np.int64), mesh.seam[entry]
+    part = Mesh(mesh.xy[vertices], mesh.error[vertices], starts_of(mesh.degree[polygons]), corner, blank, seam, blank)
+    return part, patch.outputs[torch.from_numpy(vertices)].clone(), vertices
 
 
 def _arg_max(outputs: int) -> Envelope:

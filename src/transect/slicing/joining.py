@@ -101,7 +101,7 @@ def _join(parts: list[Patch]) -> Joined:
     bends, bend = _labels(parts, "bends")
     beside, by = _labels(parts, "beside")
     edges = _inner_edges(parts, corners)
-    left, right, lost = _matched(seam, xy[corner], xy[corner[following]])
+    left, right, lost = matched(seam, xy[corner], xy[corner[following]])
     # The same vertex on both sides of a seam is one.
     pairs = np.stack([corner[left], corner[following[right]]]), np.stack([corner[following[left]], corner[right]])
     number, count = _united(np.concatenate(pairs, axis=1), len(xy))
@@ -154,7 +154,7 @@ def _inner_edges(parts: list[Patch], corners: Ints) -> tuple[Ints, Ints]:
     return np.concatenate(left), np.concatenate(right)
 
 
-def _matched(seam: Ints, start: Floats, end: Floats) -> tuple[Ints, Ints, Ints]:
+def matched(seam: Ints, start: Floats, end: Floats) -> tuple[Ints, Ints, Ints]:
     """Edges on seams with what they are on the other side: corners on both sides, and those without another."""
     here = np.flatnonzero(seam >= 0)
     if len(here) == 0:

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from transect.engine.plane.arrangement import Cut
 from transect.engine.plane.contests import at_base
-from transect.engine.plane.mesh import Bends, Bools, Ints, Mesh, slices, starts_of
+from transect.engine.plane.mesh import Bends, Bools, Floats, Ints, Mesh, slices, starts_of
 from transect.engine.plane.windows import WindowBending
 from transect.errors import at_most
 
@@ -88,9 +88,28 @@ def _is_border(cut: Cut, corner: Ints, chord: Ints, bending: WindowBending, mesh
     rows, i, j = np.arange(len(chord)), pairs.i[chord], pairs.j[chord]
     bound = bending.equal * np.maximum.reduceat(contests.bound, contests.start[:-1])[contest]
     own, reach = (values[rows, i] + values[rows, j]) / 2, np.maximum(bound[rows, i], bound[rows, j])
-    excess = values - own[:, None] - np.hypot(bound, reach[:, None])  # each has its own rounding
-    excess[~contests.wins[contest]] = excess[rows, i] = excess[rows, j] = -np.inf
-    return excess.max(1) <= 0
+    larger = values - own[:, None]
+    larger[~contests.wins[contest]] = larger[rows, i] = larger[rows, j] = -np.inf
+    third = larger.argmax(1)
+    excess = larger[rows, third]
+    border: Bools = excess <= np.hypot(bound[rows, third], reach)  # each has its own rounding
+    unsure = np.flatnonzero((excess > 0) & border)
+    if len(unsure):
+        border[unsure] = excess[unsure] <= _rounding_there(
+            cut, corner[unsure], contest[unsure], np.stack([i, j, third])[:, unsure], bending
+        )
+    return border
+
+
+def _rounding_there(cut: Cut, corner: Ints, contest: Ints, places: Ints, bending: WindowBending) -> Floats:
+    """By how much the third of three numbers may exceed the others in the middle of an edge, from the values there."""
+    contests, mesh = bending.contests, cut.mesh
+    assert contests is not None
+    assert bending.nearby is not None
+    xy = (mesh.xy[mesh.corner[corner]] + mesh.xy[mesh.corner[mesh.following[corner]]]) / 2
+    own, other, third = (bending.equal * bending.nearby(xy, contests.number[contest, place]) for place in places)
+    found: Floats = np.hypot(third, np.maximum(own, other))
+    return found
 
 
 def _dissolved(cut: Cut, chords_of: Ints, false: Bools, old_vertices: int) -> Cut:

@@ -8,6 +8,7 @@ are no borders, and are taken away again (:mod:`transect.engine.plane.dissolving
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from transect.rules import Envelope
 _TIED = "two members of a window within rounding of one another all over a region"
 _EQUAL = 1 / 8  # of what positions are stated with: four standard deviations
 _TOGETHER = 1 << 22  # numbers compared at once
+_INTERPOLATED = 4.0  # multiples of eps of the largest of three numbers by which one made of them may be off
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,14 @@ class WindowBending(Bending):
         pairs: Contest and places of every chord.
         ties: What says where winners change along edges that are there already.
         equal: Multiple of the contests' bounds within which a third number may be as large as two along a chord.
+        nearby: How far rounding moves numbers at coordinates, ``(n, 2)`` and ``(n,)``, from the values there.
     """
 
     contests: Contests | None = None
     pairs: Pairs | None = None
     ties: Ties | None = None
     equal: float = 1.0
+    nearby: Callable[[Floats, Ints], Floats] | None = None
 
 
 def bend_windows(envelope: Envelope, values: Tensor, mesh: Mesh, tolerance: Tolerance, reach: float) -> WindowBending:
@@ -63,6 +67,7 @@ class _AtWindows:
         self._winner = winner.reshape(len(values), -1)
         self._windows = envelope.windows.cpu().numpy()
         self._merge = tolerance.merge.cpu().numpy()
+        self._eps = float(torch.finfo(values.dtype).eps)
         self._doubts: list[Doubt] = []
 
     def bending(self) -> WindowBending:
@@ -143,12 +148,18 @@ class _AtWindows:
         unsure = near & (found.values < largest)
         row, place = np.nonzero(near & unsure.any(1, keepdims=True))
         if len(row):
-            device = self._flat.device
             xy = self._mesh.xy[self._mesh.corner[found.entry[row]]]
-            number = found.number[found.contest[row], place]
-            nearby = self._tolerance.nearby(torch.from_numpy(xy).to(device), torch.from_numpy(number).to(device))
-            found.bound[row, place] = nearby.cpu().numpy()
+            nearby = self._nearby(xy, found.number[found.contest[row], place])
+            # What is interpolated between corners has the rounding of numbers there, however exact it were by itself.
+            sizes = np.where(np.isfinite(found.values), np.abs(found.values), 0)
+            sizes = np.maximum.reduceat(sizes, found.start[:-1], axis=0)[found.contest[row], place]
+            found.bound[row, place] = np.maximum(nearby, _INTERPOLATED * self._eps * sizes)
         return found
+
+    def _nearby(self, xy: Floats, number: Ints) -> Floats:
+        device = self._flat.device
+        found = self._tolerance.nearby(torch.from_numpy(xy).to(device), torch.from_numpy(number).to(device))
+        return found.cpu().numpy()
 
     def _common(self, asked: Contests) -> Ints:
         """The first place that is largest at all corners, to within rounding, -1 where there is none, ``(Q,)``."""
@@ -198,7 +209,7 @@ class _AtWindows:
         unit = contests.unit[pairs.contest]
         equal = _EQUAL * self._tolerance.stated
         return WindowBending(
-            added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties, equal
+            added, chords, unit, nothing, nothing, none, none, self._doubts, contests, pairs, ties, equal, self._nearby
         )
 
 
