@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -22,13 +23,18 @@ Corners = Sequence[tuple[float, float]]
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 
 
-@pytest.mark.parametrize("batch", range(8))
+def _batches(quick: int, all_of_them: int) -> list[Any]:
+    """The first few, and the others as slow tests."""
+    return [pytest.param(n, marks=[pytest.mark.slow] * (n >= quick)) for n in range(all_of_them)]
+
+
+@pytest.mark.parametrize("batch", _batches(2, 8))
 def test_random_networks(batch: int):
     tally = run_batch(1, batch)
     assert not tally.failures, tally.failures[0]["error"]
 
 
-@pytest.mark.parametrize("batch", range(2))
+@pytest.mark.parametrize("batch", _batches(1, 4))
 def test_random_networks_in_float32(batch: int):
     tally = run_batch(1, batch, dtype=torch.float32)
     assert not tally.failures, tally.failures[0]["error"]
