@@ -154,3 +154,18 @@ def test_seams_do_not_show(dtype: torch.dtype, fewest: int):
     parted = _compared(dtype, *steps, fewest=fewest, budget=1)
     assert (plain.regions, plain.borders, plain.vertices) == (parted.regions, parted.borders, parted.vertices)
     torch.testing.assert_close(plain.border_length, parted.border_length)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_borders_through_one_point_are_no_slivers_in_float32(seed: int):
+    """Weights that are whole numbers have borders meet in single points all over the plane."""
+    torch.manual_seed(seed)
+    sizes = [(2, 8), (8, 8), (8, 8), (8, 2)]
+    layers = [part for a, b in sizes for part in (torch.nn.Linear(a, b), torch.nn.ReLU())][:-1]
+    model = torch.nn.Sequential(*layers)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(torch.round(4 * weight))
+    square = transect.Plane([0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [(-2, -2), (2, -2), (2, 2), (-2, 2)])
+    found, exact = (transect.slice(model, square, dtype=dtype) for dtype in (torch.float32, torch.float64))
+    assert (found.regions, found.borders, found.vertices) == (exact.regions, exact.borders, exact.vertices)
