@@ -157,6 +157,7 @@ def test_seams_do_not_show(dtype: torch.dtype, fewest: int):
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.filterwarnings("ignore::transect.errors.UnresolvedWarning")
 def test_borders_through_one_point_are_no_slivers_in_float32(seed: int):
     """Weights that are whole numbers have borders meet in single points all over the plane."""
     torch.manual_seed(seed)
