@@ -75,7 +75,7 @@ def _window(part: float) -> transect.Plane:
     return plane.window((-reach).tolist(), reach.tolist())
 
 
-WIDE = (784, 256, 256, 256, 10)
+WIDE, LARGE = (784, 256, 256, 256, 10), (784, 640, 640, 640, 10)
 CASES = {
     "mlp 2-64-64-64-3": _mlp((2, 64, 64, 64, 3), 3.0, pairs=15),
     "mlp 64-128-128-128-10": _mlp((64, 128, 128, 128, 10), 30.0, pairs=7),
@@ -83,9 +83,9 @@ CASES = {
     "convnet 12-24-48, stride 2": Case(lambda: _strided(), lambda: _window(0.06), "forward"),
     "resnet18-w4-bn, 40,000 regions": Case(lambda: _resnet(), lambda: _window(0.0072), "forward", every=4, pairs=3),
     "resnet18-w4-bn, 230,000 regions": Case(lambda: _resnet(), lambda: _window(0.0178), "forward", every=16, pairs=1),
-    "growing, side 4": _mlp(WIDE, 6.0, "", pairs=5),
-    "growing, side 12": _mlp(WIDE, 18.0, "", pairs=3),
-    "growing, side 40": _mlp(WIDE, 60.0, "", pairs=1),
+    "growing, side 4": _mlp(LARGE, 4.0, "", pairs=5),
+    "growing, side 14": _mlp(LARGE, 14.0, "", pairs=3),
+    "growing, side 70": _mlp(LARGE, 70.0, "", pairs=1),
 }
 
 
