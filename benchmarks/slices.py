@@ -101,6 +101,7 @@ def _resnet() -> nn.Module:
 
 def main() -> None:
     """Run the cases, each in its own process, and write each row as it comes."""
+    torch.set_num_threads(1)  # so that the environment written says so, too
     arguments = parser(__doc__, CASES, one=True)
     arguments.add_argument("--pairs", type=int, help="instead of the case's own number")
     options = arguments.parse_args()
@@ -115,7 +116,6 @@ def main() -> None:
 
 def row_of(name: str, case: Case, pairs: int | None) -> dict[str, Any]:
     """Slice a case, beside what it is compared with."""
-    torch.set_num_threads(1)
     plane, module = case.plane(), case.model()
     network, pairs = transect.capture(module, plane.origin), pairs or case.pairs
     small = plane.window(*(corner / 50 for corner in (plane.corners.amin(0), plane.corners.amax(0))))
