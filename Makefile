@@ -32,6 +32,7 @@ bench: $(READY)  ## the short benchmarks, and the tables and figures of docs/per
 	$(BIN)/python benchmarks/against_marching.py --cases resnet18-w4-8-segments resnet18-w4-8-segments-float32
 	$(BIN)/python -c 'import regioncam' 2>/dev/null && $(BIN)/python benchmarks/against_regioncam.py || echo "left out: regioncam is not installed"
 	$(BIN)/python benchmarks/linear_cost.py --cases "convnet-12, 1 segment" "convnet-12, 10 segments"
+	$(BIN)/python benchmarks/slices.py --cases "convnet 12-24-48, stride 2" "growing, side 4" "growing, side 14"
 	$(BIN)/python docs/update_performance_figures.py
 	$(BIN)/python docs/update_tables.py performance
 
