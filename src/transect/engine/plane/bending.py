@@ -16,6 +16,7 @@ from transect.engine.rounding import Tolerance
 from transect.errors import at_most
 from transect.rules import Hinge
 
+INTERPOLATED = 4.0  # multiples of eps of the largest of three numbers by which one made of them may be off
 FLAT = "within rounding of its threshold all over a region"
 ORDER = "borders closer than their rounding: their order is not decided"
 TWISTED = "the signs of a unit around a polygon fit no straight border: those nearest to it were set to it"
@@ -365,16 +366,34 @@ class _AtHinge:
         The other side of a seam has rounding of its own: what is exactly zero there need not be so here.
         """
         signs, mesh, edges = self._signs, self._mesh, self._mesh.edges
-        corners, owner = _corners_of(mesh, mesh.polygon[edges.first[seam]])
-        vertices, place = np.unique(mesh.corner[corners], return_inverse=True)
+        low, high = edges.low[seam], edges.high[seam]
+        vertices, place = np.unique(np.concatenate([low, high]), return_inverse=True)
         near = np.concatenate([self._near(vertices, index) for index in range(len(self._thresholds.limits))], axis=1)
-        number = np.zeros(len(mesh.xy), np.int64)
-        number[vertices] = np.arange(len(vertices))
-        along = near[number[edges.low[seam]]] & near[number[edges.high[seam]]]
-        if not along.any():
-            return listed(along)
-        above = any_of((signs.above[vertices] & ~near)[place], owner)
-        return listed(along & above)
+        along = near[place[: len(seam)]] & near[place[len(seam) :]]
+        corners, start = _corners_of(mesh, mesh.polygon[edges.first[seam]])
+        found = listed(along & any_of(signs.above[mesh.corner[corners]], start)) if len(seam) else listed(along)
+        if len(found.row) == 0:
+            return found
+        polygon = mesh.polygon[edges.first[seam[found.row]]]
+        row, entry = slices(mesh.start, polygon)
+        start = starts_of(mesh.degree[polygon])[:-1]
+        vertex, column = mesh.corner[entry], found.column[row.row]
+        distance = self._thresholds.distances(self._z, vertex, column)
+        bound = self._bounds_at(vertex, column, distance, start, row.row)
+        end = (vertex == low[found.row][row.row]) | (vertex == high[found.row][row.row])
+        zero = np.logical_and.reduceat((np.abs(distance) <= bound) | ~end, start)
+        keep = zero & np.logical_or.reduceat(distance > bound, start)
+        return Places(found.row[keep], found.column[keep])
+
+    def _bounds_at(self, vertex: Ints, column: Ints, distance: Floats, start: Ints, row: Ints) -> Floats:
+        """How far rounding moves values at corners, from the values there; at least as far as interpolation does."""
+        unit = self._thresholds.split(column)[1]
+        bound = self._merge[unit].copy()
+        close = np.flatnonzero(np.abs(distance) <= bound)
+        bound[close] = self._nearby(vertex[close], unit[close])
+        sizes = np.maximum.reduceat(np.abs(distance), start)[row]
+        found: Floats = np.maximum(bound, INTERPOLATED * float(torch.finfo(self._z.dtype).eps) * sizes)
+        return found
 
     def _near(self, vertices: Ints, threshold: int) -> Words:
         """Which values at some vertices are at a threshold, to within rounding."""

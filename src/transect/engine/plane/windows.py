@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from transect.engine.plane.arrangement import Chords, EdgeVertices
-from transect.engine.plane.bending import ORDER, TWISTED, Bending, Doubt, Touching
+from transect.engine.plane.bending import INTERPOLATED, ORDER, TWISTED, Bending, Doubt, Touching
 from transect.engine.plane.contests import Contests, Pairs, among_largest, at_base, following_of
 from transect.engine.plane.merging import Along, merge_along
 from transect.engine.plane.mesh import Floats, Ints, Mesh, slices, starts_of
@@ -28,7 +28,6 @@ from transect.rules import Envelope
 _TIED = "two members of a window within rounding of one another all over a region"
 _EQUAL = 1 / 8  # of what positions are stated with: four standard deviations
 _TOGETHER = 1 << 22  # numbers compared at once
-_INTERPOLATED = 4.0  # multiples of eps of the largest of three numbers by which one made of them may be off
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ class _AtWindows:
             # What is interpolated between corners has the rounding of numbers there, however exact it were by itself.
             sizes = np.where(np.isfinite(found.values), np.abs(found.values), 0)
             sizes = np.maximum.reduceat(sizes, found.start[:-1], axis=0)[found.contest[row], place]
-            found.bound[row, place] = np.maximum(nearby, _INTERPOLATED * self._eps * sizes)
+            found.bound[row, place] = np.maximum(nearby, INTERPOLATED * self._eps * sizes)
         return found
 
     def _nearby(self, xy: Floats, number: Ints) -> Floats:
