@@ -10,8 +10,9 @@ from torch import Tensor
 
 from transect.engine.plane.arrangement import Chords, EdgeVertices
 from transect.engine.plane.merging import Along, merge_along
-from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, slices, starts_of
+from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, first_of_rows, slices, starts_of
 from transect.engine.plane.signs import Places, Signs, Thresholds, Words, any_of, listed, packed
+from transect.engine.plane.turns import turns_of
 from transect.engine.rounding import Tolerance
 from transect.errors import at_most
 from transect.rules import Hinge
@@ -118,11 +119,27 @@ def bend_polygons(hinge: Hinge, z: Tensor, mesh: Mesh, tolerance: Tolerance, rea
     return _AtHinge(hinge, z, mesh, tolerance, reach).bending()
 
 
+def rounding_nearby(tolerance: Tolerance, xy: Floats, number: Ints, device: torch.device) -> Floats:
+    """How far rounding moves numbers at coordinates, ``(n, 2)`` and ``(n,)``, from the values there."""
+    found = tolerance.nearby(torch.from_numpy(xy).to(device), torch.from_numpy(number).to(device))
+    return found.cpu().numpy()
+
+
+def on_edges(mesh: Mesh, places: Along, unit: Ints, stated: float) -> tuple[EdgeVertices, Ints, list[Doubt]]:
+    """New vertices on edges, those of rounding's one made one: them, which each place belongs to, and doubts."""
+    merged = merge_along(places)
+    doubts = []
+    if len(merged.doubtful):
+        at = mesh.xy[mesh.edges.low[places.row[merged.doubtful]]]
+        doubts.append(Doubt(at, unit[merged.doubtful], ORDER))
+    error = stated * merged.error * mesh.edge_lengths[merged.row]
+    return EdgeVertices(merged.row, merged.weight, error), merged.group, doubts
+
+
 class _AtHinge:
     def __init__(self, hinge: Hinge, z: Tensor, mesh: Mesh, tolerance: Tolerance, reach: float) -> None:
-        flat = [t.reshape(-1).expand(z.shape[1]) if isinstance(t, Tensor) else float(t) for t in hinge.thresholds]
         self._z, self._mesh, self._tolerance, self._reach = z, mesh, tolerance, reach
-        self._thresholds = Thresholds(flat, z.shape[1])
+        self._thresholds = Thresholds.of_hinge(hinge, z.shape[1])
         self._merge = tolerance.merge.cpu().numpy()
         self._signs = Signs.of(z, self._thresholds, tolerance.most)
         self._doubts: list[Doubt] = []
@@ -159,8 +176,7 @@ class _AtHinge:
             low, high = mesh.edges.low[edge], mesh.edges.high[edge]
             left, right = (np.abs(self._thresholds.distances(self._z, at, column)) for at in (low, high))
             slope = left + right
-            step = mesh.xy[high] - mesh.xy[low]
-            position = self._reach / np.maximum(np.hypot(step[:, 0], step[:, 1]), np.finfo(float).tiny)
+            position = self._reach / mesh.edge_lengths[edge]
             bound = self._merge[self._thresholds.split(column)[1]]
             t, error = left / slope, np.maximum(bound / slope, position)
             near = np.flatnonzero((t <= error) | (1 - t <= error) | (right <= bound) | (left <= bound))
@@ -207,12 +223,7 @@ class _AtHinge:
         self._signs.near = True
 
     def _nearby(self, vertex: Ints, unit: Ints) -> Floats:
-        return self._nearby_at(self._mesh.xy[vertex], unit)
-
-    def _nearby_at(self, xy: Floats, unit: Ints) -> Floats:
-        device = self._z.device
-        found = self._tolerance.nearby(torch.from_numpy(xy).to(device), torch.from_numpy(unit).to(device))
-        return found.cpu().numpy()
+        return rounding_nearby(self._tolerance, self._mesh.xy[vertex], unit, self._z.device)
 
     def _looked_at_closely(self, found: _Crossings, slope: Floats, position: Floats) -> _Crossings:
         """The same; where two are not told apart, their errors come from the values nearby."""
@@ -230,16 +241,11 @@ class _AtHinge:
         return found
 
     def _merged(self, found: _Crossings) -> tuple[EdgeVertices, Ints]:
-        merged = merge_along(Along(found.edge, found.t, found.error))
-        mesh = self._mesh
-        low, high = mesh.xy[mesh.edges.low[merged.row]], mesh.xy[mesh.edges.high[merged.row]]
-        step = high - low
-        length = np.hypot(step[:, 0], step[:, 1])
-        if len(merged.doubtful):
-            at = mesh.xy[mesh.edges.low[found.edge[merged.doubtful]]]
-            self._doubts.append(Doubt(at, self._thresholds.split(found.column[merged.doubtful])[1], ORDER))
-        stated = self._tolerance.stated * merged.error * length
-        return EdgeVertices(merged.row, merged.weight, stated), merged.group
+        unit = self._thresholds.split(found.column)[1]
+        places = Along(found.edge, found.t, found.error)
+        added, group, doubts = on_edges(self._mesh, places, unit, self._tolerance.stated)
+        self._doubts += doubts
+        return added, group
 
     # Chords of polygons
 
@@ -263,7 +269,7 @@ class _AtHinge:
         key = mesh.polygon[corner] * columns + column
         order = np.argsort(key, kind="stable")
         key, corner, crossing = key[order], corner[order], crossing[order]
-        first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(key) else np.zeros(0, np.int64)
+        first = np.flatnonzero(first_of_rows(key))
         counts = np.diff(np.append(first, len(key)))
         simple = counts == 2
         both = first[simple]
@@ -294,38 +300,24 @@ class _AtHinge:
     ) -> tuple[Ints, Ints, Ints] | None:
         """Ends of chords where more than two places ask to be one: several zeros beside one another, or noise.
 
-        The signs around the polygon are read in turn. Where they change more than twice, the one nearest to zero is
-        set to it, and None is returned: everything is to be looked at again.
+        Where the sign changes more than twice around a polygon, the value nearest to zero is set to it, and None is
+        returned: everything is to be looked at again.
         """
         mesh = self._mesh
         polygon, column = np.divmod(keys, columns)
         row, entry = slices(mesh.start, polygon)
         distance = self._thresholds.distances(self._z, mesh.corner[entry], column[row.row])
-        sign = np.sign(distance)
-        keep = np.flatnonzero(sign)  # nonzero corners, in turn
-        which = row.row[keep]
-        start = starts_of(np.bincount(which, minlength=len(keys)))
-        ahead = np.arange(1, len(keep) + 1)
-        full = start[1:] > start[:-1]
-        ahead[start[1:][full] - 1] = start[:-1][full]
-        turns = sign[keep] != sign[keep[ahead]]
-        count = np.bincount(which[turns], minlength=len(keys))
-        if (count > 2).any():
-            self._untwist(count > 2, which, keep, entry, column, distance)
+        turns = turns_of(starts_of(mesh.degree[polygon]), np.sign(distance), np.abs(distance))
+        if len(turns.twisted):
+            vertex, twisted = mesh.corner[entry[turns.twisted]], column[row.row[turns.twisted]]
+            self._doubts.append(Doubt(mesh.xy[vertex], self._thresholds.split(twisted)[1], TWISTED))
+            self._set(vertex, twisted)
             return None
-        turn = np.flatnonzero(turns)
-        a, b = keep[turn], keep[ahead[turn]]
-        degree = mesh.degree[polygon[which[turn]]]
-        gap = (row.within[b] - row.within[a]) % degree
-        first = mesh.start[polygon[which[turn]]]
-        at_zero = gap > 1
-        found_corner = np.where(at_zero, first + (row.within[a] + gap // 2) % degree, entry[a])
-        found_crossing = np.full(len(turn), -1)
-        edged = np.flatnonzero(~at_zero)
-        place = self._lookup(key, corner, crossing, keys[which[turn[edged]]], found_corner[edged])
-        found_crossing[edged] = place
-        with_two = count == 2
-        return keys[with_two], found_corner.reshape(-1, 2), found_crossing.reshape(-1, 2)
+        found_corner, found_crossing = entry[turns.entry], np.full(turns.entry.shape, -1)
+        which, side = np.nonzero(~turns.at_zero)
+        on_edge = found_corner[which, side]
+        found_crossing[which, side] = self._lookup(key, corner, crossing, keys[turns.row[which]], on_edge)
+        return keys[turns.row], found_corner, found_crossing
 
     def _lookup(self, key: Ints, corner: Ints, crossing: Ints, keys: Ints, corners: Ints) -> Ints:
         """The crossing of the edge a corner begins, by key and corner."""
@@ -335,15 +327,6 @@ class _AtHinge:
         order = np.argsort(have)
         place = np.searchsorted(have[order], keys * stride + corners)
         return crossing[at_edge][order][place]
-
-    def _untwist(self, twisted: Bools, which: Ints, keep: Ints, entry: Ints, column: Ints, distance: Floats) -> None:
-        mesh = self._mesh
-        here = np.flatnonzero(twisted[which])
-        order = here[np.lexsort((np.abs(distance[keep[here]]), which[here]))]
-        first = order[np.concatenate([[True], which[order][1:] != which[order][:-1]])]
-        vertex, columns = mesh.corner[entry[keep[first]]], column[which[first]]
-        self._doubts.append(Doubt(mesh.xy[vertex], self._thresholds.split(columns)[1], TWISTED))
-        self._set(vertex, columns)
 
     # Zeros along edges and all over polygons
 

@@ -80,13 +80,6 @@ def among_largest(values: Floats, bound: Floats) -> Bools:
     return values >= np.take_along_axis(values, index, 1) - bound - np.take_along_axis(bound, index, 1)
 
 
-def following_of(start: Ints) -> Ints:
-    """The next entry of the same row, in turn."""
-    following = np.arange(1, start[-1] + 1)
-    following[start[1:] - 1] = start[:-1]
-    return following
-
-
 def at_base(contests: Contests, contest: Ints, mesh: Mesh) -> Floats:
     """Numbers at the base of the polygons, ``(n, 3, places)``."""
     polygon = contests.polygon[contest]

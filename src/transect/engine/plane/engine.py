@@ -20,6 +20,7 @@ from transect.engine.plane.bending import Bending, Doubt, Touching, bend_polygon
 from transect.engine.plane.dissolving import without_false_borders
 from transect.engine.plane.mesh import OUTSIDE, Bends, Floats, Ints, Mesh, distinct, numbered, slices, starts_of
 from transect.engine.plane.sheet import Sheet
+from transect.engine.plane.signs import Thresholds
 from transect.engine.plane.windows import WindowBending, bend_windows
 from transect.engine.program import Instruction, Program
 from transect.engine.rounding import Tolerance
@@ -449,12 +450,8 @@ class _Writer:
 
     def _put(self, out: Tensor, vertices: Ints) -> None:
         """Set the units that bend at a vertex to their thresholds there."""
-        from transect.engine.plane.signs import Thresholds
-
         assert isinstance(self.bend, Hinge)
-        units = out.shape[1]
-        limits = [t.reshape(-1).expand(units) if isinstance(t, Tensor) else float(t) for t in self.bend.thresholds]
-        thresholds, chords = Thresholds(limits, units), self.bending.chords
+        thresholds, chords = Thresholds.of_hinge(self.bend, out.shape[1]), self.bending.chords
         vertex = np.concatenate([len(self.old.xy) + self.bending.member_vertex, self.cut.member_vertex])
         column = np.concatenate([self.bending.member_column, chords.column[self.cut.member_chord]])
         row = np.searchsorted(vertices, vertex)

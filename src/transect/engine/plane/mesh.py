@@ -41,6 +41,18 @@ def slices(start: Ints, rows: Ints) -> tuple[Ragged, Ints]:
     return entries, start[rows][entries.row] + entries.within
 
 
+def following_of(start: Ints) -> Ints:
+    """The next entry of the same row, in turn."""
+    following = np.arange(1, start[-1] + 1)
+    following[start[1:] - 1] = start[:-1]
+    return following
+
+
+def first_of_rows(row: Ints) -> Bools:
+    """Whether each entry is the first of its row; entries of a row follow one another."""
+    return np.concatenate([np.ones(min(1, len(row)), bool), row[1:] != row[:-1]])
+
+
 def numbered(entries: Ints, limit: int) -> tuple[Ints, Ints]:
     """The distinct entries, ascending, and for each its number among them; all lie below ``limit``."""
     if _FEW * len(entries) < limit:
@@ -179,9 +191,7 @@ class Mesh:
     @cached_property
     def following(self) -> Ints:
         """The next corner of the same polygon, ``(H,)``."""
-        following = np.arange(1, len(self.corner) + 1)
-        following[self.start[1:] - 1] = self.start[:-1]
-        return following
+        return following_of(self.start)
 
     @cached_property
     def edges(self) -> Edges:
@@ -197,6 +207,12 @@ class Mesh:
         first[of_corner[::-1]] = corners[::-1]  # the first one
         second[second == first] = -1
         return Edges(low, high, of_corner, first, second)
+
+    @cached_property
+    def edge_lengths(self) -> Floats:
+        """Lengths of the distinct edges, ``(E,)``; at least the smallest number there is."""
+        step = self.xy[self.edges.high] - self.xy[self.edges.low]
+        return np.maximum(np.hypot(step[:, 0], step[:, 1]), np.finfo(float).tiny)
 
     @cached_property
     def centres(self) -> Floats:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh
+from transect.rules import Hinge
 from transect.rules.base import as_held
 
 Words = NDArray[np.uint64]
@@ -58,6 +59,12 @@ class Thresholds:
 
     limits: Sequence[float | Tensor]
     units: int
+
+    @classmethod
+    def of_hinge(cls, hinge: Hinge, units: int) -> Thresholds:
+        """Those of a unit-wise operation."""
+        limits = [t.reshape(-1).expand(units) if isinstance(t, Tensor) else float(t) for t in hinge.thresholds]
+        return cls(limits, units)
 
     @property
     def stride(self) -> int:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from transect.engine.plane.arrangement import Cut
 from transect.engine.plane.bending import Touching
-from transect.engine.plane.contests import Contests, following_of, winners_at
-from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, ragged, slices, starts_of
+from transect.engine.plane.contests import Contests, winners_at
+from transect.engine.plane.mesh import Bools, Floats, Ints, Mesh, following_of, ragged, slices, starts_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transect.engine.plane.arrangement import Chords, EdgeVertices
-from transect.engine.plane.bending import INTERPOLATED, ORDER, TWISTED, Bending, Doubt, Touching
-from transect.engine.plane.contests import Contests, Pairs, among_largest, at_base, following_of
-from transect.engine.plane.merging import Along, merge_along
-from transect.engine.plane.mesh import Floats, Ints, Mesh, slices, starts_of
+from transect.engine.plane.arrangement import Chords
+from transect.engine.plane.bending import INTERPOLATED, TWISTED, Bending, Doubt, Touching, on_edges, rounding_nearby
+from transect.engine.plane.contests import Contests, Pairs, among_largest, at_base
+from transect.engine.plane.merging import Along
+from transect.engine.plane.mesh import Floats, Ints, Mesh, first_of_rows, following_of, slices, starts_of
 from transect.engine.plane.ties import Ties
+from transect.engine.plane.turns import turns_of
 from transect.engine.rounding import Tolerance
 from transect.errors import at_most
 from transect.rules import Envelope
@@ -156,9 +157,7 @@ class _AtWindows:
         return found
 
     def _nearby(self, xy: Floats, number: Ints) -> Floats:
-        device = self._flat.device
-        found = self._tolerance.nearby(torch.from_numpy(xy).to(device), torch.from_numpy(number).to(device))
-        return found.cpu().numpy()
+        return rounding_nearby(self._tolerance, xy, number, self._flat.device)
 
     def _common(self, asked: Contests) -> Ints:
         """The first place that is largest at all corners, to within rounding, -1 where there is none, ``(Q,)``."""
@@ -180,7 +179,7 @@ class _AtWindows:
             if len(open_corners) == 0:
                 break
             q = contest[open_corners]
-            first = open_corners[np.concatenate([[True], q[1:] != q[:-1]])]
+            first = open_corners[first_of_rows(q)]
             wins[contest[first], near[first].argmax(1)] = True
         return replace(found, wins=wins)
 
@@ -191,14 +190,11 @@ class _AtWindows:
         table = _Differences(contests, pairs, mesh, self._reach)
         self._doubts += table.doubts(contests)
         found, ends = table.crossings, table.ends
-        merged = merge_along(Along(found.edge, found.t, found.error))
-        if len(merged.doubtful):
-            at = mesh.xy[mesh.edges.low[found.edge[merged.doubtful]]]
-            self._doubts.append(Doubt(at, found.unit[merged.doubtful], ORDER))
-        step = mesh.xy[mesh.edges.high[merged.row]] - mesh.xy[mesh.edges.low[merged.row]]
-        stated = self._tolerance.stated * merged.error * np.hypot(step[:, 0], step[:, 1])
-        added = EdgeVertices(merged.row, merged.weight, stated)
-        group = merged.group if len(merged.group) else np.zeros(1, np.int64)
+        added, group, doubts = on_edges(
+            mesh, Along(found.edge, found.t, found.error), found.unit, self._tolerance.stated
+        )
+        self._doubts += doubts
+        group = group if len(group) else np.zeros(1, np.int64)
         chosen = ends.pair
         pairs = Pairs(*(part[chosen] for part in (pairs.contest, pairs.i, pairs.j)))
         vertex = np.where(ends.crossing < 0, -1, group[np.maximum(ends.crossing, 0)])
@@ -355,8 +351,7 @@ class _Differences:
             left, right = np.abs(self._value[low]), np.abs(self._value[high])
             slope = left + right
             t = left / slope
-            step = mesh.xy[self._vertex[high]] - mesh.xy[self._vertex[low]]
-            position = self._reach / np.maximum(np.hypot(step[:, 0], step[:, 1]), np.finfo(float).tiny)
+            position = self._reach / mesh.edge_lengths[self._edge[side]]
             bound = self._bound[low] + (self._bound[high] - self._bound[low]) * t
             error = np.maximum(bound / slope, position)
             at_low, at_high = (t <= error) & (left <= right), (1 - t <= error) & (right < left)
@@ -370,36 +365,17 @@ class _Differences:
         return _Crossings(self._edge[side][order], self._unit[low][order], t[order], error[order])
 
     def _ends(self) -> _Ends | None:
-        mesh = self._mesh
-        sign = self._sign[self._spot]
-        keep = np.flatnonzero(sign)
-        which = self._pair[keep]
-        pairs = len(self._start) - 1
-        start = starts_of(np.bincount(which, minlength=pairs))
-        ahead = np.arange(1, len(keep) + 1)
-        full = start[1:] > start[:-1]
-        ahead[start[1:][full] - 1] = start[:-1][full]
-        turns = sign[keep] != sign[keep[ahead]]
-        count = np.bincount(which[turns], minlength=pairs)
-        if (count > 2).any():
-            here = np.flatnonzero((count > 2)[which])
-            order = here[np.lexsort((np.abs(self._value[self._spot[keep[here]]]), which[here]))]
-            first = order[np.concatenate([[True], which[order][1:] != which[order][:-1]])]
-            spot = self._spot[keep[first]]
-            self._twisted.append((mesh.xy[self._vertex[spot]], self._unit[spot]))
+        """Both ends of every chord; None where a sign had to be set."""
+        turns = turns_of(self._start, self._sign[self._spot], np.abs(self._value[self._spot]))
+        if len(turns.twisted):
+            spot = self._spot[turns.twisted]
+            self._twisted.append((self._mesh.xy[self._vertex[spot]], self._unit[spot]))
             self._sign[spot] = 0
             return None
-        turn = np.flatnonzero(turns)
-        a, b = keep[turn], keep[ahead[turn]]
-        first, degree = self._start[which[turn]], np.diff(self._start)[which[turn]]
-        gap = (b - a) % degree
-        middle = first + (a - first + gap // 2) % degree
-        at = np.where(gap > 1, middle, a)
-        crossing = np.where(gap > 1, -1, self._crossing_of_side[self._side[a]])
-        pair = np.flatnonzero(count == 2)
-        base = self._base(pair)
+        crossing = np.where(turns.at_zero, -1, self._crossing_of_side[self._side[turns.entry]])
+        base = self._base(turns.row)
         values, bound = self._value[self._spot[base]], self._bound[self._spot[base]]
-        return _Ends(pair, self._corner[at].reshape(-1, 2), crossing.reshape(-1, 2), values, bound.max(1, initial=0))
+        return _Ends(turns.row, self._corner[turns.entry], crossing, values, bound.max(1, initial=0))
 
     def _base(self, pair: Ints) -> Ints:
         mesh = self._mesh
