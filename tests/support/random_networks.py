@@ -14,20 +14,15 @@ float32 has; patterns are compared on every interval, as far as the stated error
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
-import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -44,6 +39,7 @@ from oracle.rational import Restriction, restrict
 from oracle.steps import Bending, Case
 from oracle.undecided import assert_same_on_intervals, undecidable
 from support.against import assert_same, exported_once, module_of, path_of
+from support.batches import Batches, BatchTally
 from transect.errors import UnresolvedWarning, UnsupportedModel
 
 KINDS = [generic, coarse, repeating, uneven, decimal, spread]
@@ -51,39 +47,23 @@ BLURRED = [decimal, spread]  # crossings that rounding cannot tell apart abound
 BUDGETS = [1, 300, 2_000_000]  # numbers a run may keep alive: how the rows are cut must not matter
 FAMILIES = [*mixed.FAMILIES, *mixed.FAMILIES, *networks.FAMILIES]
 BATCH = 24  # pairs of one architecture
-LIFETIME = 40  # batches a worker runs before it is replaced: the oracle remembers the parameters of every case
 APART = Fraction(1, 10**9)  # exact crossings closer than this may rightly be one knot in floating point
 
 
 @dataclass
-class Tally:
+class Tally(BatchTally):
     """What came out of some pairs."""
 
-    pairs: int = 0
     flips: int = 0
     strict: int = 0
     unresolved: int = 0
     undecided: int = 0
     wide: int = 0
-    steps: Counter[str] = field(default_factory=Counter)
-    failures: list[dict[str, object]] = field(default_factory=list)
-
-    def add(self, other: Tally) -> None:
-        self.pairs += other.pairs
-        self.flips += other.flips
-        self.strict += other.strict
-        self.unresolved += other.unresolved
-        self.undecided += other.undecided
-        self.wide += other.wide
-        self.steps.update(other.steps)
-        self.failures += other.failures
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{name} {count}" for name, count in self.steps.most_common())
         return (f"{self.pairs} pairs, {self.flips} flips compared; {self.strict} pairs knot by knot, the others within "
                 f"rounding; {self.unresolved} pairs with unresolved places, {self.undecided} with units that floats "
-                f"cannot decide, {self.wide} with knots known to 1 % at best; {len(self.failures)} failures\n"
-                f"architectures x steps: {kinds}")  # fmt: skip
+                f"cannot decide, {self.wide} with knots known to 1 % at best; {self.ending()}")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -167,73 +147,5 @@ def _apart(exact: Restriction) -> bool:
     return all(right - left > APART for left, right in pairwise(exact.knots))
 
 
-def run(seed: int, pairs: int, workers: int, out: Path | None, dtype: str) -> Tally:
-    """All batches that are not in the results file yet, and a tally of all that are needed."""
-    batches = range(-(-pairs // BATCH))
-    total, known = Tally(), dict(_results(out, seed, dtype))
-    for batch in batches:
-        if batch in known:
-            total.add(known[batch])
-    waiting = [batch for batch in batches if batch not in known]
-    began = time.monotonic()
-    for batch, tally in _finished(seed, waiting, workers, getattr(torch, dtype)):
-        total.add(tally)
-        if out is not None:
-            with out.open("a") as file:
-                file.write(json.dumps({"seed": seed, "dtype": dtype, "batch": batch, **vars(tally)}) + "\n")
-        for failure in tally.failures:
-            last = str(failure["error"]).strip().splitlines()[-1]
-            print(
-                f"\nbatch {failure['batch']}, pair {failure['index']}, {failure['numbers']}: {last[:300]}", flush=True
-            )
-        print(f"\r{total.pairs} pairs, {time.monotonic() - began:.0f} s", end="", file=sys.stderr, flush=True)
-    return total
-
-
-def _results(out: Path | None, seed: int, dtype: str) -> Iterator[tuple[int, Tally]]:
-    """Batches of this seed and dtype in the results file; a last line that was cut off is no result."""
-    for line in out.read_text().splitlines() if out is not None and out.exists() else ():
-        try:
-            result = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if (result.pop("seed"), result.pop("dtype")) == (seed, dtype):
-            yield result.pop("batch"), Tally(**{**result, "steps": Counter(result["steps"])})
-
-
-def _finished(seed: int, batches: Sequence[int], workers: int, dtype: torch.dtype) -> Iterator[tuple[int, Tally]]:
-    if workers == 1:
-        yield from ((batch, run_batch(seed, batch, dtype=dtype)) for batch in batches)
-        return
-    # Not max_tasks_per_child: with it the executor of Python 3.11 can wait for ever for a worker it does not replace.
-    for first in range(0, len(batches), workers * LIFETIME):
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            waiting = {
-                pool.submit(run_batch, seed, batch, BATCH, dtype): batch
-                for batch in batches[first : first + workers * LIFETIME]
-            }
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=20_000, help=f"rounded up to batches of {BATCH}")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="results, one line a batch; batches in it are not run again")
-    parser.add_argument("--batch", type=int, help="run this one alone, and show what fails")
-    arguments = parser.parse_args()
-    if arguments.batch is None:
-        total = run(arguments.seed, arguments.pairs, arguments.workers, arguments.out, arguments.dtype)
-    else:
-        total = run_batch(arguments.seed, arguments.batch, dtype=getattr(torch, arguments.dtype))
-        for failure in total.failures:
-            print(*(f"{name}: {value}" for name, value in failure.items()), sep="\n")
-    print(f"\n{total}")
-    return 1 if total.failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(Batches(run_batch, Tally, BATCH).main(__doc__, pairs=20_000, workers=2))

@@ -13,16 +13,12 @@ across it: a line has its knots where it crosses the slice's edges, and there th
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
-import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
@@ -36,6 +32,7 @@ import transect
 from oracle.choices import Rolled
 from oracle.networks import coarse, decimal, drawn, generic, renewed, repeating, spread, uneven
 from support.against import exported_once, flips_by_knot
+from support.batches import Batches, BatchTally
 from support.random_planes import FAMILIES, RandomPlane, copied, over_network, snapped
 from support.slices_against_exact import compare, undecidable
 from transect.engine.plane import engine
@@ -49,10 +46,9 @@ MOST = 150  # cells: a polygon with more of them is made smaller
 
 
 @dataclass
-class Tally:
+class Tally(BatchTally):
     """What came out of some pairs."""
 
-    pairs: int = 0
     plain: int = 0
     polygons: int = 0
     edges: int = 0
@@ -60,19 +56,12 @@ class Tally:
     unresolved: int = 0
     undecided: int = 0
     beyond: int = 0
-    steps: Counter[str] = field(default_factory=Counter)
-    failures: list[dict[str, object]] = field(default_factory=list)
-
-    def add(self, other: Tally) -> None:
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{name} {count}" for name, count in self.steps.most_common())
         return (f"{self.pairs} slices, {self.plain} of them compared in everything; {self.polygons} polygons, "
                 f"{self.edges} edges, {self.crossings} crossings of lines; {self.unresolved} slices with unresolved "
                 f"places, {self.undecided} with units that floats cannot decide; {self.beyond} vertices further off "
-                f"than stated; {len(self.failures)} failures\narchitectures x steps: {kinds}")  # fmt: skip
+                f"than stated; {self.ending()}")  # fmt: skip
 
 
 def run_batch(seed: int, batch: int, most: int = BATCH, dtype: torch.dtype = torch.float64) -> Tally:
@@ -179,52 +168,5 @@ def cross(found: transect.Slice, network: transect.Network, chord: transect.Path
     return compared
 
 
-def run(seed: int, pairs: int, out: Path | None, dtype: str) -> Tally:
-    """All batches that are not in the results file yet, and a tally of all that are needed."""
-    total, known, began = Tally(), dict(_results(out, seed, dtype)), time.monotonic()
-    for batch in range(-(-pairs // BATCH)):
-        tally = known.get(batch)
-        if tally is None:
-            tally = run_batch(seed, batch, dtype=getattr(torch, dtype))
-            if out is not None:
-                with out.open("a") as file:
-                    file.write(json.dumps({"seed": seed, "dtype": dtype, "batch": batch, **vars(tally)}) + "\n")
-            for failure in tally.failures:
-                last = str(failure["error"]).strip().splitlines()[-1]
-                print(f"batch {batch}, pair {failure['index']}, {failure['numbers']}: {last[:300]}", flush=True)
-        total.add(tally)
-        print(f"\r{total.pairs} pairs, {time.monotonic() - began:.0f} s", end="", file=sys.stderr, flush=True)
-    return total
-
-
-def _results(out: Path | None, seed: int, dtype: str) -> Iterator[tuple[int, Tally]]:
-    """Batches of this seed and dtype in the results file; a last line that was cut off is no result."""
-    for line in out.read_text().splitlines() if out is not None and out.exists() else ():
-        try:
-            result = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if (result.pop("seed"), result.pop("dtype")) == (seed, dtype):
-            yield result.pop("batch"), Tally(**{**result, "steps": Counter(result["steps"])})
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=2_000, help=f"rounded up to batches of {BATCH}")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
-    parser.add_argument("--out", type=Path, help="results, one line a batch; batches in it are not run again")
-    parser.add_argument("--batch", type=int, help="run this one alone, and show what fails")
-    arguments = parser.parse_args()
-    if arguments.batch is None:
-        total = run(arguments.seed, arguments.pairs, arguments.out, arguments.dtype)
-    else:
-        total = run_batch(arguments.seed, arguments.batch, dtype=getattr(torch, arguments.dtype))
-        for failure in total.failures:
-            print(*(f"{name}: {value}" for name, value in failure.items()), sep="\n")
-    print(f"\n{total}")
-    return 1 if total.failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(Batches(run_batch, Tally, BATCH).main(__doc__, pairs=2_000, workers=2))
