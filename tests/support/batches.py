@@ -116,7 +116,7 @@ class Batches(Generic[Found]):
         if workers == 1:
             yield from ((batch, self.run_batch(seed, batch, self.size, dtype)) for batch in batches)
             return
-        # Not max_tasks_per_child: with it the executor of Python 3.11 can wait for ever for a worker it did not replace.
+        # Not max_tasks_per_child: with it the executor of Python 3.11 can wait for ever for a worker not replaced.
         for first in range(0, len(batches), workers * LIFETIME):
             with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
                 waiting = {
