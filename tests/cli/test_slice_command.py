@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,53 +16,18 @@ from PIL import Image
 from torch import nn
 
 import transect
-from transect.cli import main as cli
+from support.commands import NETWORKS, run_command, write_inputs
 from transect.cli import slice as slicing
 from transect.slicing.result import Slice
-
-NETWORK = """
-import torch
-from torch import nn
-
-def hinges():  # the sum of relu(x - 1/4), relu(x - 1/2) and relu(x - 3/4)
-    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-    with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([[1.0, 0.0]] * 3))
-        model[0].bias.copy_(-torch.tensor([0.25, 0.5, 0.75]))
-        model[2].weight.copy_(torch.tensor([[1.0, 1.0, 1.0]]))
-        model[2].bias.zero_()
-    return model
-
-def convnet():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 36, 3))
-
-def smooth():
-    return nn.Sequential(nn.Linear(2, 3), nn.GELU())
-"""
 
 
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
     """``run(words)``: exit code, what was printed, and what was said of an error, on one line."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "sliced_networks.py").write_text(NETWORK)
-    for name, point in (("a", [0.0, 0.0]), ("b", [1.0, 0.0]), ("c", [0.0, 1.0]), ("m", [0.5, 0.5])):
-        np.save(tmp_path / f"{name}.npy", np.array(point))
-    random = np.random.default_rng(0)
-    for name in ("one.png", "two.png", "three.png", "four.png"):
-        Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        code = 0
-        try:
-            cli.main(["slice", *words])
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, re.sub(r"[\s│╭╮╰╯─]+", " ", said.err)
-
-    return run
+    points = {"a": [0.0, 0.0], "b": [1.0, 0.0], "c": [0.0, 1.0], "m": [0.5, 0.5]}
+    write_inputs(tmp_path, "sliced_networks", points, ["one.png", "two.png", "three.png", "four.png"])
+    return partial(run_command, capsys, "slice")
 
 
 @pytest.fixture
@@ -84,7 +50,7 @@ def pixels(file: str) -> torch.Tensor:
 
 def model(name: str) -> nn.Module:
     namespace: dict = {}
-    exec(NETWORK, namespace)
+    exec(NETWORKS, namespace)
     return namespace[name]()
 
 

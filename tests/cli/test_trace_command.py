@@ -6,6 +6,7 @@ import json
 import re
 import struct
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,52 +16,16 @@ from PIL import Image
 from torch.nn import functional
 
 import transect
-from transect.cli import main as cli
+from support.commands import NETWORKS, run_command, write_inputs
 from transect.measures import MEASURES
-
-NETWORK = """
-import torch
-from torch import nn
-
-def hinges():  # turns at 1/4, 1/2 and 3/4 of the way from (0, 0) to (1, 2)
-    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-    with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([[1.0, 0.0]] * 3))
-        model[0].bias.copy_(-torch.tensor([0.25, 0.5, 0.75]))
-        model[2].weight.copy_(torch.tensor([[1.0, 1.0, 1.0]]))
-        model[2].bias.zero_()
-    return model
-
-def convnet(channels=3):
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
-
-def smooth():
-    return nn.Sequential(nn.Linear(2, 3), nn.GELU())
-"""
 
 
 @pytest.fixture
 def trace(capsys, monkeypatch, tmp_path):
     """``trace(words)``: exit code, what was printed, and what was said of an error, on one line."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "traced_networks.py").write_text(NETWORK)
-    for name, point in (("a", [0.0, 0.0]), ("b", [1.0, 2.0])):
-        np.save(tmp_path / f"{name}.npy", np.array(point))
-    random = np.random.default_rng(0)
-    for name in ("one.png", "other.png"):
-        Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        code = 0
-        try:
-            cli.main(["trace", *words])
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, re.sub(r"[\s│╭╮╰╯─]+", " ", said.err)
-
-    return run
+    write_inputs(tmp_path, "traced_networks", {"a": [0.0, 0.0], "b": [1.0, 2.0]}, ["one.png", "other.png"])
+    return partial(run_command, capsys, "trace")
 
 
 HINGES = ("traced_networks:hinges", "--shape", "2", "--from", "a.npy", "--to", "b.npy")
@@ -118,7 +83,7 @@ def test_the_numbers_are_those_of_the_library(trace, tmp_path: Path):
     assert code == 0
     found = json.loads(out)
     namespace: dict = {}
-    exec(NETWORK, namespace)
+    exec(NETWORKS, namespace)
     normalise = ((0.5,), (0.25, 0.5, 1.0))
     path = transect.paths.translation_circle(pixels("one.png"), radius=2, normalise=normalise)
     theirs = transect.trace(namespace["convnet"](), path)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from dataclasses import fields, replace
 
 import pytest
 import safetensors.torch
 import torch
-from safetensors import safe_open
 from torch import nn
 
 import transect
+from support import tensor_files
 from transect.errors import InvalidInput
 from transect.slicing import files as slices
 from transect.slicing.result import Slice, Undecided
@@ -112,16 +111,7 @@ def test_files_that_are_no_slices_are_refused(whole, tmp_path):
 
 def rewritten(found, folder, about=None, **tensors):
     """The file of a slice with something else in it."""
-    file = found.save(folder / "slice.safetensors")
-    with safe_open(file, framework="pt") as opened:
-        header = json.loads(opened.metadata()["transect.slice"]) | (about or {})
-        parts = {name: opened.get_tensor(name) for name in opened.keys()} | tensors  # noqa: SIM118
-    safetensors.torch.save_file(
-        {name: tensor for name, tensor in parts.items() if tensor is not None},
-        folder / "other.safetensors",
-        {"transect.slice": json.dumps(header)},
-    )
-    return folder / "other.safetensors"
+    return tensor_files.rewritten(found, folder, "transect.slice", about or {}, tensors)
 
 
 def cut(name: str):

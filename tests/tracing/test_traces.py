@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 import transect
+from support import tensor_files
 from transect.errors import InvalidInput
 from transect.tracing import files as traces
 from transect.tracing.result import Doubtful
@@ -110,18 +110,7 @@ def test_files_that_are_no_traces_are_refused(trace, tmp_path):
 
 def rewritten(trace, folder, about=None, **tensors):
     """The file of a trace with something else in it."""
-    from safetensors import safe_open
-
-    whole = trace.save(folder / "trace.safetensors")
-    with safe_open(whole, framework="pt") as file:
-        header = json.loads(file.metadata()["transect.trace"]) | (about or {})
-        found = {name: file.get_tensor(name) for name in file.keys()} | tensors  # noqa: SIM118
-    safetensors.torch.save_file(
-        {name: tensor for name, tensor in found.items() if tensor is not None},
-        folder / "other.safetensors",
-        {"transect.trace": json.dumps(header)},
-    )
-    return folder / "other.safetensors"
+    return tensor_files.rewritten(trace, folder, "transect.trace", about or {}, tensors)
 
 
 @pytest.mark.parametrize(
