@@ -8,7 +8,7 @@ become one vertex. So whatever rounding does, the result is a subdivision into c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -169,8 +169,7 @@ class _Arrangement:
 
     def __init__(self, mesh: Mesh, border: _Border, chords: Chords, reach: float, stated: float) -> None:
         self._mesh, self._border, self._chords, self._reach, self._stated = mesh, border, chords, reach, stated
-        self._weights = [border.weights]  # of all points: corners on borders, then crossings
-        self._points = len(border.vertex)
+        self._weights = border.weights  # of all points: corners on borders, then crossings
         self._inner: list[Ints] = []  # old polygon of every crossing
         self._errors: list[Floats] = []  # stated bound on its distance from where it truly is
         self._members: list[tuple[Ints, Ints]] = []  # crossing, chord
@@ -186,15 +185,13 @@ class _Arrangement:
         self._edge = self._point
         # Chords that wait: polygon, chord, and both ends as places on its border.
         first = border.start[chords.polygon]
-        self._owner, self._chord = chords.polygon, np.arange(len(chords))
-        self._end0 = border.position(chords.corner[:, 0], chords.vertex[:, 0]) - first
-        self._end1 = border.position(chords.corner[:, 1], chords.vertex[:, 1]) - first
-        self._all_weights = border.weights
+        ends = border.position(chords.corner, chords.vertex) - first[:, None]
+        self._waiting = _Waiting(chords.polygon, np.arange(len(chords)), ends)
 
     def run(self) -> None:
         """Cut until no chord waits."""
         for _ in at_most(len(self._chords) + 2, "cuts of one polygon"):
-            waiting = np.bincount(self._owner, minlength=len(self._parent))
+            waiting = np.bincount(self._waiting.polygon, minlength=len(self._parent))
             if not waiting.all():
                 self._put_aside(waiting == 0)
                 waiting = waiting[waiting > 0]
@@ -206,64 +203,55 @@ class _Arrangement:
         corners = np.repeat(finished, self._degree)
         self._done.append((self._parent[finished], self._degree[finished], self._point[corners], self._edge[corners]))
         number = np.cumsum(~finished) - 1
-        self._owner = number[self._owner]
+        self._waiting = replace(self._waiting, polygon=number[self._waiting.polygon])
         self._parent, self._degree = self._parent[~finished], self._degree[~finished]
         self._point, self._edge = self._point[~corners], self._edge[~corners]
 
-    def _round(self, waiting: Ints) -> None:
-        polygons = len(waiting)
-        start, chords = starts_of(self._degree), starts_of(waiting)
-        pivot = chords[:-1] + waiting // 2
-        p = np.minimum(self._end0[pivot], self._end1[pivot])
-        q = np.maximum(self._end0[pivot], self._end1[pivot])
-        others = np.ones(len(self._owner), bool)
-        others[pivot] = False
-        owner, chord, end0, end1 = (x[others] for x in (self._owner, self._chord, self._end0, self._end1))
-        side0, side1 = _side(end0, p[owner], q[owner]), _side(end1, p[owner], q[owner])
-        along = (side0 == 0) & (side1 == 0)
-        numbers = self._cuts + np.arange(polygons)
-        self._along.append(
-            (np.concatenate([numbers, numbers[owner[along]]]), np.concatenate([self._chord[pivot], chord[along]]))
-        )
-        self._cuts += polygons
-        across = np.flatnonzero(side0 * side1 < 0)
+    def _round(self, count: Ints) -> None:
+        """Cut every polygon along one of the chords that wait in it; ``count`` is how many these are."""
+        waiting, start = self._waiting, starts_of(self._degree)
+        chosen = starts_of(count)[:-1] + count // 2
+        p, q = waiting.ends[chosen].min(1), waiting.ends[chosen].max(1)
         first, last = self._point[start[:-1] + p], self._point[start[:-1] + q]
-        met = self._meet(
-            owner[across], chord[across], end0[across], end1[across], side0[across], self._chord[pivot], first, last, p
-        )
-        count = np.bincount(met.polygon, minlength=polygons)
-        base = self._points
-        self._points += len(met.polygon)
-        within = np.zeros(len(owner), np.int64)
+        cuts = _Cuts(self._cuts + np.arange(len(count)), waiting.chord[chosen], p, q, first, last)
+        others = np.ones(len(waiting.chord), bool)
+        others[chosen] = False
+        waiting = waiting.only(others)
+        sides = _side(waiting.ends, p[waiting.polygon, None], q[waiting.polygon, None])
+        along, across = (sides == 0).all(1), np.flatnonzero(sides.prod(1) < 0)
+        number = np.concatenate([cuts.number, cuts.number[waiting.polygon[along]]])
+        self._along.append((number, np.concatenate([cuts.chord, waiting.chord[along]])))
+        self._cuts += len(count)
+        points = len(self._weights)
+        met = self._meet(waiting.only(across), sides[across, 0] > 0, cuts)
+        crossings = np.bincount(met.polygon, minlength=len(count))
+        within = np.zeros(len(waiting.chord), np.int64)
         within[across] = met.within
-        self._split(start, p, q, count, base, numbers)
-        self._hand_on(owner, chord, end0, end1, side0, side1, within, count, p, q, polygons)
+        degree = self._degree
+        self._split(start, cuts, crossings, points)
+        self._waiting = _handed_on(waiting, sides, within, crossings, cuts, degree)
 
-    def _meet(
-        self,
-        owner: Ints,
-        chord: Ints,
-        end0: Ints,
-        end1: Ints,
-        side0: Ints,
-        pivot: Ints,
-        first: Ints,
-        last: Ints,
-        p: Ints,
-    ) -> _Met:
-        """Where chords cross the ones that are cut along: merged along these, in order."""
+    def _meet(self, waiting: _Waiting, first_ahead: Bools, cuts: _Cuts) -> _Met:
+        """Where chords cross the cuts: merged along these, in order.
+
+        Args:
+            waiting: The chords that do.
+            first_ahead: Whether the first end of each lies between the ends of the cut, and not beyond, ``(n,)``.
+            cuts: The cuts, one a polygon.
+        """
+        owner, chord = waiting.polygon, waiting.chord
         if len(owner) == 0:
             nothing = np.zeros(0, np.int64)
             return _Met(nothing, nothing)
-        weights, values = self._all_weights, self._chords.values[chord]
-        at_first = (weights[first[owner]] * values).sum(1)
-        at_last = (weights[last[owner]] * values).sum(1)
+        weights, values = self._weights, self._chords.values[chord]
+        at_first = (weights[cuts.first[owner]] * values).sum(1)
+        at_last = (weights[cuts.last[owner]] * values).sum(1)
         slope = np.abs(at_first) + np.abs(at_last)
         tau = np.clip(np.abs(at_first) / np.where(slope > 0, slope, 1.0), _LEAST, 1 - _LEAST)
-        length = self._length(first, last)
-        error, aside = self._error(owner, chord, slope, pivot, length)
-        ahead, behind = np.where(side0 > 0, end0, end1), np.where(side0 > 0, end1, end0)
-        around = (p[owner] - behind) % self._degree[owner]
+        length = self._length(cuts.first, cuts.last)
+        error, aside = self._error(owner, chord, slope, cuts.chord, length)
+        ahead, behind = np.where(first_ahead[:, None], waiting.ends, waiting.ends[:, ::-1]).T
+        around = (cuts.p[owner] - behind) % self._degree[owner]
         order = np.lexsort((tau, owner))
         # Chords that would cross on both sides of the cut cross on it.
         twice = np.zeros(len(order), bool)
@@ -274,15 +262,15 @@ class _Arrangement:
             self._doubts.append(chord[order[merged.doubtful]])
         weight = merged.weight[:, None]
         polygon = merged.row
-        low, high = weights[first[polygon]], weights[last[polygon]]
-        self._all_weights = np.concatenate([weights, low + (high - low) * weight])
+        low, high = weights[cuts.first[polygon]], weights[cuts.last[polygon]]
+        self._weights = np.concatenate([weights, low + (high - low) * weight])
         self._inner.append(self._parent[polygon])
         self._errors.append(self._stated * (merged.error * length[polygon] + aside[polygon]))
         crossing = np.empty_like(chord)
         crossing[order] = merged.group
-        point = self._points + np.concatenate([np.arange(len(polygon)), crossing])
-        self._members.append((point, np.concatenate([pivot[polygon], chord])))
-        counts = np.bincount(polygon, minlength=len(p))
+        point = len(weights) + np.concatenate([np.arange(len(polygon)), crossing])
+        self._members.append((point, np.concatenate([cuts.chord[polygon], chord])))
+        counts = np.bincount(polygon, minlength=len(cuts.p))
         return _Met(polygon, crossing - (np.cumsum(counts) - counts)[owner])
 
     def _error(self, owner: Ints, chord: Ints, slope: Floats, pivot: Ints, length: Floats) -> tuple[Floats, Floats]:
@@ -302,12 +290,13 @@ class _Arrangement:
 
     def _length(self, first: Ints, last: Ints) -> Floats:
         base, parent = self._mesh.base, self._parent
-        step = self._all_weights[last] - self._all_weights[first]
+        step = self._weights[last] - self._weights[first]
         at = step[:, 1:2] * base.along[parent] + step[:, 2:] * base.across[parent]
         return np.hypot(at[:, 0], at[:, 1])
 
-    def _split(self, start: Ints, p: Ints, q: Ints, count: Ints, base: int, numbers: Ints) -> None:
+    def _split(self, start: Ints, cuts: _Cuts, count: Ints, base: int) -> None:
         """Both parts of every polygon: the border from p to q and back along the cut, and the other way round."""
+        p, q, numbers = cuts.p, cuts.q, cuts.number
         before = np.cumsum(count) - count
         ahead, behind = q - p + 1, self._degree - (q - p) + 1
         a, b = ragged(ahead + count), ragged(behind + count)
@@ -324,36 +313,7 @@ class _Arrangement:
         edge_b = np.where(b.within < behind[b.row] - 1, self._edge[at], -1 - numbers[b.row])
         self._point, self._edge = np.concatenate([point_a, point_b]), np.concatenate([edge_a, edge_b])
         self._parent = np.concatenate([self._parent, self._parent])
-        self._old_degree, self._degree = self._degree, np.concatenate([ahead + count, behind + count])
-
-    def _hand_on(
-        self,
-        owner: Ints,
-        chord: Ints,
-        end0: Ints,
-        end1: Ints,
-        side0: Ints,
-        side1: Ints,
-        within: Ints,
-        count: Ints,
-        p: Ints,
-        q: Ints,
-        polygons: int,
-    ) -> None:
-        """The chords that wait go to the part they lie in, or, where they cross the cut, one part of them to each."""
-        degree, cut = self._old_degree[owner], (q - p)[owner]
-        crossing_a = cut + count[owner] - within  # place of the crossing on the border of the first part
-        crossing_b = degree - cut + 1 + within
-        parts = []
-        for sign, crossing, offset in ((1, crossing_a, 0), (-1, crossing_b, polygons)):
-            here = np.flatnonzero((side0 == sign) | (side1 == sign))
-            ends = []
-            for end, side in ((end0, side0), (end1, side1)):
-                # The first part begins at p, the second at q.
-                place = end[here] - p[owner[here]] if sign > 0 else (end[here] - q[owner[here]]) % degree[here]
-                ends.append(np.where(side[here] == -sign, crossing[here], place))
-            parts.append((owner[here] + offset, chord[here], *ends))
-        self._owner, self._chord, self._end0, self._end1 = (np.concatenate(pair) for pair in zip(*parts, strict=True))
+        self._degree = np.concatenate([ahead + count, behind + count])
 
     def result(self, added: EdgeVertices, first_label: int) -> Cut:
         """Everything put together, in the order of the old polygons."""
@@ -369,7 +329,7 @@ class _Arrangement:
         old = border.corner[np.maximum(edge, 0)]
         cut = edge < 0
         inner = np.concatenate([np.zeros(0, np.int64), *self._inner])
-        inner_weights = self._all_weights[on_border:]
+        inner_weights = self._weights[on_border:]
         xy, error = self._positions(added, inner, inner_weights)
         refined = Mesh(
             xy,
@@ -388,7 +348,7 @@ class _Arrangement:
             refined,
             parent[order],
             np.where(cut, -1, old),
-            self._all_weights[point],
+            self._weights[point],
             inner,
             inner_weights,
             vertices + member - on_border,
@@ -413,6 +373,46 @@ _LEAST = 1e-15
 
 
 @dataclass(frozen=True)
+class _Waiting:
+    """Chords that wait to be cut along: ``n`` of them, ordered by nothing but their polygons.
+
+    Attributes:
+        polygon: The polygon, ``(n,)``.
+        chord: The chord, ``(n,)``.
+        ends: Both ends as places on the border of the polygon, ``(n, 2)``.
+    """
+
+    polygon: Ints
+    chord: Ints
+    ends: Ints
+
+    def only(self, some: Ints | Bools) -> _Waiting:
+        """Some of them."""
+        return _Waiting(self.polygon[some], self.chord[some], self.ends[some])
+
+
+@dataclass(frozen=True)
+class _Cuts:
+    """One chord of every polygon, along which it is cut.
+
+    Attributes:
+        number: Number of the cut.
+        chord: The chord.
+        p: Place of one end on the border, the smaller.
+        q: That of the other.
+        first: Point at p.
+        last: Point at q.
+    """
+
+    number: Ints
+    chord: Ints
+    p: Ints
+    q: Ints
+    first: Ints
+    last: Ints
+
+
+@dataclass(frozen=True)
 class _Met:
     """Crossings on cuts: polygon of each, ``(M,)``; and for every chord that crosses, which of its polygon's it is."""
 
@@ -420,6 +420,29 @@ class _Met:
     within: Ints
 
 
-def _side(end: Ints, p: Ints, q: Ints) -> Ints:
+def _side(ends: Ints, p: Ints, q: Ints) -> Ints:
     """1 for places between p and q, -1 for those beyond, 0 for the two themselves."""
-    return np.where((end == p) | (end == q), 0, np.where((end > p) & (end < q), 1, -1))
+    return np.where((ends == p) | (ends == q), 0, np.where((ends > p) & (ends < q), 1, -1))
+
+
+def _handed_on(waiting: _Waiting, sides: Ints, within: Ints, count: Ints, cuts: _Cuts, degree: Ints) -> _Waiting:
+    """The chords that wait go to the part they lie in, or, where they cross the cut, one part of them to each.
+
+    Args:
+        waiting: The chords.
+        sides: On which side of the cut each end is, ``(n, 2)``.
+        within: For those that cross it, the number of the crossing along the cut, ``(n,)``.
+        count: Crossings of every cut.
+        cuts: The cuts.
+        degree: Corners of every polygon before it was cut.
+    """
+    owner, corners, cut = waiting.polygon, degree[waiting.polygon], (cuts.q - cuts.p)[waiting.polygon]
+    # The first part begins at p, the second at q; where on their borders the crossings are:
+    crossings = cut + count[owner] - within, corners - cut + 1 + within
+    parts = []
+    for sign, crossing, begin, offset in ((1, crossings[0], cuts.p, 0), (-1, crossings[1], cuts.q, len(count))):
+        here = np.flatnonzero((sides == sign).any(1))
+        place = (waiting.ends[here] - begin[owner[here], None]) % corners[here, None]
+        ends = np.where(sides[here] == -sign, crossing[here, None], place)
+        parts.append(_Waiting(owner[here] + offset, waiting.chord[here], ends))
+    return _Waiting(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("polygon", "chord", "ends")))
