@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from support.training_samples import fresh, images
 from transect.errors import StudyError
@@ -93,6 +94,38 @@ def test_layouts_change_only_for_models_that_take_any_and_are_restored():
     video = nn.Sequential(nn.Conv3d(1, 1, 3))
     with placed(video, CPU):
         assert video[0].weight.is_contiguous()
+
+
+@pytest.mark.parametrize(("width", "batch_norm"), [(1, False), (3, True), (4, False), (9, True)])
+def test_a_step_of_a_placed_network_has_the_gradients_of_any_layout(width, batch_norm):
+    """On processors without AVX-512 strided 1 x 1 convolutions with channels last give wrong ones, or crash."""
+    data = images(side=32)
+    model = fresh("resnet18", data, width, batch_norm).eval()  # statistics of batches magnify what float32 rounds
+    batch = data.prepare(data.train.inputs)
+    strided = [part for part in model.modules() if isinstance(part, nn.Conv2d) and part.stride == (2, 2)]
+    pointwise = [part for part in strided if part.kernel_size == (1, 1)]
+    assert len(pointwise) == 3
+
+    def gradients():
+        cross_entropy(model(batch), data.train.labels).backward()
+        found = [weight.grad.clone() for weight in model.parameters()]
+        model.zero_grad()
+        return found
+
+    def never_last(module, inputs):
+        of_the_input, of_the_weight = inputs[0].stride(), module.weight.stride()
+        assert of_the_input[1] == inputs[0].shape[2] * inputs[0].shape[3]
+        assert of_the_weight[1:] == (1, 1, 1)
+
+    expected = gradients()
+    with placed(model, CPU):
+        hooks = [part.register_forward_pre_hook(never_last) for part in pointwise]
+        for _ in range(3):
+            for found, right in zip(gradients(), expected, strict=True):
+                assert (found - right).norm() < 1e-3 * right.norm()
+    for hook in hooks:
+        hook.remove()
+    assert not any(part._forward_pre_hooks for part in pointwise)
 
 
 def test_the_global_generator_is_seeded_for_a_block():

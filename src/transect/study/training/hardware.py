@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from transect.errors import StudyError
 from transect.study.config import TrainConfig
@@ -48,12 +49,40 @@ def placed(model: nn.Module, device: torch.device) -> Iterator[None]:
     less time then.
     """
     model.to(device)
-    if device.type == "cpu" and _takes_any_layout(model):
-        model.to(memory_format=torch.channels_last)
+    last = device.type == "cpu" and _takes_any_layout(model)
+    kept = _channels_last(model) if last else []
     try:
         yield
     finally:
+        for hook in kept:
+            hook.remove()
         model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+
+def _channels_last(model: nn.Module) -> list[RemovableHandle]:
+    """Move the channels of convolutions last, but for those that oneDNN cannot take so.
+
+    Its gradient of the weights of strided 1 x 1 convolutions of few channels writes past its workspace on processors
+    without AVX-512 (uxlfoundation/oneDNN, issue 6035; PyTorch 2.13 and 2.14 have it): crashes, or wrong numbers.
+
+    Returns:
+        Hooks that keep the inputs of these as they were.
+    """
+    model.to(memory_format=torch.channels_last)
+    strided = [module for module in model.modules() if _is_strided_pointwise(module)]
+    for module in strided:
+        weight: Tensor = module.weight  # type: ignore[assignment]
+        weight.data = _channels_first(weight.data)
+    return [module.register_forward_pre_hook(lambda _, inputs: (_channels_first(*inputs),)) for module in strided]
+
+
+def _is_strided_pointwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and max(module.kernel_size) == 1 and max(module.stride) > 1
+
+
+def _channels_first(x: Tensor) -> Tensor:
+    """The same numbers with strides that say so: where sides are 1, those of both layouts are called contiguous."""
+    return x.reshape(len(x), -1).view(x.shape)
 
 
 @contextmanager
