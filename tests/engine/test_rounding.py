@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from fractions import Fraction
 
 import pytest
 import torch
@@ -89,3 +91,43 @@ def test_what_is_stated_of_deep_networks_is_of_the_size_of_their_errors():
     found = (network(points).double() - copy.deepcopy(model).double()(points.double())).abs()
     assert bool((found.amax(0) < 16 * stated).all())
     assert float(stated.median()) < 300 * float(found.median())
+
+
+class LargestBent(nn.Module):
+    """The largest of numbers that a bending operation has computed."""
+
+    def __init__(self, bend) -> None:
+        super().__init__()
+        self.bend = bend
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bend(x).amax(1, keepdim=True)
+
+
+def _two_lines(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x * 0.3 + 0.7, x * 0.1 + 0.7)
+
+
+BENDS = [nn.Hardsigmoid(), _two_lines, nn.LeakyReLU(0.3), lambda x: nn.functional.hardsigmoid(x) * 3 - 1]
+
+
+@pytest.mark.parametrize("bend", BENDS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("size", [1.0, 1e-5, 1e-11])
+def test_what_a_bending_operation_rounds_is_stated(bend, dtype, size):
+    """Numbers beside 1/2 lose what is below its last place: where two of them are equal is known no better."""
+    generator = torch.Generator().manual_seed(5)
+    network = transect.capture(LargestBent(bend), torch.zeros(1, 2, dtype=dtype), dtype=dtype)
+    for _ in range(12):
+        start, end = size * torch.rand(2, 1, 2, generator=generator, dtype=torch.float64).to(dtype)
+        if (start[0, 0] > start[0, 1]) == (end[0, 0] > end[0, 1]):
+            end = end.flip(1)
+        (a, b), (c, d) = ([Fraction(number) for number in one[0].tolist()] for one in (start, end))
+        exact = (a - b) / ((a - b) - (c - d))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnresolvedWarning)
+            trace = transect.trace(network, transect.paths.line(start[0], end[0]))
+        (segment,) = trace.segments
+        for t, error in zip(segment.t[1:-1].tolist(), segment.t_error[1:-1].tolist(), strict=True):
+            assert abs(Fraction(t) - exact) <= Fraction(error), (t, float(exact), error)
+        assert len(segment.t) == 3 or trace.unresolved or size < 1e-9 or (size < 1e-3 and dtype == torch.float32)

@@ -109,7 +109,7 @@ def spread_along(program: Program, points: Tensor) -> Spread:
             bends.append((eps * operation.flat(before[0])).reshape(-1))
             faint.append(_faint(operation, before[0], points.dtype))
             dead = _dead_at_all(operation, operands[0], result[:1], _margin(before[0], points.dtype))
-            deviation[slot] = operation.deviation(before[0]).masked_fill(dead, 0)
+            deviation[slot] = _after_bend(operation, before[0], peaks[slot], dead)
         for unread in instruction.frees:
             del peaks[unread], deviation[unread]
     return Spread(tuple(bends), (eps * deviation[program.output]).reshape(-1), tuple(faint))
@@ -211,7 +211,7 @@ class RoundingNearby:
             z = operands[0]
             values[slot] = operation.apply(z.clone())
             dead = _dead(operation, z, values[slot], _margin(before[0], z.dtype))
-            deviation[slot] = operation.deviation(before[0]).masked_fill(dead, 0)
+            deviation[slot] = _after_bend(operation, before[0], _size(values[slot]), dead)
         for name in instruction.frees:
             values.pop(name, None)
             deviation.pop(name, None)
@@ -224,6 +224,17 @@ def _after_affine(
     summed = [torch.hypot(deviation, _LOCAL * size) for deviation, size in zip(before, operands, strict=True)]
     passed = _root_of_squares(operation.squares, summed, result, tiny)  # what underflows loses up to eps * tiny
     return torch.hypot(passed, _LOCAL * result)
+
+
+def _after_bend(operation: Bend, before: Tensor, result: Tensor, dead: Tensor) -> Tensor:
+    """Standard deviations of the results, from those of the operand and the size of the results; in units of eps.
+
+    What an operation itself rounds may be all that keeps a unit the same around a point: dead units have that, too.
+    """
+    passed = operation.deviation(before).masked_fill(dead, 0)
+    if isinstance(operation, Hinge) and operation.computed is not None:
+        passed = torch.hypot(passed, _LOCAL * (result + operation.computed))
+    return passed
 
 
 def _root_of_squares(squares: Callable[..., Tensor], numbers: Sequence[Tensor], result: Tensor, least: float) -> Tensor:

@@ -49,11 +49,15 @@ class Hinge:
             them must be one affine function: a clamp to nothing is constant, a shrinkage by nothing the identity.
         apply: The operation; may write into its argument.
         squared_gain: Square of its steepest slope (or an upper bound); broadcasts against one row.
+        computed: None where each result is its operand, its negative or a threshold. Others round: by eps times their
+            result, and times what is added to a multiple of the operand and may cancel, which is this number (or one
+            that broadcasts against one row).
     """
 
     thresholds: tuple[float | Tensor, ...]
     apply: Callable[[Tensor], Tensor]
     squared_gain: float | Tensor = 1.0
+    computed: float | Tensor | None = None
 
     def held_in(self, dtype: torch.dtype) -> Hinge:
         """The same with thresholds that this dtype has: a unit exactly on one is exactly on it.

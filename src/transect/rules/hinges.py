@@ -36,7 +36,7 @@ def rrelu(node: Node) -> Hinge:
 
 def _leaky(slope: float) -> Hinge:
     leaky = functional.leaky_relu_ if slope >= 0 else functional.leaky_relu  # which has a derivative there
-    return Hinge((0.0,), lambda x: leaky(x, slope), max(1.0, slope * slope))
+    return Hinge((0.0,), lambda x: leaky(x, slope), max(1.0, slope * slope), computed=0.0)
 
 
 def prelu(node: Node) -> Hinge:
@@ -47,7 +47,8 @@ def prelu(node: Node) -> Hinge:
     if row_dim(x) != 0:
         raise Refused("it reads the samples as channels", "keep the samples in dimension 0")
     slope = weight.reshape(-1, *(1,) * (len(x.shape) - 2)) if weight.numel() > 1 else weight.reshape(())
-    return Hinge((0.0,), lambda x: torch.where(x > 0, x, x * slope), slope.double().square().clamp_min(1))
+    gain = slope.double().square().clamp_min(1)
+    return Hinge((0.0,), lambda x: torch.where(x > 0, x, x * slope), gain, computed=0.0)
 
 
 def absolute(node: Node) -> Hinge:
@@ -59,7 +60,7 @@ def absolute(node: Node) -> Hinge:
 def hardsigmoid(node: Node) -> Hinge:
     """``hardsigmoid(x)``: x/6 + 1/2 between -3 and 3."""
     only_input(node)
-    return Hinge((-3.0, 3.0), lambda x: x.clamp_(-3, 3).add_(3).div_(6), 1 / 36)
+    return Hinge((-3.0, 3.0), lambda x: x.clamp_(-3, 3).add_(3).div_(6), 1 / 36, computed=0.0)
 
 
 def softshrink(node: Node) -> Affine | Hinge:
@@ -68,7 +69,7 @@ def softshrink(node: Node) -> Affine | Hinge:
     reach = float(argument(node, 1, "lambd", 0.5))
     if reach == 0:
         return Affine.selecting(lambda x: x)
-    return Hinge((-reach, reach), lambda x: functional.softshrink(x, reach))
+    return Hinge((-reach, reach), lambda x: functional.softshrink(x, reach), computed=0.0)
 
 
 def threshold(node: Node) -> Hinge:
@@ -149,7 +150,10 @@ def pieces(node: Node) -> Affine | Hinge:
     """:func:`piecewise`, as which selections are rewritten."""
     x = node.args[0]
     positions, slopes, intercepts = ([_per_unit(number, x) for number in part] for part in node.args[1:])
-    gain = torch.stack(torch.broadcast_tensors(*map(torch.as_tensor, slopes))).double().square().amax(0)
+    gain, added = (
+        torch.stack(torch.broadcast_tensors(*map(torch.as_tensor, numbers))).double().abs().amax(0)
+        for numbers in (slopes, intercepts)
+    )
 
     def apply(x: Tensor) -> Tensor:
         at, *lines = ([_as_of(number, x) for number in part] for part in (positions, slopes, intercepts))
@@ -158,7 +162,7 @@ def pieces(node: Node) -> Affine | Hinge:
     if not positions:
         slope = slopes[0]
         return Affine(apply, lambda x: x * _as_of(slope, x), lambda x: x * _as_of(slope, x).square())
-    return Hinge(tuple(positions), apply, gain)
+    return Hinge(tuple(positions), apply, gain.square(), computed=added)
 
 
 def _per_unit(number: Tensor, x: Value) -> float | Tensor:
