@@ -70,10 +70,11 @@ class Batches(Generic[Found]):
         parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
         parser.add_argument("--workers", type=int, default=workers)
         parser.add_argument("--out", type=Path, help="results, one line a batch; batches in it are not run again")
+        parser.add_argument("--first", type=int, default=0, help="batch to begin with, to share them among machines")
         parser.add_argument("--batch", type=int, help="run this one alone, and show what fails")
         chosen = parser.parse_args()
         if chosen.batch is None:
-            total = self.run(chosen.seed, chosen.pairs, chosen.workers, chosen.out, chosen.dtype)
+            total = self.run(chosen.seed, chosen.pairs, chosen.workers, chosen.out, chosen.dtype, chosen.first)
         else:
             total = self.run_batch(chosen.seed, chosen.batch, self.size, getattr(torch, chosen.dtype))
             for failure in total.failures:
@@ -81,9 +82,9 @@ class Batches(Generic[Found]):
         print(f"\n{total}")
         return 1 if total.failures else 0
 
-    def run(self, seed: int, pairs: int, workers: int, out: Path | None, dtype: str) -> Found:
-        """All batches that are not in the results file yet, and a tally of all that are needed."""
-        batches = range(-(-pairs // self.size))
+    def run(self, seed: int, pairs: int, workers: int, out: Path | None, dtype: str, first: int = 0) -> Found:
+        """All batches from the first on that are not in the results file yet, and a tally of all that are needed."""
+        batches = range(first, -(-pairs // self.size))
         total, known = self.tally(), dict(self._results(out, seed, dtype))
         for batch in batches:
             if batch in known:
