@@ -119,7 +119,9 @@ def test_the_numbers_are_those_of_the_library(run, figures, tmp_path: Path):
     assert Image.open("found/slice.png").width > 100
 
 
-def test_measures_alone_have_no_figure(run, figures):
+def test_measures_alone_have_no_figure_not_even_an_earlier_one(run, figures):
+    Path("found").mkdir()
+    Path("found/slice.png").write_bytes(b"of another slice")
     code, out, _ = run(*TRIANGLE, "--keep", "measures", "--out", "found")
     assert code == 0
     assert "Written: found/slice.csv" in out

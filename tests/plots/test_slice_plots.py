@@ -534,6 +534,9 @@ def test_what_cannot_be_filmed_is_refused(tmp_path):
         film_slices([module()], tmp_path)
     with pytest.raises(InvalidInput, match="titles"):
         film_slices([found], tmp_path, titles=["a", "b"], resolution=50)
+    for titles in ("a", [0], [None]):
+        with pytest.raises(InvalidInput, match="titles: expected a list with a text for every frame"):
+            film_slices([found], tmp_path, titles=titles, resolution=50)
 
 
 def test_one_network_or_slice_is_not_filmed_by_its_parts(tmp_path):

@@ -152,6 +152,8 @@ def test_what_will_not_fit_is_refused_before_it_is_worked_out(monkeypatch):
         TraceTooLarge, match=r'keep="all" would hold more than .* \(reached after'
     ):  # it could have been
         transect.slice(model, where, max_bytes=9 * needed // 10, verify=False, budget=10**4)
+    with pytest.raises(TraceTooLarge, match=r"more than 1 byte of vertices"):
+        transect.slice(model, where, max_bytes=1)
 
 
 def test_errors():

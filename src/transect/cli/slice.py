@@ -108,7 +108,7 @@ def show_json(found: Found, console: Console) -> None:
 
 def write(found: Found, folder: Path, colour: Colour | None = None) -> list[Path]:
     """Write the measures as a table of one row, the slice itself and, where polygons were kept, its figure; each file
-    atomically.
+    atomically. A figure of an earlier slice does not stay beside others' numbers.
 
     Args:
         found: What was found.
@@ -128,6 +128,8 @@ def write(found: Found, folder: Path, colour: Colour | None = None) -> list[Path
         files.append(folder / "slice.png")
         with replacing(files[-1]) as temporary:
             temporary.write_bytes(render(figure, "png"))
+    else:
+        (folder / "slice.png").unlink(missing_ok=True)  # beside this table it would be taken for its picture
     return files
 
 

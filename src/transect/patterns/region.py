@@ -19,6 +19,7 @@ from transect.patterns.pattern import Layout, Pattern
 from transect.patterns.points import InputSpace, pattern_at
 from transect.support.indices import whole_numbers
 from transect.support.precision import full_precision
+from transect.support.text import size_in_memory
 from transect.support.types import TensorLike
 
 MAX_BYTES = 2 * 2**30  # what a matrix may take before it is refused
@@ -114,7 +115,7 @@ class Region:
         if len(chosen) * width * item > max_bytes:
             raise RegionTooLarge(
                 f"affine_map: a Jacobian of {len(chosen):,} outputs by {width:,} inputs takes more than "
-                f"{max_bytes / 2**20:,.0f} MiB. Choose some outputs=[...], ask for region.slope(direction), or raise "
+                f"{size_in_memory(max_bytes)}. Choose some outputs=[...], ask for region.slope(direction), or raise "
                 "max_bytes."
             )
         jacobian = torch.empty((len(chosen), width), dtype=self._space.dtype)
@@ -147,7 +148,7 @@ class Region:
         if count * bounds.row_bytes > max_bytes:
             raise RegionTooLarge(
                 f"inequalities: {count:,} of them over {bounds.width:,} inputs take more than "
-                f"{max_bytes / 2**20:,.0f} MiB. Choose operations=[...] or units=[...] of one, go through them with "
+                f"{size_in_memory(max_bytes)}. Choose operations=[...] or units=[...] of one, go through them with "
                 "region.iter_inequalities(...), or raise max_bytes."
             )
         return bounds.together()

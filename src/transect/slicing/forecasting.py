@@ -18,6 +18,7 @@ from transect.slicing.joining import bytes_of
 from transect.slicing.patches import Frame, engine_over, patches_of, rounding_over
 from transect.support.guesses import CLOCK, Guess, counted, duration, student
 from transect.support.precision import full_precision
+from transect.support.text import size_in_memory
 from transect.tracing import trace
 from transect.tracing.arguments import check_whole, constant_bytes, numbers_alive, output_indices, peak_bytes
 
@@ -129,7 +130,7 @@ def refuse_what_will_not_fit(network: Network, plane: Plane, outputs: int, budge
     held = regions.times(_bytes_of_a_region(outputs) / _MEBIBYTE)
     if held.low * _MEBIBYTE > most_bytes:
         raise TraceTooLarge(
-            f'keep="all" would hold more than {most_bytes / _MEBIBYTE:,.0f} MiB of vertices, polygons and edges: about '
+            f'keep="all" would hold more than {size_in_memory(most_bytes)} of vertices, polygons and edges: about '
             f"{counted(held)} MiB of about {counted(regions)} regions, by what {_FEW_CHORDS} chords cross. Use "
             'keep="measures" (exact, in bounded memory), a window of the plane, some outputs=[...], or raise max_bytes.'
         )

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from transect.engine.plane.mesh import INSIDE, Bends, Floats, Ints, slices, starts_of
 from transect.errors import TraceTooLarge
 from transect.slicing.patches import Patch
+from transect.support.text import size_in_memory
 
 _LOOK = 128  # when this part of what may be held is held
 SEAM = "borders end at different places on the two sides of a seam, to within rounding"
@@ -73,7 +74,7 @@ class Keeper:
             self._ahead()
         if self._held > self._most:
             raise TraceTooLarge(
-                f'keep="all" would hold more than {self._most / 2**20:,.0f} MiB of vertices, polygons and edges '
+                f'keep="all" would hold more than {size_in_memory(self._most)} of vertices, polygons and edges '
                 f'(reached after {sum(map(len, self._parts)):,} regions). Use keep="measures" (exact, in bounded '
                 "memory), a window of the plane, some outputs=[...], or raise max_bytes."
             )

@@ -22,6 +22,11 @@ def visible(text: str) -> str:
     return "".join(ascii(one)[1:-1] if is_controlling(one) and one != "\n" else one for one in text)
 
 
+def size_in_memory(count: float) -> str:
+    """A number of bytes as people read it: ``1,234 MiB``, or bytes where it is less than one."""
+    return f"{count / 2**20:,.0f} MiB" if count >= 2**20 else f"{count:,.0f} byte{'' if count == 1 else 's'}"
+
+
 def is_file_name(name: str) -> bool:
     """Whether a text names one file in a folder, on every system: no way to another folder, no device, not too long."""
     return (

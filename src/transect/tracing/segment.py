@@ -12,6 +12,7 @@ from transect.engine.pieces import PieceLog
 from transect.engine.rows import Flips, Run
 from transect.errors import InvalidInput, TraceTooLarge
 from transect.patterns import Layout, Pattern, pattern_after, patterns_along
+from transect.support.text import size_in_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ class Keeper:
         self._held += 40 * len(run.flips or ())
         if self._held > self._most:
             raise TraceTooLarge(
-                f'keep="all" would hold more than {self._most / 2**20:,.0f} MiB of knots, outputs and flips (reached '
+                f'keep="all" would hold more than {size_in_memory(self._most)} of knots, outputs and flips (reached '
                 f'in segment {int(run.segment[-1])}). Use keep="measures" (exact, in bounded memory), choose some '
                 "outputs=[...], read the runs with transect.stream(...), or raise max_bytes."
             )
