@@ -329,6 +329,38 @@ NOT_EXPORTED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (
+            lambda h: h[0].flatten(),
+            r"loses its samples: its output has the shape \(32,\) whatever the number of inputs",
+        ),
+        (lambda h: h.sum(0).flatten(), "Does it read one sample only, or sum over all"),
+        (lambda h: nn.functional.linear(h.flatten(), torch.ones(3, 32)), r"x\.flatten\(1\) in place of x\.flatten"),
+        (lambda h: h.view(32), r"of one input of shape \(1, 6, 6\) it makes an output of shape \(32,\)"),
+    ],
+)
+def test_samples_that_are_lost_are_told_from_those_that_are_counted(head, message):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), Written(lambda m, x: head(x)))
+    with pytest.raises(UnsupportedModel, match=message):
+        transect.capture(model.eval(), torch.zeros(1, 6, 6))
+
+
+def test_infinite_weights_are_refused_as_such_and_nothing_of_ours_is_shown_raw():
+    model = nn.Linear(4, 3).eval()
+    with torch.no_grad():
+        model.weight[0, 0] = float("inf")
+    with pytest.raises(InvalidInput, match=r"expected finite weights.*: weight\."):
+        transect.capture(model, torch.ones(4))
+    mask = torch.tensor([True, False, False, False])
+    with pytest.raises(
+        UnsupportedModel, match=r"  - aten\.relu\.default .*: an infinite constant reaches it\."
+    ) as caught:
+        transect.capture(Written(lambda m, x: torch.relu(x.masked_fill(mask, -torch.inf))).eval(), torch.ones(4))
+    assert "Problem(" not in str(caught.value)
+
+
 @pytest.mark.parametrize("what", NOT_EXPORTED)
 def test_refusals_by_the_exporter_name_module_and_line_in_our_own_words_alone(
     what: str, capfd: pytest.CaptureFixture, recwarn: pytest.WarningsRecorder

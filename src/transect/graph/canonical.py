@@ -28,6 +28,8 @@ UNWRITTEN = ("aten.empty", "aten.new_empty")  # operations whose results hold wh
 _CHECKS = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten.sym_constrain_range.default")
 # Operations of activations with whole numbers, which alone would be rounded to torch's default dtype.
 _ARITHMETIC = tuple(f"aten.{name}." for name in "add sub rsub mul div maximum minimum".split())
+_SHAPE_ONLY = "aten.full_like."  # reads the shape of what it is given, and none of its numbers
+_PRODUCTS = ("aten.mul.", "aten.div.")  # which one factor must be a constant of
 _PROBES = (3, 5)  # numbers of rows with which it is found out what of a constant depends on them
 
 
@@ -74,6 +76,8 @@ class _Fold:
         self.known: dict[str, Any] = {}
         self.probes: tuple[dict[str, Any], ...] = tuple({} for _ in _PROBES)  # what depends on nothing but the rows
         self.nodes: list[Node] = []
+        self.filled: tuple[dict[str, Any], ...] = tuple({} for _ in _PROBES)  # what reads nothing but shapes
+        self.constants: dict[str, Any] = {}  # such of these as are the same for every row, with one
         self.input: Value
 
     def visit(self, node: fx.Node) -> None:
@@ -115,7 +119,42 @@ class _Fold:
             if constant is not None:
                 self.known[node.name] = self.convert(constant)
                 return
+        if from_input and value is not None:
+            self._fill(node, value)
+            args = self._with_constant_factor(args) if operation_name(target).startswith(_PRODUCTS) else args
         self._append(node, args, kwargs, value, from_input and value is not None)
+
+    def _fill(self, node: fx.Node, value: Value) -> None:
+        """Note what is computed from nothing but the shapes of activations, by ``ones_like`` and the like."""
+        shape_only = operation_name(node.target).startswith(_SHAPE_ONLY) and isinstance(node.args[1], int | float)
+        read = [one for one in node.all_input_nodes if isinstance(self.known[one.name], Value)]
+        if value.row_dim is None or not all(
+            one.name in self.filled[0] or (shape_only and self.known[one.name].row_dim is not None) for one in read
+        ):
+            return
+        for probe, filled, rows in zip(self.probes, self.filled, _PROBES, strict=True):
+            stand_ins = {one.name: self._zeros(one, rows) for one in read if one.name not in filled}
+            known = {**probe, **filled, **stand_ins}
+            parts = (self._probed(part, known) for part in (node.args, node.kwargs))
+            filled[node.name] = self._made(node.target, *parts)
+        constant = _same_for_all_rows([filled[node.name] for filled in self.filled], value)
+        if constant is not None:
+            self.constants[node.name] = self.convert(constant)
+
+    def _zeros(self, node: fx.Node, rows: int) -> Tensor:
+        """So many rows of the shape of a value, of which nothing else is read."""
+        value: Value = self.known[node.name]
+        dtype = self.dtype if value.floating else node.meta["val"].dtype
+        return torch.zeros([rows if size == ROWS else size for size in value.shape], dtype=dtype, device=self.device)
+
+    def _with_constant_factor(self, args: Any) -> Any:
+        values = [part for part in args if isinstance(part, Value)]
+        if all(value.name in self.constants for value in values):
+            return args
+        return tuple(
+            self.constants[part.name] if isinstance(part, Value) and part.name in self.constants else part
+            for part in args
+        )
 
     def _made(self, target: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         made = target(*args, **kwargs)

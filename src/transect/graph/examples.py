@@ -132,15 +132,17 @@ class _Tried:
     Attributes:
         batch: The batch.
         outcomes: For each number what went wrong, or an empty string for nothing.
+        shapes: For each number the shape of what the model made of it, where it made something.
         progress: Least number of operations that were called before one went wrong.
     """
 
     def __init__(self, called: Called, batch: Tensor, sizes: set[int]) -> None:
-        self.batch, self.outcomes, progress = batch, {}, []
+        self.batch, self.outcomes, progress = batch, dict[int, str](), []
+        self.shapes: dict[int, tuple[int, ...]] = {}
         for rows in sorted(sizes):
             repeated = batch[torch.arange(rows, device=batch.device) % len(batch)].clone()
             with _Counted() as counted:
-                self.outcomes[rows] = _outcome(called, repeated)
+                self.outcomes[rows] = _outcome(called, repeated, self.shapes)
             progress += [counted.operations] if self.outcomes[rows] else []
         self.progress = min(progress, default=0)
 
@@ -155,11 +157,13 @@ class _Counted(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _outcome(called: Called, batch: Tensor) -> str:
-    """What went wrong, or an empty string for nothing."""
+def _outcome(called: Called, batch: Tensor, shapes: dict[int, tuple[int, ...]]) -> str:
+    """What went wrong, or an empty string for nothing; the shape of what was made is noted."""
     try:
         with torch.no_grad():
-            return _rows_lost(called(batch), len(batch))
+            made = called(batch)
+            shapes[len(batch)] = tuple(made.shape)
+            return _rows_lost(made, len(batch))
     except InvalidInput:  # of the choice among its outputs
         raise
     except Exception as error:  # whatever a user's forward raises on a shape it does not take
@@ -194,6 +198,8 @@ def _rows_lost(made: Tensor, rows: int) -> str:
 
 def _refuse_fixed_batch(tried: list[_Tried]) -> None:
     """Refuse a model that takes some numbers of inputs only, by the reading with which it gets furthest."""
+    for reading in sorted(tried, key=lambda reading: -reading.progress):
+        _refuse_lost_samples(reading)
     some = [reading for reading in tried if not all(reading.outcomes.values())]
     furthest = [reading for reading in some if reading.progress == max(reading.progress for reading in some)]
     if furthest:
@@ -204,6 +210,23 @@ def _refuse_fixed_batch(tried: list[_Tried]) -> None:
         raise UnsupportedModel(
             f"The model fixes its batch size: it takes {works} input(s) of shape {shapes} at a time, but not {fails} "
             f"({why}). Write x.size(0) or -1 where a number of samples stands in a view, reshape or constant."
+        )
+
+
+def _refuse_lost_samples(reading: _Tried) -> None:
+    """Refuse a model whose output has no dimension for the samples, though it makes something of them."""
+    inputs, shapes = tuple(reading.batch.shape[1:]), reading.shapes
+    if len(shapes) > 1 and len(set(shapes.values())) == 1:
+        made = next(iter(shapes.values()))
+        raise UnsupportedModel(
+            f"The model loses its samples: its output has the shape {made} whatever the number of inputs of shape "
+            f"{inputs}. Does it read one sample only, or sum over all? Keep them apart, in dimension 0."
+        )
+    if set(shapes) == {1} and reading.outcomes[1] and len(reading.outcomes) > 1:
+        raise UnsupportedModel(
+            f"The model fixes its batch size: of one input of shape {inputs} it makes an output of shape {shapes[1]}, "
+            "without a dimension for the samples, and of more it makes none. Keep dimension 0 for them: "
+            "x.flatten(1) in place of x.flatten(), x.view(x.size(0), -1) in place of x.view(-1)."
         )
 
 

@@ -215,6 +215,7 @@ def _captured(
     with state_kept(called) as changed:
         batch = accepted_batch(called, example, own_dtype, own_device)
         notes = tuple(f"the forward pass changes the buffer {name!r}; the change is ignored" for name in changed())
+    _check_numbers(called.model)
     with state_kept(called):
         exported = export_model(called, batch[:1])
     refuse_mutated_output(exported)
@@ -273,18 +274,30 @@ def _own(model: nn.Module) -> tuple[torch.dtype, torch.device]:
     return (floating.dtype if floating is not None else torch.get_default_dtype()), device
 
 
+def _check_numbers(model: nn.Module) -> None:
+    """Make sure that weights are finite, and that buffers are numbers: of these masks may be infinite.
+
+    Raises:
+        InvalidInput: They are not.
+    """
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    unusable = []
+    for name, value in model.state_dict().items():
+        numbers = stored_numbers(value)
+        if not bool((numbers.isfinite() if name in parameters else ~numbers.isnan()).all()):
+            unusable.append(name)
+    if unusable:
+        raise InvalidInput(f"model: expected finite weights, but these contain NaN or infinity: {', '.join(unusable)}.")
+
+
 def _check_agreement(called: Called, network: Network, batch: Tensor, sizes: Mapping[int, str]) -> None:
     """Compare the captured graph with the module: at the example, elsewhere, and in batches of some sizes.
 
     Raises:
-        InvalidInput: Weights or outputs at the example are not finite.
+        InvalidInput: Outputs at the example are not finite.
         UnsupportedModel: Two calls of the module differ, or samples depend on the batch they are in.
         VerificationError: The captured graph is another function.
     """
-    weights = called.model.state_dict()
-    unusable = [name for name, value in weights.items() if not bool(torch.isfinite(stored_numbers(value)).all())]
-    if unusable:
-        raise InvalidInput(f"model: expected finite weights, but these contain NaN or infinity: {', '.join(unusable)}.")
     with torch.no_grad():
         points = batch[torch.arange(_FEW) % len(batch)]
         own = _outputs(called, points)

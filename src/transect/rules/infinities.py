@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transect.errors import Problem, UnsupportedModel
+from transect.errors import Problem, UnsupportedModel, listed
 from transect.graph import Graph, Node, Value
 from transect.graph.node import leaves, mapped
 from transect.rules.base import Envelope
@@ -23,8 +23,9 @@ _PASSING = frozenset(
     "view _unsafe_view reshape flatten squeeze unsqueeze permute transpose t expand slice select cat stack split "
     "split_with_sizes chunk unbind index index_select gather flip repeat clone alias detach _to_copy copy where "
     "masked_fill full_like pad constant_pad_nd slice_scatter select_scatter index_put scatter neg add sub "
-    "contiguous".split()
+    "contiguous unfold".split()
 )
+_SCALING = frozenset(("mul", "div"))  # by finite constants
 _LARGEST = frozenset("amax max max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d "
                      "adaptive_max_pool3d".split())  # fmt: skip
 
@@ -37,15 +38,18 @@ def without_infinities(graph: Graph) -> Graph:
     """
     if not any(map(_has_infinity, graph.nodes)):
         return graph
-    infinite = _infinite_units(graph)
+    infinite, undefined = _infinite_units(graph)
     problems, nodes = [], []
+    remedy = "let infinite numbers reach nothing but a maximum, in which others are larger"
     for node in graph.nodes:
         reached = any(name in infinite for name in (value.name for value in node.inputs()))
         family = node.operation.split(".")[1] if node.operation.startswith("aten.") else ""
         if reached and family in _LARGEST and node.name not in infinite:
             nodes.append(replace(node, absent=infinite[node.inputs()[0].name]))
-        elif (reached or node.name in infinite) and family not in _PASSING:
-            remedy = "let infinite numbers reach nothing but a maximum, in which others are larger"
+        elif node.name in undefined:
+            reason = "infinite constants cancel in it, or meet a zero, and what is left is no number (NaN)"
+            problems.append(Problem(node.operation, node.module, node.source, reason, remedy))
+        elif (reached or node.name in infinite) and not _passes(family, node):
             problems.append(
                 Problem(node.operation, node.module, node.source, "an infinite constant reaches it", remedy)
             )
@@ -56,7 +60,7 @@ def without_infinities(graph: Graph) -> Graph:
     if problems:
         raise UnsupportedModel(
             f"The model is not one that can be traced exactly: {len(problems)} operation(s) cannot be treated.\n"
-            + "\n".join(map(str, problems)),
+            + listed(problems),
             tuple(problems),
         )
     return replace(graph, nodes=tuple(nodes))
@@ -87,6 +91,10 @@ def excluding(bend: Envelope, absent: Tensor) -> Envelope:
     )
 
 
+def _passes(family: str, node: Node) -> bool:
+    return family in _PASSING or (family in _SCALING and not _has_infinity(node))
+
+
 def _has_infinity(node: Node) -> bool:
     return any(_is_infinite(part) for part in leaves((node.args, dict(node.kwargs))))
 
@@ -106,11 +114,14 @@ def _finite(node: Node) -> Node:
     return replace(node, args=mapped(node.args, finite), kwargs=mapped(dict(node.kwargs), finite))
 
 
-def _infinite_units(graph: Graph) -> dict[str, Tensor]:
-    """The values some of whose numbers are infinite at an ordinary input, and which, rows first, ``(1, *shape)``."""
+def _infinite_units(graph: Graph) -> tuple[dict[str, Tensor], set[str]]:
+    """The values some of whose numbers are infinite at an ordinary input, and which, rows first, ``(1, *shape)``; and
+    the first values in which infinities have made numbers that are none."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn((1, *graph.input.unit_shape), generator=generator, dtype=torch.float64)
     found: dict[str, Tensor] = {}
+    undefined: set[str] = set()
+    without: set[str] = set()  # values computed from these
 
     def look(node: Node, made: Any) -> None:
         value: Value | None = node.value
@@ -118,7 +129,11 @@ def _infinite_units(graph: Graph) -> dict[str, Tensor]:
             rows = made.movedim(value.row_dim, 0)
             if bool(rows.isinf().any()):
                 found[node.name] = rows.isinf()
+            if bool(rows.isnan().any()):
+                without.add(node.name)
+                if not any(part.name in without for part in node.inputs()):
+                    undefined.add(node.name)
 
     with torch.no_grad():
         graph.evaluate(x.to(device=graph.device, dtype=graph.dtype), look)
-    return found
+    return found, undefined
