@@ -93,6 +93,9 @@ WAYS: dict[str, tuple[Function, dict[str, Tensor]]] = {
     "divided by twos": (lambda s, h: torch.relu(h) / torch.full_like(h, 2.0), {}),
     "times negative ones": (lambda s, h: -torch.ones_like(h[:, 0]) * torch.relu(h[:, 0] - h[:, 1]), {}),
     "times places": (lambda s, h: torch.ones_like(h).cumsum(1) * torch.relu(h), {}),
+    "ones chosen": (lambda s, h: torch.where(torch.ones_like(h, dtype=torch.bool), torch.relu(h), h), {}),
+    "a product of matrices with ones": (lambda s, h: torch.ones_like(h[:, None]) @ torch.relu(h)[:, :, None], {}),
+    "an einsum with ones": (lambda s, h: torch.einsum("bi,bi->b", torch.ones_like(h), torch.relu(h)), {}),
     "a loss of ranks": (lambda s, h: functional.margin_ranking_loss(h[:, 0], h[:, 1], torch.ones_like(h[:, 0]),
                                                                     reduction="none"), {}),
     # new first dimensions

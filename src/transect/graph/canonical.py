@@ -29,7 +29,7 @@ _CHECKS = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default"
 # Operations of activations with whole numbers, which alone would be rounded to torch's default dtype.
 _ARITHMETIC = tuple(f"aten.{name}." for name in "add sub rsub mul div maximum minimum".split())
 _SHAPE_ONLY = "aten.full_like."  # reads the shape of what it is given, and none of its numbers
-_PRODUCTS = ("aten.mul.", "aten.div.")  # which one factor must be a constant of
+_PRODUCTS = tuple(f"aten.{name}." for name in "mul div mm bmm matmul einsum".split())  # of which one factor is constant
 _PROBES = (3, 5)  # numbers of rows with which it is found out what of a constant depends on them
 
 
@@ -121,7 +121,9 @@ class _Fold:
                 return
         if from_input and value is not None:
             self._fill(node, value)
-            args = self._with_constant_factor(args) if operation_name(target).startswith(_PRODUCTS) else args
+            args = self._with_constants(args) if operation_name(target).startswith(_PRODUCTS) else args
+            if operation_name(target).startswith("aten.where."):
+                args = (*self._with_constants(args[:1], all_of_them=True), *args[1:])
         self._append(node, args, kwargs, value, from_input and value is not None)
 
     def _fill(self, node: fx.Node, value: Value) -> None:
@@ -147,14 +149,12 @@ class _Fold:
         dtype = self.dtype if value.floating else node.meta["val"].dtype
         return torch.zeros([rows if size == ROWS else size for size in value.shape], dtype=dtype, device=self.device)
 
-    def _with_constant_factor(self, args: Any) -> Any:
-        values = [part for part in args if isinstance(part, Value)]
-        if all(value.name in self.constants for value in values):
+    def _with_constants(self, args: Any, all_of_them: bool = False) -> Any:
+        """Arguments with constants in the place of what is one, unless all of them are: then it is one itself."""
+        values = [part for part in leaves(args) if isinstance(part, Value)]
+        if not all_of_them and all(value.name in self.constants for value in values):
             return args
-        return tuple(
-            self.constants[part.name] if isinstance(part, Value) and part.name in self.constants else part
-            for part in args
-        )
+        return mapped(args, lambda part: self.constants.get(part.name, part) if isinstance(part, Value) else part)
 
     def _made(self, target: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         made = target(*args, **kwargs)

@@ -198,8 +198,9 @@ def _rows_lost(made: Tensor, rows: int) -> str:
 
 def _refuse_fixed_batch(tried: list[_Tried]) -> None:
     """Refuse a model that takes some numbers of inputs only, by the reading with which it gets furthest."""
-    for reading in sorted(tried, key=lambda reading: -reading.progress):
-        _refuse_lost_samples(reading)
+    by_progress = sorted(tried, key=lambda reading: -reading.progress)
+    for reading in by_progress:
+        _refuse_one_shape(reading)
     some = [reading for reading in tried if not all(reading.outcomes.values())]
     furthest = [reading for reading in some if reading.progress == max(reading.progress for reading in some)]
     if furthest:
@@ -211,10 +212,12 @@ def _refuse_fixed_batch(tried: list[_Tried]) -> None:
             f"The model fixes its batch size: it takes {works} input(s) of shape {shapes} at a time, but not {fails} "
             f"({why}). Write x.size(0) or -1 where a number of samples stands in a view, reshape or constant."
         )
+    for reading in by_progress:
+        _refuse_flattened(reading)
 
 
-def _refuse_lost_samples(reading: _Tried) -> None:
-    """Refuse a model whose output has no dimension for the samples, though it makes something of them."""
+def _refuse_one_shape(reading: _Tried) -> None:
+    """Refuse a model whose output has one shape whatever the number of samples."""
     inputs, shapes = tuple(reading.batch.shape[1:]), reading.shapes
     if len(shapes) > 1 and len(set(shapes.values())) == 1:
         made = next(iter(shapes.values()))
@@ -222,6 +225,11 @@ def _refuse_lost_samples(reading: _Tried) -> None:
             f"The model loses its samples: its output has the shape {made} whatever the number of inputs of shape "
             f"{inputs}. Does it read one sample only, or sum over all? Keep them apart, in dimension 0."
         )
+
+
+def _refuse_flattened(reading: _Tried) -> None:
+    """Refuse a model that takes one sample alone, of which it makes an output without a dimension for samples."""
+    inputs, shapes = tuple(reading.batch.shape[1:]), reading.shapes
     if set(shapes) == {1} and reading.outcomes[1] and len(reading.outcomes) > 1:
         raise UnsupportedModel(
             f"The model fixes its batch size: of one input of shape {inputs} it makes an output of shape {shapes[1]}, "
