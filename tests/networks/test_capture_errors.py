@@ -55,7 +55,7 @@ MIXING: dict[str, tuple[Forward, tuple[int, ...], str]] = {
     "norm of the batch": (lambda m, x: x / x.norm(), (4,), "pow"),
     "scaled by the batch size": (lambda m, x: x * x.size(0), (4,), "number of samples"),
     "convolved over the batch": (lambda m, x: m.convolution(x.transpose(0, 1)).transpose(0, 1), (3, 8), "batch size"),
-    "one number for all": (lambda m, x: x.sum(), (4,), "row for each input"),
+    "one number for all": (lambda m, x: x.sum(), (4,), "loses its samples"),
     "another branch for one sample": (lambda m, x: torch.relu(x) if x.size(0) == 1 else x, (4,), "samples of a batch"),
 }
 

@@ -234,6 +234,6 @@ def test_what_does_not_fit_is_refused_with_the_remedy():
         RegionTooLarge, match=r"Choose operations=\[...\] or units=\[...\] of one, go through them with"
     ):
         _region().inequalities(max_bytes=1000)
-    with pytest.raises(RegionTooLarge, match=r"3 outputs by 32 inputs takes more than 0 MiB. Choose some outputs"):
+    with pytest.raises(RegionTooLarge, match=r"3 outputs by 32 inputs takes more than 500 bytes. Choose some outputs"):
         _region().affine_map(max_bytes=500)
     assert len(_region().inequalities(0, [0, 1], max_bytes=1000)) == 2

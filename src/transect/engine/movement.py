@@ -11,12 +11,14 @@ and only suspects are looked at on every interval.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from transect.engine.program import Program
 from transect.engine.rows import Domain
@@ -174,11 +176,18 @@ def _bent(bend: Bend, z: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             made, winner = bend.apply(z.clone()), bend.winners(z)
         return made, bend.arrange(moving).gather(2, winner).reshape(made.shape)
-    with torch.inference_mode(False), torch.enable_grad():
-        numbers = z.detach().clone().requires_grad_()
-        made = bend.apply(numbers.clone())
-        (slope,) = torch.autograd.grad(made.sum(), numbers)  # each result is of its number alone
-    return made.detach(), moving * slope
+    _load_forward_mode()
+    with torch.inference_mode(False), torch.no_grad(), forward_ad.dual_level():
+        made, slope = forward_ad.unpack_dual(bend.apply(forward_ad.make_dual(z.clone(), torch.ones_like(z))))
+    return made, torch.zeros_like(moving) if slope is None else moving * slope
+
+
+@cache
+def _load_forward_mode() -> None:
+    """Have PyTorch compile what it compiles when forward mode is first used, and warns of doing: not our words."""
+    with warnings.catch_warnings(), torch.inference_mode(False), forward_ad.dual_level():
+        warnings.simplefilter("ignore", FutureWarning)
+        forward_ad.make_dual(torch.zeros(1), torch.ones(1))
 
 
 def _at_threshold(hinge: Hinge, z: Tensor, moving: Tensor, merge: Tensor) -> Tensor:
