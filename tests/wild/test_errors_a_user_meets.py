@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -187,3 +190,36 @@ def test_bad_arguments_are_named(call, message: str):
 def test_values_that_are_nearly_right_are_answered_with_the_right_one(call, meant: str):
     with pytest.raises((InvalidInput, StudyError), match=rf"\(did you mean {meant}\?\)"):
         call()
+
+
+NOTHING_BUT_OURS = """
+import torch, transect
+
+class Cancelled(torch.nn.Module):
+    def forward(self, x):
+        return torch.relu((1e-17 * x + 1) - 1)
+
+ends = -torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+transect.trace(Cancelled().double(), transect.paths.line(*ends))
+"""
+
+
+def test_a_trace_that_takes_derivatives_says_nothing_of_pytorchs():
+    """Its forward mode warns of what it compiles when it is first used."""
+    command = [sys.executable, "-W", "error::FutureWarning", "-W", "error::DeprecationWarning", "-c", NOTHING_BUT_OURS]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "UnresolvedWarning" in ended.stderr
+    assert "jit" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [torch.bernoulli, lambda ones: functional.dropout(ones, 0.5, True), lambda ones: torch.rand(ones.shape[0], 4)],
+)
+def test_what_is_drawn_from_the_shape_of_activations_is_random_and_drawn_from_nobody(draw):
+    model = Function(lambda m, x: torch.relu(x) * draw(torch.ones_like(x))).eval()
+    before = torch.get_rng_state()
+    with pytest.raises(UnsupportedModel, match="it is random"):
+        transect.capture(model, torch.zeros(4))
+    assert torch.equal(torch.get_rng_state(), before)

@@ -120,7 +120,8 @@ class _Fold:
                 self.known[node.name] = self.convert(constant)
                 return
         if from_input and value is not None:
-            self._fill(node, value)
+            if not is_random(target, args, kwargs):
+                self._fill(node, value)
             args = self._with_constants(args) if operation_name(target).startswith(_PRODUCTS) else args
             if operation_name(target).startswith("aten.where."):
                 args = (*self._with_constants(args[:1], all_of_them=True), *args[1:])

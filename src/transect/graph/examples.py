@@ -142,7 +142,9 @@ class _Tried:
         for rows in sorted(sizes):
             repeated = batch[torch.arange(rows, device=batch.device) % len(batch)].clone()
             with _Counted() as counted:
-                self.outcomes[rows] = _outcome(called, repeated, self.shapes)
+                self.outcomes[rows], shape = _outcome(called, repeated)
+            if shape is not None:
+                self.shapes[rows] = shape
             progress += [counted.operations] if self.outcomes[rows] else []
         self.progress = min(progress, default=0)
 
@@ -157,18 +159,17 @@ class _Counted(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _outcome(called: Called, batch: Tensor, shapes: dict[int, tuple[int, ...]]) -> str:
-    """What went wrong, or an empty string for nothing; the shape of what was made is noted."""
+def _outcome(called: Called, batch: Tensor) -> tuple[str, tuple[int, ...] | None]:
+    """What went wrong, or an empty string for nothing; and the shape of what was made, if something was."""
     try:
         with torch.no_grad():
             made = called(batch)
-            shapes[len(batch)] = tuple(made.shape)
-            return _rows_lost(made, len(batch))
+            return _rows_lost(made, len(batch)), tuple(made.shape)
     except InvalidInput:  # of the choice among its outputs
         raise
     except Exception as error:  # whatever a user's forward raises on a shape it does not take
         refuse_for_memory(error)
-        return (str(error).strip() or type(error).__name__).splitlines()[0]
+        return (str(error).strip() or type(error).__name__).splitlines()[0], None
 
 
 def _not_taken(called: Called, example: Tensor, tried: list[_Tried]) -> str:

@@ -106,7 +106,7 @@ def film_slices(
     check_one_of("film", film, ("gif", "mp4", None))
     if not isinstance(seconds, int | float) or not 0.01 <= seconds <= 3600:
         raise InvalidInput(f"seconds: expected a time between 0.01 and 3600, got {seconds!r}.")
-    if isinstance(titles, str) or not all(isinstance(title, str) for title in titles or ()):
+    if titles is not None and (isinstance(titles, str) or not all(isinstance(title, str) for title in titles)):
         raise InvalidInput(f"titles: expected a list with a text for every frame, got {titles!r}.")
     one = isinstance(networks_or_slices, Network | nn.Module | Slice) and not isinstance(
         networks_or_slices, nn.ModuleList
